@@ -1,0 +1,149 @@
+//! The one door through which a rule is called: a pure function of (rule, batch, state view) to (alerts, changes, usage).
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Batch, RuleAlert, RuleState, StateChanges};
+
+/// Parameter values in force for one (tenant, rule), every declared one present. Durations are ms.
+pub type Params = BTreeMap<String, ParamValue>;
+
+/// A parameter's value as the rule gets it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum ParamValue {
+    /// True or false.
+    Boolean(bool),
+    /// Whole number, or a duration in ms.
+    Integer(i64),
+    /// Floating-point number.
+    Number(f64),
+    /// Text.
+    Text(String),
+    /// List of texts.
+    Texts(Vec<String>),
+}
+
+/// Lookup tables of a tenant: name, then index, then key, then rows of (column, value).
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Tables {
+    /// `tables[name][index][key]` = rows.
+    pub tables: BTreeMap<String, BTreeMap<String, BTreeMap<String, Vec<Row>>>>,
+}
+
+/// One row of a lookup table.
+pub type Row = Vec<(String, String)>;
+
+impl Tables {
+    /// Rows for a key. None: there is no such table or index, which is not an empty match.
+    #[must_use]
+    pub fn find(&self, table: &str, index: &str, key: &str) -> Option<&[Row]> {
+        let index = self.tables.get(table)?.get(index)?;
+        Some(index.get(key).map_or(&[], Vec::as_slice))
+    }
+}
+
+/// One call of one rule.
+#[derive(Debug, Clone, Copy)]
+pub struct Call<'a> {
+    /// The rule's id in its module.
+    pub rule: &'a str,
+    /// The rows.
+    pub batch: &'a Batch,
+    /// What it remembers, before the call.
+    pub state: &'a RuleState,
+    /// Its parameters.
+    pub params: &'a Params,
+    /// The tenant's tables.
+    pub tables: &'a Tables,
+}
+
+/// What a call that succeeded gives.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Outcome {
+    /// In the order the rule raised them.
+    pub alerts: Vec<RuleAlert>,
+    /// To be applied to the state, together with the position.
+    pub changes: StateChanges,
+    /// What it cost.
+    pub usage: Usage,
+    /// What it logged, within its budget.
+    pub log: Vec<LogLine>,
+}
+
+/// What a call cost.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Fuel burnt. Equal for equal calls and engine version.
+    pub fuel: u64,
+    /// Most bytes of linear memory.
+    pub memory: u64,
+    /// Log lines dropped because the budget was spent.
+    pub log_dropped: u64,
+}
+
+/// One line a rule logged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogLine {
+    /// `error`, `warn`, `info`, `debug`.
+    pub level: String,
+    /// Control characters removed, cut to the budget.
+    pub message: String,
+}
+
+/// A call that failed: nothing of it is kept.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{kind}: {message}")]
+pub struct Failure {
+    /// What kind, stable for authors and scripts.
+    pub kind: FailureKind,
+    /// In words, with file and line of the rule where known.
+    pub message: String,
+    /// What it cost until then.
+    pub usage: Usage,
+}
+
+/// What kind of failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FailureKind {
+    /// The flat fuel budget was spent.
+    OutOfFuel,
+    /// It wanted more memory than its cap.
+    OutOfMemory,
+    /// It recursed too deeply.
+    StackOverflow,
+    /// It panicked or trapped otherwise.
+    Trap,
+    /// It returned an error.
+    RuleError,
+    /// Its answer is not what the contract allows (evidence it was never shown, too many alerts, ...).
+    Malformed,
+    /// The host could not make the call (no instance to be had, ...): not the rule's fault, tried again.
+    Host,
+}
+
+impl std::fmt::Display for FailureKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            FailureKind::OutOfFuel => "out of fuel",
+            FailureKind::OutOfMemory => "out of memory",
+            FailureKind::StackOverflow => "stack overflow",
+            FailureKind::Trap => "trap",
+            FailureKind::RuleError => "rule error",
+            FailureKind::Malformed => "malformed answer",
+            FailureKind::Host => "host",
+        })
+    }
+}
+
+/// Something that can call the rules of one module: the sandbox, or a native build of the rules in tests.
+pub trait Evaluate: Send + Sync + Debug {
+    /// Calls a rule once. Deterministic: equal calls give equal outcomes.
+    ///
+    /// # Errors
+    /// [`Failure`]: nothing of the call is kept.
+    fn evaluate(&self, call: Call<'_>) -> Result<Outcome, Failure>;
+}

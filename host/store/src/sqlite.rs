@@ -1,0 +1,4 @@
+//! The SQLite engine.
+/// The SQLite engine.
+#[derive(Debug)]
+pub struct SqliteStore;
