@@ -1,1 +1,323 @@
-//! picket-catalogue.
+//! The fields of every Duo log that a rule may name, as data.
+//!
+//! The SDK's macros read this catalogue when a rule is compiled, so a misspelt field is a compile error with the nearest
+//! name; the host reads it to know which fields are enumerated and which are addresses. A path that is not here still
+//! works: it is null until Duo sends it, so a new Duo field needs no new host (the rule must only say that it means it).
+//!
+//! Three sorts of path:
+//!
+//! - **Duo's own**: `access_device.ip`, exactly as in the JSON. Below a [`Kind::Json`] field the keys are Duo's too, but
+//!   open-ended (`target.details.status`): the usual ones are listed, and [`is_open`] tells that others may exist.
+//! - **as received**: `raw.<path>` is the text before normalisation (enumerated fields are otherwise lower case, with
+//!   underscores and aliases resolved; addresses are canonical, without ports).
+//! - **derived by the host**: `subject.user`, `subject.key`, `access_device.network`.
+//!
+//! This crate depends on nothing and runs inside the compiler.
+#![forbid(unsafe_code)]
+
+mod activity;
+mod administrator;
+mod authentication;
+mod nearest;
+mod telephony;
+
+/// One log and its fields.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Log {
+    /// As rules name it: `authentication`.
+    pub name: &'static str,
+    /// What it tells, in one line.
+    pub doc: &'static str,
+    /// Its fields, `raw.` ones not listed.
+    pub fields: &'static [Field],
+}
+
+/// One field of a log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Field {
+    /// `access_device.ip`.
+    pub path: &'static str,
+    /// `raw.access_device.ip`, for a field of Duo's own.
+    pub raw: Option<&'static str>,
+    /// What it holds.
+    pub kind: Kind,
+    /// What it means, in one line.
+    pub doc: &'static str,
+    /// One of a list of words that Duo may extend: normalised before `when` and rule see it.
+    pub enumerated: bool,
+    /// An IP address: canonical, without port, before `when` and rule see it.
+    pub address: bool,
+    /// Who says it.
+    pub origin: Origin,
+}
+
+/// What a field holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// UTF-8.
+    Text,
+    /// Whole number.
+    S64,
+    /// Floating-point number.
+    F64,
+    /// True or false; `unknown` is null.
+    Bool,
+    /// List of texts.
+    Texts,
+    /// An object, or JSON inside a string: readable by path below it; itself it is text.
+    Json,
+}
+
+/// Who says what a field holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Origin {
+    /// It is in the event as Duo sent it.
+    Duo,
+    /// The host works it out from the event.
+    Host,
+}
+
+impl Field {
+    const fn new(path: &'static str, raw: &'static str, doc: &'static str, kind: Kind) -> Self {
+        Field {
+            path,
+            raw: Some(raw),
+            kind,
+            doc,
+            enumerated: false,
+            address: false,
+            origin: Origin::Duo,
+        }
+    }
+
+    const fn text(path: &'static str, raw: &'static str, doc: &'static str) -> Self {
+        Field::new(path, raw, doc, Kind::Text)
+    }
+
+    const fn word(path: &'static str, raw: &'static str, doc: &'static str) -> Self {
+        Field {
+            enumerated: true,
+            ..Field::new(path, raw, doc, Kind::Text)
+        }
+    }
+
+    const fn address(path: &'static str, raw: &'static str, doc: &'static str) -> Self {
+        Field {
+            address: true,
+            ..Field::new(path, raw, doc, Kind::Text)
+        }
+    }
+
+    const fn s64(path: &'static str, raw: &'static str, doc: &'static str) -> Self {
+        Field::new(path, raw, doc, Kind::S64)
+    }
+
+    const fn boolean(path: &'static str, raw: &'static str, doc: &'static str) -> Self {
+        Field::new(path, raw, doc, Kind::Bool)
+    }
+
+    const fn texts(path: &'static str, raw: &'static str, doc: &'static str) -> Self {
+        Field::new(path, raw, doc, Kind::Texts)
+    }
+
+    const fn json(path: &'static str, raw: &'static str, doc: &'static str) -> Self {
+        Field::new(path, raw, doc, Kind::Json)
+    }
+
+    const fn derived(path: &'static str, _raw: &'static str, doc: &'static str) -> Self {
+        Field {
+            raw: None,
+            origin: Origin::Host,
+            ..Field::new(path, "", doc, Kind::Text)
+        }
+    }
+
+    /// The field before normalisation, if it is one of Duo's own.
+    fn as_received(self) -> Option<Field> {
+        let path = self.raw?;
+        Some(Field {
+            path,
+            raw: None,
+            doc: "As received, before normalisation.",
+            enumerated: false,
+            address: false,
+            ..self
+        })
+    }
+}
+
+/// A table of fields: sort, path, meaning.
+macro_rules! fields {
+    ($($sort:ident $path:literal $doc:literal;)*) => {
+        &[$($crate::Field::$sort($path, concat!("raw.", $path), $doc)),*]
+    };
+}
+use fields;
+
+/// Every log that a rule may name, the logical log `admin` included.
+#[must_use]
+pub const fn logs() -> &'static [Log] {
+    &[
+        Log {
+            name: "authentication",
+            doc: "Every attempt to pass Duo: logins and enrolments.",
+            fields: authentication::FIELDS,
+        },
+        Log {
+            name: "activity",
+            doc: "What administrators, users and Duo itself changed (v2).",
+            fields: activity::FIELDS,
+        },
+        Log {
+            name: "administrator",
+            doc: "What administrators changed (v1; Duo replaces it by activity).",
+            fields: administrator::FIELDS,
+        },
+        Log {
+            name: "admin",
+            doc: "Activity's paths, fed by activity or by administrator, whichever the account permits.",
+            fields: activity::FIELDS,
+        },
+        Log {
+            name: "telephony",
+            doc: "Texts and calls that Duo sent.",
+            fields: telephony::FIELDS,
+        },
+        Log {
+            name: "offline_enrollment",
+            doc: "Users set up for offline access.",
+            fields: administrator::OFFLINE_FIELDS,
+        },
+    ]
+}
+
+/// The log of this name.
+#[must_use]
+pub fn log(name: &str) -> Option<Log> {
+    logs().iter().copied().find(|log| log.name == name)
+}
+
+/// The field at a path of a log, `raw.` paths included.
+#[must_use]
+pub fn find(log_name: &str, path: &str) -> Option<Field> {
+    names(log_name).find(|field| field.path == path)
+}
+
+/// The field that a Rust identifier stands for: the path with underscores for dots (`access_device_ip`).
+#[must_use]
+pub fn find_identifier(log_name: &str, identifier: &str) -> Option<Field> {
+    let identifier = identifier.strip_prefix("r#").unwrap_or(identifier);
+    names(log_name).find(|field| same_identifier(field.path, identifier))
+}
+
+/// The Rust identifier of a path.
+#[must_use]
+pub fn identifier(path: &str) -> String {
+    path.replace('.', "_")
+}
+
+/// The nearest path to one that is not there, if any is near. Takes a path or an identifier.
+#[must_use]
+pub fn suggest(log_name: &str, path: &str) -> Option<&'static str> {
+    nearest::nearest(names(log_name).map(|field| field.path), path)
+}
+
+/// The nearest log name to one that is not there, if any is near.
+#[must_use]
+pub fn suggest_log(name: &str) -> Option<&'static str> {
+    nearest::nearest(logs().iter().map(|log| log.name), name)
+}
+
+/// Whether a path lies below a field whose keys are open-ended, so that the catalogue cannot know all of them.
+#[must_use]
+pub fn is_open(log_name: &str, path: &str) -> bool {
+    let path = path.strip_prefix("raw.").unwrap_or(path);
+    let below = |field: &Field| path.strip_prefix(field.path).is_some_and(|rest| rest.starts_with('.'));
+    log(log_name).is_some_and(|log| log.fields.iter().any(|field| field.kind == Kind::Json && below(field)))
+}
+
+fn names(log_name: &str) -> impl Iterator<Item = Field> {
+    let fields = log(log_name).map_or(&[][..], |log| log.fields);
+    let received = fields.iter().filter_map(|field| field.as_received());
+    fields.iter().copied().chain(received)
+}
+
+fn same_identifier(path: &str, identifier: &str) -> bool {
+    let dotless = path.bytes().map(|byte| if byte == b'.' { b'_' } else { byte });
+    dotless.eq(identifier.bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_path_and_identifier_is_unique_and_documented() {
+        for log in logs() {
+            let all: Vec<Field> = names(log.name).collect();
+            let paths: BTreeSet<&str> = all.iter().map(|field| field.path).collect();
+            let identifiers: BTreeSet<String> = all.iter().map(|field| identifier(field.path)).collect();
+            assert_eq!(paths.len(), all.len(), "{}", log.name);
+            assert_eq!(identifiers.len(), all.len(), "{}", log.name);
+            for field in all {
+                assert!(
+                    field.doc.len() > 10 && field.doc.ends_with('.'),
+                    "{} {}",
+                    log.name,
+                    field.path
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn identifiers_find_their_paths() {
+        for (log, identifier, path) in [
+            ("authentication", "user_name", "user.name"),
+            ("authentication", "access_device_ip", "access_device.ip"),
+            ("authentication", "event_type", "event_type"),
+            ("authentication", "raw_result", "raw.result"),
+            ("authentication", "subject_user", "subject.user"),
+            ("authentication", "access_device_network", "access_device.network"),
+            ("activity", "action_name", "action.name"),
+            ("admin", "target_details_status", "target.details.status"),
+            ("admin", "access_device_ip_address", "access_device.ip.address"),
+            ("telephony", "r#type", "type"),
+        ] {
+            assert_eq!(
+                find_identifier(log, identifier).map(|field| field.path),
+                Some(path),
+                "{log} {identifier}"
+            );
+        }
+        assert_eq!(find_identifier("authentication", "user_nmae"), None);
+    }
+
+    #[test]
+    fn a_misspelt_path_gets_the_nearest_one() {
+        assert_eq!(suggest("authentication", "user.nmae"), Some("user.name"));
+        assert_eq!(suggest("authentication", "acess_device_ip"), Some("access_device.ip"));
+        assert_eq!(suggest("activity", "actor.nam"), Some("actor.name"));
+        assert_eq!(suggest("authentication", "quantum.entanglement"), None);
+        assert_eq!(suggest_log("authenticaton"), Some("authentication"));
+    }
+
+    #[test]
+    fn received_spellings_and_open_paths() {
+        assert_eq!(
+            find("authentication", "result").map(|field| field.enumerated),
+            Some(true)
+        );
+        assert_eq!(
+            find("authentication", "raw.result").map(|field| field.enumerated),
+            Some(false)
+        );
+        assert_eq!(find("authentication", "raw.subject.user"), None);
+        assert!(is_open("admin", "target.details.some_new_key"));
+        assert!(is_open("administrator", "description.Sync Ref. Code"));
+        assert!(!is_open("authentication", "user.shoe_size"));
+        assert_eq!(find("nothing", "result"), None);
+    }
+}
