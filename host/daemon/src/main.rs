@@ -1,1 +1,6 @@
-fn main() {}
+//! The `picket` binary.
+#![forbid(unsafe_code)]
+mod config;
+fn main() {
+    let _ = config::load(std::path::Path::new(config::DEFAULT_CONFIG));
+}

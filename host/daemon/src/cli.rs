@@ -1,0 +1,167 @@
+//! The command line. Machine output is `--format ndjson` everywhere: one object a line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::config::DEFAULT_CONFIG;
+
+/// Collects Cisco Duo logs and judges every event with sandboxed detection rules.
+#[derive(Debug, Parser)]
+#[command(name = "picket", version, propagate_version = true)]
+pub(crate) struct Cli {
+    /// The configuration file.
+    #[arg(long, short, global = true, value_name = "FILE", env = "PICKET_CONFIG", default_value = DEFAULT_CONFIG)]
+    pub(crate) config: PathBuf,
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Run the daemon: collect, judge, deliver.
+    Run,
+    /// Check the configuration, the rules and the access to Duo, and say what to change.
+    Check {
+        /// Do not call Duo.
+        #[arg(long)]
+        offline: bool,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// How everything stands: the verdict first, then the worst first.
+    Status {
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Make the running daemon read its rules again, and say what came of it.
+    Reload {
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Show collected events.
+    Logs(Logs),
+    /// List alerts, or show one.
+    Alerts(Alerts),
+    /// Everything about one user, in order.
+    Timeline(Timeline),
+    /// All that concerns rules.
+    Rule {
+        #[command(subcommand)]
+        verb: RuleVerb,
+    },
+    /// Judge exported events with rules, without a daemon.
+    Replay(Replay),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Output {
+    /// How to print.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Ndjson,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Logs {
+    /// Where the events come from.
+    #[arg(long, default_value = "duo")]
+    pub(crate) source: String,
+    /// Only the last so many.
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    pub(crate) tail: usize,
+    /// Only of this tenant.
+    #[arg(long, value_name = "ID")]
+    pub(crate) tenant: Option<String>,
+    /// Only of this log of Duo's; may be repeated.
+    #[arg(long = "log", value_name = "LOG")]
+    pub(crate) logs: Vec<String>,
+    /// Only events so recent, as 24h, or since an RFC 3339 time.
+    #[arg(long, value_name = "SPAN")]
+    pub(crate) since: Option<String>,
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct Alerts {
+    #[command(subcommand)]
+    pub(crate) verb: Option<AlertsVerb>,
+    /// Only of this tenant.
+    #[arg(long, value_name = "ID")]
+    pub(crate) tenant: Option<String>,
+    /// Only of this rule.
+    #[arg(long, value_name = "ID")]
+    pub(crate) rule: Option<String>,
+    /// Only so recent, as 24h, or since an RFC 3339 time.
+    #[arg(long, value_name = "SPAN")]
+    pub(crate) since: Option<String>,
+    /// Only the last so many.
+    #[arg(long, value_name = "N")]
+    pub(crate) tail: Option<usize>,
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AlertsVerb {
+    /// Show one alert whole.
+    Show {
+        /// Its id, or the beginning of it; `al_` may be left out.
+        id: String,
+        #[command(flatten)]
+        output: Output,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Timeline {
+    /// TENANT/USER; with one tenant, USER alone.
+    #[arg(value_name = "TENANT/USER")]
+    pub(crate) subject: String,
+    /// From when, as 24h, or an RFC 3339 time.
+    #[arg(long, value_name = "SPAN", default_value = "24h")]
+    pub(crate) since: String,
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RuleVerb {
+    /// Every rule, how it stands and why.
+    List {
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Run the timed cases of modules in the production sandbox.
+    Test {
+        /// Modules, or directories of modules.
+        #[arg(required = true, value_name = "MODULE")]
+        modules: Vec<PathBuf>,
+        #[command(flatten)]
+        output: Output,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Replay {
+    /// A directory of modules, or one module.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) rules: PathBuf,
+    /// Raw Duo events, one a line: LOG=FILE, LOG being authentication, activity, administrator or telephony; may be repeated.
+    #[arg(long = "events", value_name = "LOG=FILE", required = true)]
+    pub(crate) events: Vec<String>,
+    /// The tenant's id, which is part of every alert's id.
+    #[arg(long, value_name = "ID", default_value = "default")]
+    pub(crate) tenant: String,
+    #[command(flatten)]
+    pub(crate) output: Output,
+}

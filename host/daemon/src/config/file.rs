@@ -1,0 +1,99 @@
+//! The shapes of the YAML files, as an operator writes them.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use serde_json::Value;
+use serde_saphyr::Spanned;
+
+/// `picket.yaml`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RootFile {
+    /// Id of the one tenant whose `source` is in this file.
+    pub(super) tenant: Option<Spanned<String>>,
+    pub(super) name: Option<String>,
+    pub(super) timezone: Option<Spanned<String>>,
+    pub(super) source: Option<Spanned<SourceFile>>,
+    /// Where the store is.
+    pub(super) data_dir: Option<PathBuf>,
+    pub(super) rules_dir: Option<PathBuf>,
+    /// One file for each customer.
+    pub(super) tenants_dir: Option<PathBuf>,
+    pub(super) control_socket: Option<PathBuf>,
+    #[serde(default)]
+    pub(super) sinks: Vec<SinkFile>,
+    /// Overrides for every tenant.
+    #[serde(default)]
+    pub(super) rules: Overrides,
+    #[serde(default)]
+    pub(super) lists: BTreeMap<String, Vec<String>>,
+}
+
+/// `tenants.d/<id>.yaml`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TenantFile {
+    pub(super) name: Option<String>,
+    pub(super) timezone: Option<Spanned<String>>,
+    pub(super) source: Spanned<SourceFile>,
+    #[serde(default)]
+    pub(super) rules: Overrides,
+    #[serde(default)]
+    pub(super) lists: BTreeMap<String, Vec<String>>,
+}
+
+/// Rule id, then parameter (or `enabled`), then value.
+pub(super) type Overrides = BTreeMap<String, BTreeMap<String, Spanned<Value>>>;
+
+/// One Duo account.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SourceFile {
+    #[serde(rename = "type")]
+    pub(super) kind: Spanned<String>,
+    pub(super) api_hostname: Spanned<String>,
+    pub(super) integration_key: Spanned<String>,
+    pub(super) secret_key: Option<Spanned<String>>,
+    pub(super) secret_key_file: Option<Spanned<PathBuf>>,
+    pub(super) secret_key_credential: Option<Spanned<String>>,
+    /// Seconds.
+    pub(super) poll_interval: Option<Spanned<f64>>,
+    pub(super) collect: Option<Vec<Spanned<String>>>,
+    pub(super) start: Option<Spanned<String>>,
+    pub(super) overlap: Option<Spanned<String>>,
+    pub(super) lateness: Option<Spanned<String>>,
+    pub(super) max_wait: Option<Spanned<String>>,
+    pub(super) signature: Option<Spanned<String>>,
+    pub(super) ca_file: Option<Spanned<PathBuf>>,
+    pub(super) proxy: Option<Spanned<String>>,
+}
+
+/// Where alerts go.
+#[derive(Debug, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+pub(super) enum SinkFile {
+    Stdout {
+        #[serde(default)]
+        format: StdoutFormat,
+    },
+    File {
+        path: PathBuf,
+        /// Bytes at which a new file is begun.
+        max_bytes: Option<u64>,
+        /// How many old files are kept.
+        keep: Option<u32>,
+    },
+}
+
+/// How the standard output sink writes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum StdoutFormat {
+    /// As a first-tier analyst reads it.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Ndjson,
+}
