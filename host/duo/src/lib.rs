@@ -1,1 +1,32 @@
-//! picket-duo.
+//! The Duo Admin API: sign, page, name the error.
+//!
+//! One [`Client`] speaks for one integration of one account. It asks for one page at a time and never retries on its own
+//! (with one exception below): when to ask again is the collector's business, which knows the limits of the whole log. What
+//! this crate owes its caller is that every request carries a fresh date and a signature over exactly the bytes sent, that
+//! a page comes back as the rows' own text, untouched, and that whatever goes wrong has a type and a sentence that tells
+//! the operator what to do.
+//!
+//! The exception is the clock. Duo refuses a request whose date is off, and a re-used date too; the answer tells Duo's
+//! time. So a request that is refused for its date or signature, by a server whose clock differs from ours by more than a
+//! minute, is signed once more by that clock, and the difference is kept for the requests that follow. A wrong key stays
+//! wrong and is reported as such.
+//!
+//! What this crate does not do: it reads no event (rows stay text), knows no window and no cursor, and keeps nothing.
+//!
+//! Where the facts come from is written down in `docs/duo-api.md`.
+#![forbid(unsafe_code)]
+
+mod client;
+mod decode;
+mod error;
+mod host;
+mod log;
+mod page;
+pub mod sign;
+
+pub use client::{Client, ClientConfig, Now, Pong, system_now};
+pub use error::{BadConfig, DuoError, TransportKind};
+pub use host::{Host, HostError};
+pub use log::Log;
+pub use page::{Offset, Page, Query};
+pub use sign::Scheme;
