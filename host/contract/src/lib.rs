@@ -13,6 +13,7 @@ pub mod batch;
 pub mod evaluate;
 pub mod journal;
 pub mod manifest;
+pub mod params;
 pub mod state;
 pub mod when;
 

@@ -4,40 +4,10 @@
 //! days later; `+40s` is after the event before; a full RFC 3339 time is itself.
 
 use jiff::Timestamp;
+pub use picket_contract::params::span;
 
 /// Midnight of the day on which cases happen, ms since the Unix epoch (2026-01-05T00:00:00Z).
 pub const DAY_ZERO: i64 = 1_767_571_200_000;
-
-/// A span such as `90s`, `1h30m`, `36d`, `250ms`, in ms.
-///
-/// # Errors
-/// What is wrong, in words.
-pub fn span(text: &str) -> Result<i64, String> {
-    let wrong = || format!("`{text}` is not a span of time; write one like 40s, 15m, 24h1m or 35d");
-    let mut rest = text.trim();
-    if rest.is_empty() {
-        return Err(wrong());
-    }
-    let mut total: i64 = 0;
-    while !rest.is_empty() {
-        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
-        let (number, after) = rest.split_at(digits);
-        let letters = after.bytes().take_while(u8::is_ascii_alphabetic).count();
-        let (unit, after) = after.split_at(letters);
-        let unit_ms = match unit {
-            "ms" => 1,
-            "s" => 1_000,
-            "m" => 60_000,
-            "h" => 3_600_000,
-            "d" => 86_400_000,
-            _ => return Err(wrong()),
-        };
-        let part = number.parse::<i64>().ok().and_then(|number| number.checked_mul(unit_ms)).ok_or_else(wrong)?;
-        total = total.checked_add(part).ok_or_else(wrong)?;
-        rest = after.trim_start();
-    }
-    Ok(total)
-}
 
 /// A time of a step or of an expectation, in ms; `+span` counts from `previous`.
 ///

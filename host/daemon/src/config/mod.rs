@@ -443,7 +443,7 @@ impl Checker<'_> {
     /// ms.
     fn span(&self, given: Option<&Spanned<String>>, default: &str, problems: &mut Vec<Problem>) -> i64 {
         let text = given.map_or(default, |given| given.value.as_str());
-        picket_test::time::span(text).unwrap_or_else(|error| {
+        picket_contract::params::span(text).unwrap_or_else(|error| {
             problems.push(self.problem(given.map_or(Location::UNKNOWN, |given| given.referenced), error));
             0
         })
