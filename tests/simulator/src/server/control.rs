@@ -1,0 +1,263 @@
+//! `/sim/…`: the simulator's own door, for tests and demonstrations. Only a loopback peer may use it; it takes no key.
+//!
+//! - `GET /sim/status`: the clock, and for each account and feed how many rows it has, how many have appeared, how many
+//!   were sent; the requests by path and status; the faults in force.
+//! - `GET /sim/planted`: what was planted, attacks and look-alikes.
+//! - `POST /sim/control`: a [`Control`] as JSON; every member may be absent. Answers what is in force then, as
+//!   `GET /sim/control` does. A wrong one changes nothing.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Deserializer};
+use serde_json::{Value, json};
+
+use super::answer::{ApiError, Reply, Request};
+use super::faults::{Fault, IncompleteFault, Place};
+use super::settings::{EmptyAuth, TotalObjects};
+use super::state::{Moving, State};
+use crate::json::dumps;
+use crate::signature::Form;
+
+/// Whether the clock runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Run {
+    /// It runs.
+    Go,
+    /// It stands still.
+    Hold,
+}
+
+/// A new secret key for an account.
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rotate {
+    /// The account, by name.
+    pub account: String,
+    /// Its new secret key.
+    pub skey: String,
+}
+
+/// What the simulator is told while it runs.
+#[derive(Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Control {
+    /// `"go"` or `"hold"`.
+    pub clock: Option<Run>,
+    /// Simulated seconds to a second.
+    pub speed: Option<f64>,
+    /// Sets the simulated clock, RFC 3339.
+    pub now: Option<String>,
+    /// Requests a minute for each (key, path); `null`: no limit.
+    #[serde(deserialize_with = "present")]
+    pub rate_limit: Option<Option<u32>>,
+    /// Seconds of refusal after a refusal.
+    pub lock_out_s: Option<i64>,
+    /// Which signatures are accepted: `v5`, `v2-sha512`, `v2-sha1`.
+    pub signatures: Option<BTreeSet<Form>>,
+    /// Seconds before a row appears.
+    pub delay_s: Option<i64>,
+    /// Seconds by which a request's date may be off.
+    pub skew_s: Option<i64>,
+    /// `next_offset` of an empty authentication page: `null`, `echo`, `absent`.
+    pub empty_auth: Option<EmptyAuth>,
+    /// `int` or `object`.
+    pub total_objects: Option<TotalObjects>,
+    /// Whether a v1 page is extended to the end of its last second.
+    pub finish_second: Option<bool>,
+    /// One fault more.
+    pub fault: Option<Fault>,
+    /// These faults and no others; `[]` ends all.
+    pub faults: Option<Vec<Fault>>,
+    /// A new secret key.
+    pub rotate: Option<Rotate>,
+}
+
+/// Tells `null` from absent.
+fn present<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Option<u32>>, D::Error> {
+    Option::deserialize(from).map(Some)
+}
+
+/// A control that cannot be obeyed. Nothing of it was done.
+#[derive(Debug, thiserror::Error)]
+pub enum ControlError {
+    /// It is not JSON of the right shape.
+    #[error("not a control: {0}")]
+    Shape(#[from] serde_json::Error),
+    /// `speed` is negative or no number.
+    #[error("`speed` must be a number from 0 on, not {0}")]
+    Speed(f64),
+    /// `now` cannot be read.
+    #[error("`now` must be RFC 3339, such as 2026-03-02T08:00:00Z, not `{0}`")]
+    Now(String),
+    /// A fault lacks something.
+    #[error(transparent)]
+    Fault(#[from] IncompleteFault),
+    /// No account of that name.
+    #[error("there is no account `{0}`")]
+    Account(String),
+}
+
+impl State {
+    /// Obeys a control given as JSON text.
+    ///
+    /// # Errors
+    /// If it cannot be obeyed; then nothing has changed.
+    pub fn control(&self, json: &[u8], wall_ms: i64) -> Result<(), ControlError> {
+        let control: Control = serde_json::from_slice(json)?;
+        self.obey(control, wall_ms)
+    }
+
+    /// Obeys a control.
+    ///
+    /// # Errors
+    /// If it cannot be obeyed; then nothing has changed.
+    pub fn obey(&self, control: Control, wall_ms: i64) -> Result<(), ControlError> {
+        if let Some(speed) = control.speed.filter(|speed| !speed.is_finite() || *speed < 0.0) {
+            return Err(ControlError::Speed(speed));
+        }
+        let now = match &control.now {
+            None => None,
+            Some(text) => {
+                let now: jiff::Timestamp = text.parse().map_err(|_| ControlError::Now(text.clone()))?;
+                Some(now.as_millisecond())
+            }
+        };
+        for fault in control.faults.iter().flatten().chain(&control.fault) {
+            fault.check()?;
+            if let Some(account) = &fault.account {
+                self.place(account)?;
+            }
+        }
+        let rotated = control.rotate.map(|rotate| Ok((self.place(&rotate.account)?, rotate.skey)));
+        let rotated = rotated.transpose().map_err(|error: ControlError| error)?;
+
+        let mut moving = self.moving();
+        let moving = &mut *moving;
+        if let Some((at, new)) = rotated
+            && let Some(skey) = moving.skeys.get_mut(at)
+        {
+            *skey = new;
+        }
+        if let Some(now) = now {
+            moving.clock.set(wall_ms, now);
+        }
+        if let Some(speed) = control.speed {
+            moving.clock.set_speed(wall_ms, speed);
+        }
+        match control.clock {
+            Some(Run::Go) => moving.clock.go(wall_ms),
+            Some(Run::Hold) => moving.clock.hold(wall_ms),
+            None => {}
+        }
+        let settings = &mut moving.settings;
+        set(&mut settings.limit.per_minute, control.rate_limit);
+        set(&mut settings.limit.lock_out_s, control.lock_out_s);
+        set(&mut settings.signatures, control.signatures);
+        set(&mut settings.delay_s, control.delay_s);
+        set(&mut settings.skew_s, control.skew_s);
+        set(&mut settings.empty_auth, control.empty_auth);
+        set(&mut settings.total_objects, control.total_objects);
+        set(&mut settings.finish_second, control.finish_second);
+        set(&mut moving.faults.list, control.faults);
+        moving.faults.list.extend(control.fault);
+        Ok(())
+    }
+
+    fn place(&self, account: &str) -> Result<usize, ControlError> {
+        let at = self.accounts.iter().position(|known| known.name == account);
+        at.ok_or_else(|| ControlError::Account(account.to_owned()))
+    }
+
+    /// What `/sim/status` says.
+    #[must_use]
+    pub fn status(&self, wall_ms: i64) -> Value {
+        let moving = self.moving();
+        let accounts: Vec<Value> = self
+            .accounts
+            .iter()
+            .map(|account| {
+                let feeds: serde_json::Map<String, Value> = account
+                    .logs
+                    .iter()
+                    .map(|(feed, log)| {
+                        let place = Place { account: &account.name, feed: *feed, path: "" };
+                        let visibility = moving.visibility(&place, wall_ms);
+                        let visible = log.rows().iter().filter(|row| visibility.shows(row)).count();
+                        let (served, sent) = moving.tally.sent(&account.name, *feed);
+                        let rows = log.rows().len();
+                        let counts = json!({"rows": rows, "visible": visible, "served": served, "sent": sent});
+                        (feed.name().to_owned(), counts)
+                    })
+                    .collect();
+                json!({"name": account.name, "ikey": account.ikey, "feeds": feeds})
+            })
+            .collect();
+        json!({
+            "now": rfc3339(moving.clock.now(wall_ms)),
+            "speed": moving.clock.speed(),
+            "held": moving.clock.held(),
+            "accounts": accounts,
+            "requests": moving.tally.requests(),
+            "faults": moving.faults.list,
+        })
+    }
+
+    /// What `/sim/planted` says: every story, with its account's name.
+    #[must_use]
+    pub fn planted(&self) -> Value {
+        self.accounts
+            .iter()
+            .flat_map(|account| account.planted.iter().map(move |story| (account, story)))
+            .map(|(account, story)| {
+                let mut told = json!(story);
+                if let Some(members) = told.as_object_mut() {
+                    members.insert("account".to_owned(), json!(account.name));
+                    members.insert("from".to_owned(), json!(rfc3339(story.from_us.div_euclid(1_000))));
+                    members.insert("to".to_owned(), json!(rfc3339(story.to_us.div_euclid(1_000))));
+                }
+                told
+            })
+            .collect()
+    }
+}
+
+fn set<T>(place: &mut T, new: Option<T>) {
+    if let Some(new) = new {
+        *place = new;
+    }
+}
+
+/// A time in ms as RFC 3339; empty if it is beyond all calendars.
+fn rfc3339(ms: i64) -> String {
+    jiff::Timestamp::from_millisecond(ms).map(|at| at.to_string()).unwrap_or_default()
+}
+
+/// Answers what is asked under `/sim/`.
+pub(super) fn answer(state: &State, request: &Request, wall_ms: i64) -> Reply {
+    if !request.peer.is_loopback() {
+        return ApiError::Forbidden.into();
+    }
+    let ok = |value: &Value| Reply::json(200, dumps(value));
+    match (request.method.as_str(), request.path.as_str()) {
+        ("GET", "/sim/status") => ok(&state.status(wall_ms)),
+        ("GET", "/sim/planted") => ok(&state.planted()),
+        ("GET", "/sim/control") => ok(&in_force(&state.moving(), wall_ms)),
+        ("POST", "/sim/control") => match state.control(&request.body, wall_ms) {
+            Ok(()) => ok(&in_force(&state.moving(), wall_ms)),
+            Err(error) => Reply::json(400, dumps(&json!({"error": error.to_string()}))),
+        },
+        (_, "/sim/status" | "/sim/planted" | "/sim/control") => ApiError::MethodNotAllowed.into(),
+        _ => ApiError::NotFound.into(),
+    }
+}
+
+fn in_force(moving: &Moving, wall_ms: i64) -> Value {
+    json!({
+        "now": rfc3339(moving.clock.now(wall_ms)),
+        "speed": moving.clock.speed(),
+        "held": moving.clock.held(),
+        "settings": moving.settings,
+        "faults": moving.faults.list,
+    })
+}
