@@ -1,0 +1,87 @@
+//! IP addresses as Duo and the systems before it spell them.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// The address in its canonical spelling, without port, brackets or zone; IPv4 inside IPv6 as IPv4.
+///
+/// `1.2.3.4:1234`, `[2001:db8::1]:1234`, `2001:db8::1#1234`, `...p1234`, `... port 1234`, `....1234` lose their port.
+/// `2001:db8::1:1234` is ambiguous: it reads as an address as it stands and is taken as one; only a ninth group is a port.
+/// None: it is no address, or the unspecified one (`0.0.0.0`, `::`), which is Duo's way to say that it does not know.
+#[must_use]
+pub fn canonical_address(text: &str) -> Option<String> {
+    parse(text).map(|address| address.to_string())
+}
+
+/// The address's network: /24 of IPv4, /48 of IPv6.
+#[must_use]
+pub fn network(text: &str) -> Option<String> {
+    Some(match parse(text)? {
+        IpAddr::V4(address) => format!("{}/24", Ipv4Addr::from_bits(address.to_bits() & !0xff)),
+        IpAddr::V6(address) => format!("{}/48", Ipv6Addr::from_bits(address.to_bits() & !(u128::MAX >> 48))),
+    })
+}
+
+fn parse(text: &str) -> Option<IpAddr> {
+    let text = text.trim();
+    let address = plain(text).or_else(|| plain(without_port(text)?))?.to_canonical();
+    (!address.is_unspecified()).then_some(address)
+}
+
+fn plain(text: &str) -> Option<IpAddr> {
+    let text = text.split_once('%').map_or(text, |(address, _zone)| address);
+    text.trim().parse().ok()
+}
+
+fn without_port(text: &str) -> Option<&str> {
+    if let Some(rest) = text.strip_prefix('[') {
+        return Some(rest.split_once(']')?.0);
+    }
+    let digits = text.trim_end_matches(|char: char| char.is_ascii_digit());
+    if digits.len() == text.len() {
+        return None;
+    }
+    let digits = digits.trim_end();
+    [" port", ":", "#", "p", "."]
+        .iter()
+        .find_map(|separator| digits.strip_suffix(separator))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spellings() {
+        for (text, canonical) in [
+            ("1.2.3.4", Some("1.2.3.4")),
+            (" 1.2.3.4 ", Some("1.2.3.4")),
+            ("1.2.3.4:1234", Some("1.2.3.4")),
+            ("2001:DB8:0:0::1", Some("2001:db8::1")),
+            ("[2001:db8::1]:1234", Some("2001:db8::1")),
+            ("[2001:db8::1]", Some("2001:db8::1")),
+            ("2001:db8::1#1234", Some("2001:db8::1")),
+            ("2001:db8::1p1234", Some("2001:db8::1")),
+            ("2001:db8::1 port 1234", Some("2001:db8::1")),
+            ("2001:db8::1.1234", Some("2001:db8::1")),
+            ("2001:db8:1:2:3:4:5:6:1234", Some("2001:db8:1:2:3:4:5:6")),
+            ("2001:db8::1:1234", Some("2001:db8::1:1234")),
+            ("fe80::1%eth0", Some("fe80::1")),
+            ("::ffff:1.2.3.4", Some("1.2.3.4")),
+            ("0.0.0.0", None),
+            ("::", None),
+            ("1.2.3", None),
+            ("unknown", None),
+            ("", None),
+            ("[", None),
+        ] {
+            assert_eq!(canonical_address(text).as_deref(), canonical, "{text}");
+        }
+    }
+
+    #[test]
+    fn networks() {
+        assert_eq!(network("198.51.100.80:1").as_deref(), Some("198.51.100.0/24"));
+        assert_eq!(network("2001:db8:1:2:3:4:5:6").as_deref(), Some("2001:db8:1::/48"));
+        assert_eq!(network("-"), None);
+    }
+}

@@ -1,0 +1,387 @@
+//! Which event a row is, and when it happened.
+//!
+//! | log | id | order time |
+//! | --- | --- | --- |
+//! | authentication | `txid`, `~`, a hash of `isotimestamp`, `factor` and `result` | `isotimestamp`, else `timestamp` |
+//! | activity | `activity_id` | `ts` |
+//! | telephony | `telephony_id`, `~`, a hash of `txid` | `ts`, else `isotimestamp`, else `timestamp` |
+//! | administrator, offline_enrollment | none of its own | `timestamp`, else `isotimestamp` |
+//! | any other | none of its own | `ts`, `isotimestamp`, `timestamp` |
+//!
+//! Duo promises neither that a `txid` is unique nor that one is there, hence the hash behind it; [`own_id`] takes it off again for
+//! people and for SIEMs. Where Duo gives no id, it is `sha256:` and the digest of the row's canonical JSON: keys sorted at
+//! every level, no white space. Two rows that are equal to the byte after that have one id.
+//!
+//! Times are ms since the Unix epoch, floored. `timestamp` counts seconds in every log.
+
+use std::borrow::Cow;
+use std::fmt::Write;
+use std::sync::Arc;
+
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use crate::MAX_EVENT_BYTES;
+use crate::time::rfc3339_to_ms;
+
+/// Which event a row is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// Unique within (tenant, log).
+    pub id: Arc<str>,
+    /// Order time, ms since the Unix epoch.
+    pub time: i64,
+}
+
+/// Why a row cannot be placed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Problem {
+    /// It is not JSON.
+    #[error("not a JSON object: {0}")]
+    NotJson(String),
+    /// It is too long to be an event.
+    #[error("the row has {0} bytes; an event has at most {MAX_EVENT_BYTES}")]
+    TooLong(usize),
+    /// It does not say when.
+    #[error("no readable time: a row of {log} tells it in {fields}")]
+    NoTime {
+        /// The log.
+        log: String,
+        /// Where it should be.
+        fields: &'static str,
+    },
+}
+
+/// The id and order time of a row of one of Duo's logs.
+///
+/// # Errors
+/// [`Problem`]: the row is to be kept as it came and counted.
+pub fn identify(log: &str, raw: &str) -> Result<Identity, Problem> {
+    if raw.len() > MAX_EVENT_BYTES {
+        return Err(Problem::TooLong(raw.len()));
+    }
+    let mut json = serde_json::Deserializer::from_str(raw);
+    let read = json
+        .deserialize_map(Head::default())
+        .and_then(|head| json.end().map(|()| head));
+    let head = read.map_err(|error| Problem::NotJson(error.to_string()))?;
+    let time = head.time(log).ok_or_else(|| Problem::NoTime {
+        log: log.to_owned(),
+        fields: time_fields(log),
+    })?;
+    let own = match log {
+        "authentication" => head
+            .txid
+            .text()
+            .map(|id| suffixed(id, &[&head.isotimestamp, &head.factor, &head.result])),
+        "activity" => head.activity_id.text().map(str::to_owned),
+        "telephony" => head.telephony_id.text().map(|id| suffixed(id, &[&head.txid])),
+        _ => None,
+    };
+    let id = match own {
+        Some(id) => id,
+        None => digest(raw)?,
+    };
+    Ok(Identity { id: id.into(), time })
+}
+
+/// Duo's own part of an id: what an analyst searches for elsewhere.
+#[must_use]
+pub fn own_id<'a>(log: &str, id: &'a str) -> &'a str {
+    match log {
+        "authentication" | "telephony" => id.rsplit_once('~').map_or(id, |(own, _)| own),
+        _ => id,
+    }
+}
+
+fn time_fields(log: &str) -> &'static str {
+    match log {
+        "authentication" => "isotimestamp or timestamp",
+        "activity" => "ts",
+        "telephony" => "ts, isotimestamp or timestamp",
+        "administrator" | "offline_enrollment" => "timestamp or isotimestamp",
+        _ => "ts, isotimestamp or timestamp",
+    }
+}
+
+fn suffixed(id: &str, rest: &[&Scalar<'_>]) -> String {
+    // FNV-1a, folded: it need not resist attack, only tell rows of one transaction apart, the same for ever.
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+    for part in rest {
+        for byte in part.text().unwrap_or("").bytes().chain([0]) {
+            hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+    format!("{id}~{:08x}", (hash ^ (hash >> 32)) as u32)
+}
+
+fn digest(raw: &str) -> Result<String, Problem> {
+    let value: Value = serde_json::from_str(raw).map_err(|error| Problem::NotJson(error.to_string()))?;
+    let mut canonical = String::with_capacity(raw.len());
+    write_canonical(&value, &mut canonical);
+    let mut id = String::from("sha256:");
+    for byte in Sha256::digest(canonical.as_bytes()) {
+        // Writing to a String cannot fail.
+        let _ = write!(id, "{byte:02x}");
+    }
+    Ok(id)
+}
+
+fn write_canonical(value: &Value, out: &mut String) {
+    match value {
+        Value::Object(map) => {
+            let mut members: Vec<(&String, &Value)> = map.iter().collect();
+            members.sort_unstable_by_key(|(key, _)| *key);
+            out.push('{');
+            for (place, (key, member)) in members.into_iter().enumerate() {
+                out.push_str(if place == 0 { "" } else { "," });
+                out.push_str(&Value::from(key.as_str()).to_string());
+                out.push(':');
+                write_canonical(member, out);
+            }
+            out.push('}');
+        }
+        Value::Array(elements) => {
+            out.push('[');
+            for (place, element) in elements.iter().enumerate() {
+                out.push_str(if place == 0 { "" } else { "," });
+                write_canonical(element, out);
+            }
+            out.push(']');
+        }
+        scalar => out.push_str(&scalar.to_string()),
+    }
+}
+
+/// The top-level members that identity needs.
+#[derive(Default)]
+struct Head<'a> {
+    txid: Scalar<'a>,
+    activity_id: Scalar<'a>,
+    telephony_id: Scalar<'a>,
+    factor: Scalar<'a>,
+    result: Scalar<'a>,
+    ts: Scalar<'a>,
+    isotimestamp: Scalar<'a>,
+    timestamp: Scalar<'a>,
+}
+
+impl Head<'_> {
+    fn time(&self, log: &str) -> Option<i64> {
+        let ts = || self.ts.text().and_then(rfc3339_to_ms);
+        let iso = || self.isotimestamp.text().and_then(rfc3339_to_ms);
+        let seconds = || self.timestamp.seconds()?.checked_mul(1000);
+        match log {
+            "authentication" => iso().or_else(seconds),
+            "activity" => ts(),
+            "administrator" | "offline_enrollment" => seconds().or_else(iso),
+            _ => ts().or_else(iso).or_else(seconds),
+        }
+    }
+}
+
+impl<'de> Visitor<'de> for Head<'de> {
+    type Value = Self;
+
+    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<Self, A::Error> {
+        while let Some(key) = map.next_key_seed(Scalar::None)? {
+            let member = match key.text() {
+                Some("txid") => &mut self.txid,
+                Some("activity_id") => &mut self.activity_id,
+                Some("telephony_id") => &mut self.telephony_id,
+                Some("factor") => &mut self.factor,
+                Some("result") => &mut self.result,
+                Some("ts") => &mut self.ts,
+                Some("isotimestamp") => &mut self.isotimestamp,
+                Some("timestamp") => &mut self.timestamp,
+                _ => {
+                    map.next_value::<IgnoredAny>()?;
+                    continue;
+                }
+            };
+            *member = map.next_value_seed(Scalar::None)?;
+        }
+        Ok(self)
+    }
+}
+
+/// A text or a whole number; anything else is none.
+#[derive(Default)]
+enum Scalar<'a> {
+    #[default]
+    None,
+    Text(Cow<'a, str>),
+    Number(i64),
+}
+
+impl Scalar<'_> {
+    fn text(&self) -> Option<&str> {
+        match self {
+            Scalar::Text(text) => Some(text).filter(|text| !text.is_empty()).map(AsRef::as_ref),
+            _ => None,
+        }
+    }
+
+    fn seconds(&self) -> Option<i64> {
+        match self {
+            Scalar::Number(number) => Some(*number),
+            Scalar::Text(text) => text.trim().parse().ok(),
+            Scalar::None => None,
+        }
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Scalar<'de> {
+    type Value = Self;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Scalar<'de> {
+    type Value = Self;
+
+    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("a value")
+    }
+
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self, E> {
+        Ok(Scalar::Text(Cow::Borrowed(text)))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Self, E> {
+        Ok(Scalar::Text(Cow::Owned(text.to_owned())))
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<Self, E> {
+        Ok(Scalar::Number(number))
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<Self, E> {
+        Ok(i64::try_from(number).map_or(Scalar::None, Scalar::Number))
+    }
+
+    fn visit_f64<E>(self, number: f64) -> Result<Self, E> {
+        // A float counts whole seconds too; the cast saturates and times stay far below 2^53.
+        Ok(Scalar::Number(number.floor() as i64))
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Self, E> {
+        Ok(Scalar::None)
+    }
+
+    fn visit_unit<E>(self) -> Result<Self, E> {
+        Ok(Scalar::None)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self, A::Error> {
+        while seq.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Scalar::None)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self, A::Error> {
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(Scalar::None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_and_times_by_log() {
+        for (log, raw, own, time) in [
+            (
+                "authentication",
+                r#"{"txid":"t1","isotimestamp":"2023-11-01T08:42:33.314482+00:00","timestamp":1}"#,
+                "t1",
+                1_698_828_153_314,
+            ),
+            (
+                "authentication",
+                r#"{"txid":"t1","timestamp":1698828153}"#,
+                "t1",
+                1_698_828_153_000,
+            ),
+            (
+                "activity",
+                r#"{"activity_id":"a1","ts":"2023-11-01T08:42:33.314482+00:00"}"#,
+                "a1",
+                1_698_828_153_314,
+            ),
+            (
+                "telephony",
+                r#"{"telephony_id":"p1","txid":"t1","ts":"2023-11-01T08: 42: 33+00: 00"}"#,
+                "p1",
+                1_698_828_153_000,
+            ),
+        ] {
+            let identity = identify(log, raw).unwrap();
+            assert_eq!((own_id(log, &identity.id), identity.time), (own, time), "{raw}");
+        }
+    }
+
+    #[test]
+    fn rows_without_an_id_are_told_by_their_content_whatever_the_order_of_keys() {
+        let one = identify(
+            "administrator",
+            r#"{"timestamp": 9, "description": "{}", "object": {"b":1, "a":2}}"#,
+        )
+        .unwrap();
+        let other = identify(
+            "administrator",
+            r#"{"object":{"a":2,"b":1},"timestamp":9,"description":"{}"}"#,
+        )
+        .unwrap();
+        assert_eq!(one, other);
+        assert_eq!((one.time, one.id.len()), (9000, 71));
+        assert_ne!(
+            one.id,
+            identify("administrator", r#"{"timestamp": 9, "description": "{ }"}"#)
+                .unwrap()
+                .id
+        );
+        let unnamed = identify("authentication", r#"{"txid":null,"timestamp":1}"#).unwrap();
+        assert!(unnamed.id.starts_with("sha256:"));
+    }
+
+    #[test]
+    fn rows_of_one_transaction_stay_apart() {
+        let of = |result: &str| {
+            identify(
+                "authentication",
+                &format!(r#"{{"txid":"t","timestamp":1,"result":"{result}"}}"#),
+            )
+            .unwrap()
+            .id
+        };
+        assert_ne!(of("denied"), of("success"));
+        assert_eq!(of("denied"), of("denied"));
+    }
+
+    #[test]
+    fn problems_name_what_is_wrong() {
+        assert!(matches!(identify("activity", "[1]"), Err(Problem::NotJson(_))));
+        assert!(matches!(
+            identify("activity", r#"{"ts":"x"} x"#),
+            Err(Problem::NotJson(_))
+        ));
+        assert!(matches!(identify("activity", ""), Err(Problem::NotJson(_))));
+        let problem = identify("activity", r#"{"activity_id":"a","ts":7}"#).unwrap_err();
+        assert_eq!(
+            problem.to_string(),
+            "no readable time: a row of activity tells it in ts"
+        );
+        assert!(matches!(
+            identify("activity", &" ".repeat(MAX_EVENT_BYTES + 1)),
+            Err(Problem::TooLong(_))
+        ));
+    }
+}

@@ -1,0 +1,333 @@
+//! What to read of one log, compiled: a trie over the paths, and for each column where its value comes from.
+//!
+//! A log as rules name it may be fed by more than one of Duo's (`admin`), so there is one [`Variant`] for each feed; all
+//! variants of a log give the same columns.
+
+use std::collections::BTreeMap;
+
+use picket_contract::FieldType;
+
+use crate::normal::{Mapping, NullWords};
+use crate::path::segments;
+use crate::v1;
+
+/// A column that some rule reads.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Slot {
+    pub(crate) path: String,
+    pub(crate) kind: FieldTypeOrd,
+}
+
+/// [`FieldType`] with an order, so that plans do not depend on the order of rules.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum FieldTypeOrd {
+    Text,
+    S64,
+    F64,
+    Bool,
+    Texts,
+}
+
+impl From<FieldType> for FieldTypeOrd {
+    fn from(kind: FieldType) -> Self {
+        match kind {
+            FieldType::Text => FieldTypeOrd::Text,
+            FieldType::S64 => FieldTypeOrd::S64,
+            FieldType::F64 => FieldTypeOrd::F64,
+            FieldType::Bool => FieldTypeOrd::Bool,
+            FieldType::Texts => FieldTypeOrd::Texts,
+        }
+    }
+}
+
+/// One log: its columns and how each feed fills them.
+#[derive(Debug)]
+pub(crate) struct Layout {
+    pub(crate) log: String,
+    /// Sorted, each once.
+    pub(crate) slots: Vec<Slot>,
+    variants: Vec<(&'static str, Variant)>,
+    own: Variant,
+}
+
+/// How one of Duo's logs fills the columns.
+#[derive(Debug, Default)]
+pub(crate) struct Variant {
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) leaves: usize,
+    /// One for each slot.
+    pub(crate) inputs: Vec<Input>,
+    pub(crate) mappings: Vec<Mapping>,
+    pub(crate) subject: Option<SubjectReads>,
+}
+
+/// One place in the JSON that is on the way to something read.
+#[derive(Debug, Default)]
+pub(crate) struct Node {
+    pub(crate) children: Vec<(Box<str>, u32)>,
+    /// The cell its own value goes to.
+    pub(crate) leaf: Option<u32>,
+    /// An object or an array here is wanted as JSON text.
+    pub(crate) wants_json: bool,
+    /// An array here is wanted element by element.
+    pub(crate) wants_list: bool,
+}
+
+/// Where a column's value comes from.
+#[derive(Debug)]
+pub(crate) enum Input {
+    Read(Read),
+    SubjectUser,
+    SubjectKey,
+}
+
+/// The first of some cells that is not null, its texts mapped.
+#[derive(Debug, Default)]
+pub(crate) struct Read {
+    pub(crate) cells: Vec<CellRead>,
+    /// Index into [`Variant::mappings`]; none: as received.
+    pub(crate) mapping: Option<usize>,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct CellRead {
+    pub(crate) leaf: u32,
+    /// Objects and arrays count as null.
+    pub(crate) scalar: bool,
+}
+
+/// What tells the Duo user an event is about.
+#[derive(Debug)]
+pub(crate) enum SubjectReads {
+    /// These two.
+    Direct { user: Read, key: Read },
+    /// The target where it is a user, its owner, or the actor.
+    Acted(Box<ActedReads>),
+}
+
+#[derive(Debug)]
+pub(crate) struct ActedReads {
+    pub(crate) action: Read,
+    pub(crate) target_type: Read,
+    pub(crate) target_name: Read,
+    pub(crate) target_key: Read,
+    pub(crate) details_user: Read,
+    pub(crate) details_key: Read,
+    pub(crate) actor_type: Read,
+    pub(crate) actor_name: Read,
+    pub(crate) actor_key: Read,
+}
+
+impl Layout {
+    pub(crate) fn new(log: &str, mut slots: Vec<Slot>) -> Self {
+        slots.sort();
+        slots.dedup();
+        let variants = match log {
+            "admin" => vec![("administrator", Variant::new(log, "administrator", &slots))],
+            _ => Vec::new(),
+        };
+        let own = Variant::new(log, if log == "admin" { "activity" } else { log }, &slots);
+        Layout {
+            log: log.to_owned(),
+            slots,
+            variants,
+            own,
+        }
+    }
+
+    pub(crate) fn slot(&self, path: &str, kind: FieldType) -> Option<usize> {
+        let kind = FieldTypeOrd::from(kind);
+        self.slots
+            .binary_search_by(|slot| (slot.path.as_str(), slot.kind).cmp(&(path, kind)))
+            .ok()
+    }
+
+    /// How this of Duo's logs fills the columns.
+    pub(crate) fn variant(&self, duo_log: &str) -> &Variant {
+        self.variants
+            .iter()
+            .find(|(name, _)| *name == duo_log)
+            .map_or(&self.own, |(_, variant)| variant)
+    }
+}
+
+impl Variant {
+    fn new(log: &str, duo_log: &str, slots: &[Slot]) -> Self {
+        let mut builder = Builder {
+            log,
+            duo_log,
+            variant: Variant::default(),
+            mappings: BTreeMap::new(),
+        };
+        builder.variant.nodes.push(Node::default());
+        let inputs = slots.iter().map(|slot| builder.input(slot)).collect();
+        let subject = slots
+            .iter()
+            .any(|slot| slot.path.starts_with("subject."))
+            .then(|| builder.subject())
+            .flatten();
+        Variant {
+            inputs,
+            subject,
+            ..builder.variant
+        }
+    }
+}
+
+struct Builder<'a> {
+    log: &'a str,
+    duo_log: &'a str,
+    variant: Variant,
+    mappings: BTreeMap<String, usize>,
+}
+
+impl Builder<'_> {
+    fn input(&mut self, slot: &Slot) -> Input {
+        match slot.path.as_str() {
+            "subject.user" => Input::SubjectUser,
+            "subject.key" => Input::SubjectKey,
+            path => Input::Read(self.read(path, slot.kind)),
+        }
+    }
+
+    /// A path as rules name it, in this feed's terms.
+    fn read(&mut self, path: &str, kind: FieldTypeOrd) -> Read {
+        let (path, raw) = path.strip_prefix("raw.").map_or((path, false), |path| (path, true));
+        let (path, derived) = match path {
+            "access_device.network" => (self.address(), Some(Mapping::Network)),
+            path => (path, None),
+        };
+        let (from, mapping) = if self.log == "admin" && self.duo_log == "administrator" {
+            match v1::source(path) {
+                Some((from, mapping)) => (vec![(from, false)], mapping),
+                None => return Read::default(),
+            }
+        } else {
+            (self.places(path), Mapping::of(self.log, path))
+        };
+        let cells = from
+            .iter()
+            .filter_map(|(path, scalar)| self.cell(path, kind, *scalar))
+            .collect();
+        Read {
+            cells,
+            mapping: (!raw).then(|| self.mapping(derived.unwrap_or(mapping))),
+        }
+    }
+
+    /// Where a log has the access device's address.
+    fn address(&self) -> &'static str {
+        match self.log {
+            "authentication" => "access_device.ip",
+            "administrator" => "description.ip_address",
+            _ => "access_device.ip.address",
+        }
+    }
+
+    /// The places where Duo has put a field over the years; `true`: only a scalar counts.
+    fn places(&self, path: &str) -> Vec<(String, bool)> {
+        let mut places = vec![(path.to_owned(), false)];
+        if self.duo_log == "activity" {
+            match path {
+                // In 2022 the action was a plain string; for a while the object stood beside it.
+                "action.name" => {
+                    places.extend([("action".to_owned(), true), ("action_extended.name".to_owned(), false)])
+                }
+                "access_device.ip.address" => places.push(("access_device.ip".to_owned(), true)),
+                path => {
+                    let details = path.strip_prefix("action.").filter(|rest| rest.starts_with("details"));
+                    places.extend(details.map(|details| (format!("action_extended.{details}"), false)));
+                }
+            }
+        }
+        places
+    }
+
+    fn cell(&mut self, path: &str, kind: FieldTypeOrd, scalar: bool) -> Option<CellRead> {
+        let mut at = 0u32;
+        for segment in segments(path)? {
+            let next = self.variant.nodes.len() as u32;
+            let node = self.variant.nodes.get_mut(at as usize)?;
+            at = match node.children.iter().find(|(key, _)| **key == *segment) {
+                Some((_, child)) => *child,
+                None => {
+                    node.children.push((segment.into(), next));
+                    self.variant.nodes.push(Node::default());
+                    next
+                }
+            };
+        }
+        let leaves = self.variant.leaves as u32;
+        let node = self.variant.nodes.get_mut(at as usize)?;
+        let leaf = *node.leaf.get_or_insert(leaves);
+        node.wants_json |= !scalar && matches!(kind, FieldTypeOrd::Text | FieldTypeOrd::Texts);
+        node.wants_list |= !scalar && kind == FieldTypeOrd::Texts;
+        self.variant.leaves = self.variant.leaves.max(leaf as usize + 1);
+        Some(CellRead { leaf, scalar })
+    }
+
+    fn mapping(&mut self, mapping: Mapping) -> usize {
+        let next = self.variant.mappings.len();
+        let at = *self.mappings.entry(format!("{mapping:?}")).or_insert(next);
+        if at == next {
+            self.variant.mappings.push(mapping);
+        }
+        at
+    }
+
+    fn subject(&mut self) -> Option<SubjectReads> {
+        let text = FieldTypeOrd::Text;
+        match self.log {
+            "authentication" => {
+                let (user, key) = (self.read("user.name", text), self.read("user.key", text));
+                Some(SubjectReads::Direct { user, key })
+            }
+            "offline_enrollment" => Some(SubjectReads::Direct {
+                user: self.read("username", text),
+                key: Read::default(),
+            }),
+            "activity" | "admin" => Some(SubjectReads::Acted(Box::new(ActedReads {
+                action: self.read("action.name", text),
+                target_type: self.read("target.type", text),
+                target_name: self.read("target.name", text),
+                target_key: self.read("target.key", text),
+                details_user: self.either("target.details.uname", "target.details.username"),
+                details_key: self.read("target.details.user_id", text),
+                actor_type: self.read("actor.type", text),
+                actor_name: self.read("actor.name", text),
+                actor_key: self.read("actor.key", text),
+            }))),
+            "administrator" => {
+                let action = self.read("action", text);
+                let target_type = Read {
+                    cells: action.cells.clone(),
+                    mapping: Some(self.mapping(Mapping::V1TargetType)),
+                };
+                let actor_name = self.read("username", text);
+                let actor_type = Read {
+                    cells: actor_name.cells.clone(),
+                    mapping: Some(self.mapping(Mapping::V1ActorType)),
+                };
+                Some(SubjectReads::Acted(Box::new(ActedReads {
+                    action,
+                    target_type,
+                    target_name: self.read("object", text),
+                    target_key: Read::default(),
+                    details_user: self.either("description.uname", "description.username"),
+                    details_key: self.read("description.user_id", text),
+                    actor_type,
+                    actor_name,
+                    actor_key: Read::default(),
+                })))
+            }
+            _ => None,
+        }
+    }
+
+    fn either(&mut self, one: &str, other: &str) -> Read {
+        let mut read = self.read(one, FieldTypeOrd::Text);
+        read.cells.extend(self.read(other, FieldTypeOrd::Text).cells);
+        read.mapping = Some(self.mapping(Mapping::Plain(NullWords::Empty)));
+        read
+    }
+}

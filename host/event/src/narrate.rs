@@ -1,0 +1,358 @@
+//! An event in an analyst's words: a line for a timeline, and the entities that the line is about.
+//!
+//! Every text is cleaned ([`clean`]) and every phone number is cut to its tail, since both leave the house here.
+
+use std::sync::LazyLock;
+
+use picket_contract::EventRecord;
+
+use crate::subject::texts;
+use crate::time::rfc3339_to_ms;
+use crate::{Page, Plan, clean, identify, mask_numbers};
+
+/// One event, told.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Told {
+    /// Order time, ms since the Unix epoch; none where the row does not say.
+    pub time: Option<i64>,
+    /// `push, VPN, 203.0.113.9: no response`.
+    pub text: String,
+    /// Name of the Duo user it is about.
+    pub user: Option<String>,
+    /// Their key, where known.
+    pub user_key: Option<String>,
+    /// Who did it, where that is somebody else than the user: an administrator, the API, the system.
+    pub actor: Option<String>,
+    /// What was done, for administrative logs: `bypass_create`.
+    pub action: Option<String>,
+    /// What it was done to.
+    pub target: Option<String>,
+    /// Address that the user or the actor came from.
+    pub ip: Option<String>,
+    /// Country of the address, by Duo.
+    pub country: Option<String>,
+    /// City, state and country of the address, by Duo, as far as known.
+    pub place: Option<String>,
+    /// Name of the application.
+    pub application: Option<String>,
+    /// The second factor's device; phone numbers by their tail.
+    pub device: Option<String>,
+    /// The factor, normalised: `duo_push`.
+    pub factor: Option<String>,
+    /// `granted` or `denied`, where it says so.
+    pub outcome: Option<&'static str>,
+}
+
+/// Tells one event of a log (Duo's own, or `admin`).
+#[must_use]
+pub fn narrate(log: &str, raw: &str) -> Told {
+    static PLAN: LazyLock<Plan> = LazyLock::new(|| {
+        let sources = [
+            texts("authentication", AUTHENTICATION),
+            texts("admin", ADMIN),
+            texts("telephony", TELEPHONY),
+            texts("offline_enrollment", OFFLINE),
+        ];
+        Plan::new(&sources)
+    });
+    let (read_as, duo_log) = match log {
+        "activity" | "admin" => ("admin", "activity"),
+        "administrator" => ("admin", "administrator"),
+        own => (own, own),
+    };
+    let page = PLAN.parse(
+        read_as,
+        duo_log,
+        &[EventRecord {
+            id: "".into(),
+            time: 0,
+            raw: raw.into(),
+        }],
+    );
+    let mut told = if page.broken(0) {
+        Told {
+            text: "a row that cannot be read".to_owned(),
+            ..Told::default()
+        }
+    } else {
+        match read_as {
+            "authentication" => authentication(&Row(&page)),
+            "admin" => administration(&Row(&page)),
+            "telephony" => telephony(&Row(&page)),
+            "offline_enrollment" => offline(&Row(&page)),
+            _ => Told {
+                text: format!("an event of {}", clean(log)),
+                ..Told::default()
+            },
+        }
+    };
+    told.time = identify(duo_log, raw).ok().map(|identity| identity.time);
+    told.time = told.time.or_else(|| rfc3339_to_ms(page.text(0, "ts")?));
+    told
+}
+
+const AUTHENTICATION: &[&str] = &[
+    "subject.user",
+    "subject.key",
+    "access_device.ip",
+    "access_device.location.city",
+    "access_device.location.state",
+    "access_device.location.country",
+    "application.name",
+    "auth_device.name",
+    "factor",
+    "result",
+    "reason",
+    "event_type",
+    "email",
+    "alias",
+    "raw.access_device.ip",
+];
+const ADMIN: &[&str] = &[
+    "subject.user",
+    "subject.key",
+    "access_device.ip.address",
+    "access_device.location.city",
+    "access_device.location.state",
+    "access_device.location.country",
+    "action.name",
+    "actor.name",
+    "actor.type",
+    "application.name",
+    "target.name",
+    "target.type",
+    "outcome.result",
+    "action.details.factor",
+    "target.details.status",
+    "ts",
+];
+const TELEPHONY: &[&str] = &["context", "credits", "phone", "type"];
+const OFFLINE: &[&str] = &[
+    "subject.user",
+    "action",
+    "object",
+    "description.hostname",
+    "description.factor",
+];
+
+/// The one row of a page, cleaned.
+struct Row<'a>(&'a Page);
+
+impl Row<'_> {
+    fn get(&self, path: &str) -> Option<String> {
+        self.0.text(0, path).map(|text| clean(text).into_owned())
+    }
+
+    fn masked(&self, path: &str) -> Option<String> {
+        self.0.text(0, path).map(|text| clean(&mask_numbers(text)).into_owned())
+    }
+
+    fn words(&self, path: &str) -> Option<String> {
+        self.get(path).map(|word| word.replace('_', " "))
+    }
+
+    fn place(&self) -> Option<String> {
+        let parts = ["city", "state", "country"].map(|part| self.get(&format!("access_device.location.{part}")));
+        let known: Vec<String> = parts.into_iter().flatten().collect();
+        (!known.is_empty()).then(|| known.join(", "))
+    }
+}
+
+fn authentication(row: &Row<'_>) -> Told {
+    let result = row.get("result");
+    let outcome = match result.as_deref() {
+        Some("success") => Some("granted"),
+        Some("denied" | "fraud") => Some("denied"),
+        _ => None,
+    };
+    let reason = row.words("reason");
+    let enrolment = row.get("event_type").as_deref() == Some("enrollment");
+    let factor = row.get("factor");
+    let what = match factor.as_deref() {
+        _ if enrolment => Some("enrolment".to_owned()),
+        Some("duo_push") => Some("push".to_owned()),
+        Some("verified_duo_push") => Some("verified push".to_owned()),
+        Some("phone_call") => Some("call".to_owned()),
+        Some("not_available") | None => Some("login".to_owned()),
+        Some(other) => Some(other.replace('_', " ")),
+    };
+    let ending = match (result.as_deref(), reason) {
+        (Some("success"), Some(reason)) if reason == "user approved" => "APPROVED".to_owned(),
+        (Some("success"), Some(reason)) => format!("LET IN ({reason})"),
+        (Some("success"), None) if enrolment => "enrolled".to_owned(),
+        (Some("success"), None) => "LET IN".to_owned(),
+        (Some("fraud"), Some(reason)) if reason == "user marked fraud" => "reported as FRAUD".to_owned(),
+        (Some("fraud"), _) => "FRAUD".to_owned(),
+        (_, Some(reason)) => reason,
+        (Some(result), None) => result.to_owned(),
+        (None, None) => "no result".to_owned(),
+    };
+    let application = row.get("application.name");
+    let ip = row.get("access_device.ip").or_else(|| row.get("raw.access_device.ip"));
+    Told {
+        text: line([what, application.clone(), ip.clone()], &ending),
+        user: row
+            .get("subject.user")
+            .or_else(|| row.get("email"))
+            .or_else(|| row.get("alias")),
+        user_key: row.get("subject.key"),
+        ip,
+        country: row.get("access_device.location.country"),
+        place: row.place(),
+        application,
+        device: row.masked("auth_device.name"),
+        factor,
+        outcome,
+        ..Told::default()
+    }
+}
+
+fn administration(row: &Row<'_>) -> Told {
+    let action = row.get("action.name");
+    let actor = row.get("actor.name");
+    let target = row.masked("target.name");
+    let ip = row.get("access_device.ip.address");
+    let outcome = match row.get("outcome.result").as_deref() {
+        Some("success") => Some("granted"),
+        Some("denied") => Some("denied"),
+        _ => None,
+    };
+    let mut what = action
+        .as_deref()
+        .unwrap_or("an action without a name")
+        .replace('_', " ");
+    for (word, name) in [(" of ", &target), (" by ", &actor)] {
+        if let Some(name) = name {
+            what.push_str(word);
+            what.push_str(name);
+        }
+    }
+    let status = row
+        .get("target.details.status")
+        .map(|status| format!("status {status}"));
+    let failed = (outcome == Some("denied")).then(|| "failed".to_owned());
+    let ending = [status, failed].into_iter().flatten().collect::<Vec<_>>().join(", ");
+    let user = row.get("subject.user");
+    Told {
+        text: line([Some(what), ip.clone()], &ending),
+        actor: actor.filter(|actor| user.as_ref() != Some(actor)),
+        user,
+        user_key: row.get("subject.key"),
+        action,
+        target,
+        ip,
+        country: row.get("access_device.location.country"),
+        place: row.place(),
+        application: row.get("application.name"),
+        factor: row.get("action.details.factor"),
+        outcome,
+        ..Told::default()
+    }
+}
+
+fn telephony(row: &Row<'_>) -> Told {
+    let device = row.masked("phone");
+    let sort = match row.get("type").as_deref() {
+        Some("phone") => "call".to_owned(),
+        Some(other) => other.replace('_', " "),
+        None => "message".to_owned(),
+    };
+    let what = format!("{sort} to {}", device.as_deref().unwrap_or("an unknown number"));
+    let credits = row
+        .get("credits")
+        .map(|credits| format!("{credits} credits"))
+        .unwrap_or_default();
+    Told {
+        text: line([Some(what), row.words("context")], &credits),
+        device,
+        ..Told::default()
+    }
+}
+
+fn offline(row: &Row<'_>) -> Told {
+    let action = row.get("action");
+    let what = match action.as_deref() {
+        Some("o2fa_user_provisioned") => "set up for offline access",
+        Some("o2fa_user_deprovisioned") => "offline access removed",
+        Some("o2fa_user_reenrolled") => "set up anew for offline access",
+        _ => "offline access",
+    };
+    let application = row.get("object");
+    let host = row.get("description.hostname");
+    Told {
+        text: line([Some(what.to_owned()), application.clone(), host], ""),
+        user: row.get("subject.user"),
+        action,
+        application,
+        factor: row.get("description.factor"),
+        ..Told::default()
+    }
+}
+
+/// `a, b, c: ending`.
+fn line<const N: usize>(parts: [Option<String>; N], ending: &str) -> String {
+    let line = parts.into_iter().flatten().collect::<Vec<_>>().join(", ");
+    if ending.is_empty() {
+        line
+    } else {
+        format!("{line}: {ending}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn logins() {
+        let push = r#"{"txid":"t","isotimestamp":"2026-11-22T07:10:02.114000+00:00","factor":"duo_push","result":"denied","reason":"no_response","event_type":"authentication","application":{"name":"VPN"},"user":{"name":"ada","key":"DUADA"},"access_device":{"ip":"203.0.113.9","location":{"city":"Sofia","state":"-","country":"Bulgaria"}},"auth_device":{"name":"My phone (555-555-0142)"}}"#;
+        let told = narrate("authentication", push);
+        assert_eq!(told.text, "push, VPN, 203.0.113.9: no response");
+        assert_eq!(told.device.as_deref(), Some("My phone (•••0142)"));
+        assert_eq!(told.place.as_deref(), Some("Sofia, Bulgaria"));
+        assert_eq!((told.time, told.outcome), (Some(1_795_331_402_114), Some("denied")));
+        assert_eq!(told.user.as_deref(), Some("ada"));
+        for (result, reason, text) in [
+            ("success", "user_approved", "push, VPN, 203.0.113.9: APPROVED"),
+            ("success", "bypass_user", "push, VPN, 203.0.113.9: LET IN (bypass user)"),
+            (
+                "FRAUD",
+                "User marked fraud",
+                "push, VPN, 203.0.113.9: reported as FRAUD",
+            ),
+        ] {
+            let raw = push.replace("denied", result).replace("no_response", reason);
+            assert_eq!(narrate("authentication", &raw).text, text);
+        }
+    }
+
+    #[test]
+    fn administration_in_both_shapes() {
+        let v2 = r#"{"activity_id":"a","ts":"2026-11-22T07:10:02.114000+00:00","action":{"name":"bypass_create"},"actor":{"type":"admin","name":"Harry"},"target":{"type":"user_bypass","name":"ada"},"access_device":{"ip":{"address":"198.51.100.7"}}}"#;
+        let v1 = r#"{"action":"bypass_create","username":"Harry","object":"ada","description":"{\"ip_address\":\"198.51.100.7\"}","timestamp":1795331402}"#;
+        for (log, raw) in [("activity", v2), ("administrator", v1)] {
+            let told = narrate(log, raw);
+            assert_eq!(told.text, "bypass create of ada by Harry, 198.51.100.7", "{log}");
+            assert_eq!(
+                (told.user.as_deref(), told.actor.as_deref()),
+                (Some("ada"), Some("Harry"))
+            );
+        }
+    }
+
+    #[test]
+    fn the_rest_and_what_cannot_be_read() {
+        let call = narrate(
+            "telephony",
+            r#"{"type":"phone","phone":"+15035550100","context":"authentication","credits":2}"#,
+        );
+        assert_eq!(call.text, "call to •••0100, authentication: 2 credits");
+        let offline = narrate(
+            "offline_enrollment",
+            r#"{"action":"o2fa_user_provisioned","username":"ada","object":"RDP","description":"{\"hostname\":\"H\\u001b[2J\"}"}"#,
+        );
+        assert_eq!(offline.text, "set up for offline access, RDP, H\\u{1b}[2J");
+        assert_eq!(narrate("authentication", "nonsense").text, "a row that cannot be read");
+        assert_eq!(narrate("authentication", "{}").text, "login: no result");
+    }
+}

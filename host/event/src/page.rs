@@ -1,0 +1,297 @@
+//! A page: events of one log as columns over one dictionary.
+
+use std::sync::Arc;
+
+use picket_contract::{Column, EventRecord, Key, NULL};
+
+use crate::coerce::Cell;
+use crate::dictionary::Dictionary;
+use crate::layout::{ActedReads, FieldTypeOrd, Input, Layout, Read, SubjectReads, Variant};
+use crate::normal::{Mapped, Mapping};
+use crate::parse::Reader;
+use crate::plan::Enrichment;
+use crate::subject::{Acted, about};
+
+/// Events of one log, parsed once for every rule.
+#[derive(Debug)]
+pub struct Page {
+    layout: Arc<Layout>,
+    log: Arc<str>,
+    duo_log: Arc<str>,
+    events: Vec<EventRecord>,
+    broken: Vec<bool>,
+    pub(crate) dictionary: Dictionary,
+    /// One for each of the layout's slots; codes into the page's dictionary.
+    pub(crate) columns: Vec<Column>,
+}
+
+impl Page {
+    pub(crate) fn parse(
+        layout: &Arc<Layout>,
+        duo_log: &str,
+        events: Vec<EventRecord>,
+        enrichment: &Enrichment,
+    ) -> Self {
+        let variant = layout.variant(duo_log);
+        let mut filler = Filler::new(layout, variant, events.len());
+        let mut reader = Reader::new(variant);
+        let mut broken = Vec::with_capacity(events.len());
+        for event in &events {
+            broken.push(!reader.read(&event.raw));
+            filler.push(&mut reader, enrichment);
+        }
+        Page {
+            layout: layout.clone(),
+            log: layout.log.as_str().into(),
+            duo_log: duo_log.into(),
+            events,
+            broken,
+            dictionary: reader.dictionary,
+            columns: filler.columns,
+        }
+    }
+
+    /// The log as rules name it.
+    #[must_use]
+    pub fn log(&self) -> &Arc<str> {
+        &self.log
+    }
+
+    /// Duo's own log that the events come from.
+    #[must_use]
+    pub fn duo_log(&self) -> &Arc<str> {
+        &self.duo_log
+    }
+
+    /// How many rows.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.events.len()
+    }
+
+    /// Whether there are no rows.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.events.is_empty()
+    }
+
+    /// The events, one a row.
+    #[must_use]
+    pub fn events(&self) -> &[EventRecord] {
+        &self.events
+    }
+
+    /// Whether a row could not be read as an event. Such a row is shown to no rule.
+    #[must_use]
+    pub fn broken(&self, row: u32) -> bool {
+        self.broken.get(row as usize).copied().unwrap_or(true)
+    }
+
+    /// How many rows could not be read.
+    #[must_use]
+    pub fn broken_rows(&self) -> usize {
+        self.broken.iter().filter(|broken| **broken).count()
+    }
+
+    /// A row's order time, ms since the Unix epoch.
+    #[must_use]
+    pub fn time(&self, row: u32) -> i64 {
+        self.events.get(row as usize).map_or(i64::MIN, |event| event.time)
+    }
+
+    /// A row's release key.
+    #[must_use]
+    pub fn key(&self, row: u32) -> Key {
+        let event = self.events.get(row as usize);
+        event.map_or_else(Key::start, |event| Key {
+            time: event.time,
+            log: self.log.clone(),
+            id: event.id.clone(),
+        })
+    }
+
+    /// A row's text at a path that the plan reads as text. None: null, or not read.
+    #[must_use]
+    pub fn text(&self, row: u32, path: &str) -> Option<&str> {
+        let slot = self.layout.slot(path, picket_contract::FieldType::Text)?;
+        let Column::Text(codes) = self.columns.get(slot)? else {
+            return None;
+        };
+        self.dictionary.text(*codes.get(row as usize)?)
+    }
+
+    pub(crate) fn is_of(&self, layout: &Arc<Layout>) -> bool {
+        Arc::ptr_eq(&self.layout, layout)
+    }
+}
+
+/// Not mapped yet. The dictionary never has so many entries.
+const UNMAPPED: u32 = NULL - 1;
+
+/// Turns cells into columns, row by row.
+struct Filler<'a> {
+    variant: &'a Variant,
+    columns: Vec<Column>,
+    /// For each mapping, what each code becomes.
+    mapped: Vec<Vec<u32>>,
+}
+
+impl<'a> Filler<'a> {
+    fn new(layout: &Layout, variant: &'a Variant, rows: usize) -> Self {
+        let columns = layout.slots.iter().map(|slot| match slot.kind {
+            FieldTypeOrd::Text => Column::Text(Vec::with_capacity(rows)),
+            FieldTypeOrd::S64 => Column::S64 {
+                values: Vec::with_capacity(rows),
+                valid: Vec::with_capacity(rows),
+            },
+            FieldTypeOrd::F64 => Column::F64 {
+                values: Vec::with_capacity(rows),
+                valid: Vec::with_capacity(rows),
+            },
+            FieldTypeOrd::Bool => Column::Bool(Vec::with_capacity(rows)),
+            FieldTypeOrd::Texts => Column::Texts {
+                offsets: vec![0],
+                codes: Vec::new(),
+            },
+        });
+        Filler {
+            variant,
+            columns: columns.collect(),
+            mapped: vec![Vec::new(); variant.mappings.len()],
+        }
+    }
+
+    fn push(&mut self, reader: &mut Reader<'_>, enrichment: &Enrichment) {
+        let subject = self
+            .variant
+            .subject
+            .as_ref()
+            .map(|reads| self.subject(reads, reader, enrichment));
+        let (user, key) = subject.unwrap_or((NULL, NULL));
+        let mut columns = std::mem::take(&mut self.columns);
+        for (column, input) in columns.iter_mut().zip(&self.variant.inputs) {
+            match input {
+                Input::Read(read) => {
+                    let cell = cell(read, &reader.cells);
+                    self.push_cell(column, cell, read.mapping, reader);
+                }
+                Input::SubjectUser => self.push_cell(column, Cell::Text(user), None, reader),
+                Input::SubjectKey => self.push_cell(column, Cell::Text(key), None, reader),
+            }
+        }
+        self.columns = columns;
+    }
+
+    fn push_cell(&mut self, column: &mut Column, cell: Cell, mapping: Option<usize>, reader: &mut Reader<'_>) {
+        match column {
+            Column::Text(codes) => codes.push(self.text(cell, mapping, reader)),
+            Column::Texts { offsets, codes } => {
+                if let Cell::Array { start, end, .. } = cell {
+                    for at in start..end {
+                        let code = reader.lists.get(at as usize).copied().unwrap_or(NULL);
+                        let code = self.map(code, mapping, &mut reader.dictionary);
+                        codes.extend((code != NULL).then_some(code));
+                    }
+                } else {
+                    let code = self.text(cell, mapping, reader);
+                    codes.extend((code != NULL).then_some(code));
+                }
+                offsets.push(codes.len() as u32);
+            }
+            Column::S64 { values, valid } => {
+                let number = cell.whole(self.scalar_text(cell, mapping, reader));
+                values.push(number.unwrap_or(0));
+                valid.push(u8::from(number.is_some()));
+            }
+            Column::F64 { values, valid } => {
+                let number = cell.float(self.scalar_text(cell, mapping, reader));
+                values.push(number.unwrap_or(0.0));
+                valid.push(u8::from(number.is_some()));
+            }
+            Column::Bool(values) => {
+                let value = cell.boolean(self.scalar_text(cell, mapping, reader));
+                values.push(value.map_or(2, u8::from));
+            }
+        }
+    }
+
+    /// The code of a cell's text, mapped.
+    fn text(&mut self, cell: Cell, mapping: Option<usize>, reader: &mut Reader<'_>) -> u32 {
+        let code = match cell.canonical() {
+            Some(text) => reader.dictionary.intern(&text),
+            None => cell.code(),
+        };
+        self.map(code, mapping, &mut reader.dictionary)
+    }
+
+    /// The text behind a text cell, mapped; for coercion.
+    fn scalar_text<'r>(&mut self, cell: Cell, mapping: Option<usize>, reader: &'r mut Reader<'_>) -> Option<&'r str> {
+        let Cell::Text(code) = cell else { return None };
+        let code = self.map(code, mapping, &mut reader.dictionary);
+        reader.dictionary.text(code)
+    }
+
+    fn map(&mut self, code: u32, mapping: Option<usize>, dictionary: &mut Dictionary) -> u32 {
+        let Some(index) = mapping.filter(|_| code != NULL) else {
+            return code;
+        };
+        let (Some(mapping), Some(memo)) = (self.variant.mappings.get(index), self.mapped.get_mut(index)) else {
+            return code;
+        };
+        if memo.len() <= code as usize {
+            memo.resize((code as usize + 1).next_power_of_two(), UNMAPPED);
+        }
+        let Some(known) = memo.get_mut(code as usize) else {
+            return code;
+        };
+        if *known == UNMAPPED {
+            *known = apply(*mapping, code, dictionary);
+        }
+        *known
+    }
+
+    fn subject(&mut self, reads: &SubjectReads, reader: &mut Reader<'_>, enrichment: &Enrichment) -> (u32, u32) {
+        match reads {
+            SubjectReads::Direct { user, key } => (self.code(user, reader), self.code(key, reader)),
+            SubjectReads::Acted(reads) => self.acted(reads, reader, enrichment),
+        }
+    }
+
+    fn acted(&mut self, reads: &ActedReads, reader: &mut Reader<'_>, enrichment: &Enrichment) -> (u32, u32) {
+        let acted = Acted {
+            action: self.code(&reads.action, reader),
+            target_type: self.code(&reads.target_type, reader),
+            target_name: self.code(&reads.target_name, reader),
+            target_key: self.code(&reads.target_key, reader),
+            details_user: self.code(&reads.details_user, reader),
+            details_key: self.code(&reads.details_key, reader),
+            actor_type: self.code(&reads.actor_type, reader),
+            actor_name: self.code(&reads.actor_name, reader),
+            actor_key: self.code(&reads.actor_key, reader),
+        };
+        about(&acted, &mut reader.dictionary, enrichment)
+    }
+
+    fn code(&mut self, read: &Read, reader: &mut Reader<'_>) -> u32 {
+        self.text(cell(read, &reader.cells), read.mapping, reader)
+    }
+}
+
+/// The first cell that holds something.
+fn cell(read: &Read, cells: &[Cell]) -> Cell {
+    for place in &read.cells {
+        match cells.get(place.leaf as usize) {
+            Some(cell) if *cell != Cell::Null && (cell.is_scalar() || !place.scalar) => return *cell,
+            _ => {}
+        }
+    }
+    Cell::Null
+}
+
+fn apply(mapping: Mapping, code: u32, dictionary: &mut Dictionary) -> u32 {
+    match dictionary.text(code).map_or(Mapped::Null, |text| mapping.apply(text)) {
+        Mapped::Same => code,
+        Mapped::Null => NULL,
+        Mapped::Text(text) => dictionary.intern(&text),
+    }
+}

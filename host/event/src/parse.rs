@@ -1,0 +1,287 @@
+//! One pass over one event's JSON along the trie; what no path leads to is skipped without being built.
+
+use std::fmt;
+
+use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::Value;
+
+use picket_contract::NULL;
+
+use crate::coerce::Cell;
+use crate::dictionary::Dictionary;
+use crate::layout::{Node, Variant};
+
+/// Longest row that is read as an event, bytes. Duo's are below 20 kB.
+pub const MAX_EVENT_BYTES: usize = 1 << 20;
+
+/// Longest text whose inner JSON is read, bytes.
+pub const MAX_EMBEDDED_BYTES: usize = 256 << 10;
+
+/// Reads rows, one after the other, into cells.
+pub(crate) struct Reader<'a> {
+    nodes: &'a [Node],
+    pub(crate) dictionary: Dictionary,
+    /// One for each leaf, of the row just read.
+    pub(crate) cells: Vec<Cell>,
+    /// Codes of the elements of the row's arrays.
+    pub(crate) lists: Vec<u32>,
+    /// For each node, the row that met it last: a key that comes twice in a row begins anew.
+    met: Vec<u32>,
+    row: u32,
+}
+
+impl<'a> Reader<'a> {
+    pub(crate) fn new(variant: &'a Variant) -> Self {
+        Reader {
+            nodes: &variant.nodes,
+            dictionary: Dictionary::new(),
+            cells: vec![Cell::Null; variant.leaves],
+            lists: Vec::new(),
+            met: vec![0; variant.nodes.len()],
+            row: 0,
+        }
+    }
+
+    /// Reads one row. False: it is no event, and all cells are null.
+    pub(crate) fn read(&mut self, raw: &str) -> bool {
+        self.row += 1;
+        self.lists.clear();
+        self.cells.fill(Cell::Null);
+        if raw.len() > MAX_EVENT_BYTES {
+            return false;
+        }
+        let mut json = serde_json::Deserializer::from_str(raw);
+        let read = json
+            .deserialize_map(Place { reader: self, node: 0 })
+            .and_then(|()| json.end());
+        if read.is_err() {
+            self.cells.fill(Cell::Null);
+        }
+        read.is_ok()
+    }
+
+    fn node(&self, node: u32) -> Option<&'a Node> {
+        self.nodes.get(node as usize)
+    }
+
+    fn set(&mut self, node: u32, cell: Cell) {
+        let leaf = self.node(node).and_then(|node| node.leaf);
+        if let Some(slot) = leaf.and_then(|leaf| self.cells.get_mut(leaf as usize)) {
+            *slot = cell;
+        }
+    }
+
+    /// A key was met: if not for the first time in this row, what it held is forgotten.
+    fn enter(&mut self, node: u32) {
+        let Some(met) = self.met.get_mut(node as usize) else {
+            return;
+        };
+        if std::mem::replace(met, self.row) == self.row {
+            self.forget(node);
+        }
+    }
+
+    fn forget(&mut self, node: u32) {
+        self.set(node, Cell::Null);
+        // Paths are short, so this goes no deeper than they do.
+        for (_, child) in self.node(node).map_or(&[][..], |node| &node.children) {
+            self.forget(*child);
+        }
+    }
+
+    /// Reads the JSON object inside a text, as far as paths lead into it. Broken: all null.
+    fn embedded(&mut self, node: u32, text: &str) {
+        let inside = self.node(node).is_some_and(|node| !node.children.is_empty());
+        if !inside || text.len() > MAX_EMBEDDED_BYTES || !text.trim_ascii_start().starts_with('{') {
+            return;
+        }
+        let mut json = serde_json::Deserializer::from_str(text);
+        let read = json
+            .deserialize_map(Children { reader: self, node })
+            .and_then(|()| json.end());
+        if read.is_err() {
+            for (_, child) in self.node(node).map_or(&[][..], |node| &node.children) {
+                self.forget(*child);
+            }
+        }
+    }
+
+    fn intern_json(&mut self, value: &Value) -> u32 {
+        self.dictionary.intern(&value.to_string())
+    }
+}
+
+/// The members of an object at a node.
+struct Children<'r, 'a> {
+    reader: &'r mut Reader<'a>,
+    node: u32,
+}
+
+impl<'de> Visitor<'de> for Children<'_, '_> {
+    type Value = ();
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let children = self.reader.node(self.node).map_or(&[][..], |node| &node.children);
+        while let Some(child) = map.next_key_seed(Key { children })? {
+            match child {
+                Some(node) => {
+                    self.reader.enter(node);
+                    map.next_value_seed(Place {
+                        reader: self.reader,
+                        node,
+                    })?;
+                }
+                None => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The child that a key leads to.
+struct Key<'n> {
+    children: &'n [(Box<str>, u32)],
+}
+
+impl<'de> DeserializeSeed<'de> for Key<'_> {
+    type Value = Option<u32>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Option<u32>, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for Key<'_> {
+    type Value = Option<u32>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a key")
+    }
+
+    fn visit_str<E: Error>(self, key: &str) -> Result<Option<u32>, E> {
+        Ok(self
+            .children
+            .iter()
+            .find(|(name, _)| **name == *key)
+            .map(|(_, child)| *child))
+    }
+}
+
+/// The value at a node.
+struct Place<'r, 'a> {
+    reader: &'r mut Reader<'a>,
+    node: u32,
+}
+
+impl Place<'_, '_> {
+    fn set<E>(self, cell: Cell) -> Result<(), E> {
+        self.reader.set(self.node, cell);
+        Ok(())
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Place<'_, '_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Place<'_, '_> {
+    type Value = ();
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a JSON object")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<(), E> {
+        let Some(node) = self.reader.node(self.node) else {
+            return Ok(());
+        };
+        if node.leaf.is_some() {
+            let code = self.reader.dictionary.intern(text);
+            self.reader.set(self.node, Cell::Text(code));
+        }
+        self.reader.embedded(self.node, text);
+        Ok(())
+    }
+
+    fn visit_i64<E: Error>(self, number: i64) -> Result<(), E> {
+        self.set(Cell::Whole(number))
+    }
+
+    fn visit_u64<E: Error>(self, number: u64) -> Result<(), E> {
+        self.set(i64::try_from(number).map_or(Cell::Large(number), Cell::Whole))
+    }
+
+    fn visit_f64<E: Error>(self, number: f64) -> Result<(), E> {
+        self.set(Cell::Float(number))
+    }
+
+    fn visit_bool<E: Error>(self, value: bool) -> Result<(), E> {
+        self.set(Cell::Bool(value))
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<(), E> {
+        self.set(Cell::Null)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<(), A::Error> {
+        let Place { reader, node } = self;
+        if !reader.node(node).is_some_and(|node| node.wants_json) {
+            return Children { reader, node }.visit_map(map);
+        }
+        let value = Value::deserialize(MapAccessDeserializer::new(map))?;
+        let json = reader.intern_json(&value);
+        reader.set(node, Cell::Object(json));
+        (&value)
+            .deserialize_map(Children { reader, node })
+            .map_err(Error::custom)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        let Place { reader, node } = self;
+        if !reader.node(node).is_some_and(|node| node.wants_json) {
+            while seq.next_element::<IgnoredAny>()?.is_some() {}
+            return Ok(());
+        }
+        let elements = Vec::<Value>::deserialize(SeqAccessDeserializer::new(seq))?;
+        let start = reader.lists.len() as u32;
+        if reader.node(node).is_some_and(|node| node.wants_list) {
+            for element in &elements {
+                let code = reader.element(element);
+                reader.lists.extend((code != NULL).then_some(code));
+            }
+        }
+        let end = reader.lists.len() as u32;
+        let json = reader.intern_json(&Value::Array(elements));
+        reader.set(node, Cell::Array { json, start, end });
+        Ok(())
+    }
+}
+
+impl Reader<'_> {
+    /// The text of an array's element.
+    fn element(&mut self, element: &Value) -> u32 {
+        let cell = match element {
+            Value::Null => return NULL,
+            Value::String(text) => return self.dictionary.intern(text),
+            Value::Array(_) | Value::Object(_) => return self.intern_json(element),
+            Value::Bool(value) => Cell::Bool(*value),
+            Value::Number(number) => match (number.as_i64(), number.as_u64(), number.as_f64()) {
+                (Some(whole), _, _) => Cell::Whole(whole),
+                (_, Some(large), _) => Cell::Large(large),
+                (_, _, float) => Cell::Float(float.unwrap_or(0.0)),
+            },
+        };
+        cell.canonical().map_or(NULL, |text| self.dictionary.intern(&text))
+    }
+}

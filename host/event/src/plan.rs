@@ -1,0 +1,109 @@
+//! What to read: the union of the fields that enabled rules declared, by log.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use picket_catalogue::Kind;
+use picket_contract::{EventRecord, FieldType, Source};
+
+use crate::Page;
+use crate::layout::{Layout, Slot};
+
+/// What the tenant's inventory adds to events.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Enrichment {
+    /// Phone or token (its key, else its name as the log has it) to the name of the user who owns it.
+    pub owners: BTreeMap<String, String>,
+}
+
+/// The columns that enabled rules read, for every log they name.
+///
+/// Cheap to clone. A page fits the plan it was parsed with; [`crate::Selector::select`] parses a page of another plan anew.
+#[derive(Debug, Clone, Default)]
+pub struct Plan {
+    layouts: Arc<BTreeMap<String, Arc<Layout>>>,
+    enrichment: Arc<Enrichment>,
+}
+
+impl Plan {
+    /// The union of what these sources declare and what their `when` reads.
+    pub fn new<'a>(sources: impl IntoIterator<Item = &'a Source>) -> Self {
+        let mut slots: BTreeMap<String, Vec<Slot>> = BTreeMap::new();
+        for source in sources {
+            let of_log = slots.entry(source.log.clone()).or_default();
+            let declared = source.fields.iter().map(|field| (field.path.as_str(), field.kind));
+            let tested = source
+                .when
+                .fields()
+                .into_iter()
+                .map(|path| (path, tested_as(source, path)));
+            of_log.extend(declared.chain(tested).map(|(path, kind)| Slot {
+                path: path.to_owned(),
+                kind: kind.into(),
+            }));
+        }
+        let layouts = slots
+            .into_iter()
+            .map(|(log, slots)| (log.clone(), Arc::new(Layout::new(&log, slots))));
+        Plan {
+            layouts: Arc::new(layouts.collect()),
+            enrichment: Arc::default(),
+        }
+    }
+
+    /// The same plan with a tenant's inventory.
+    #[must_use]
+    pub fn enriched(self, enrichment: Enrichment) -> Self {
+        Plan {
+            enrichment: Arc::new(enrichment),
+            ..self
+        }
+    }
+
+    /// The logs, as rules name them, sorted.
+    pub fn logs(&self) -> impl Iterator<Item = &str> {
+        self.layouts.keys().map(String::as_str)
+    }
+
+    /// Reads events of one of Duo's logs for the log as rules name it (they differ for `admin`). Rows stay in order, one for
+    /// each event.
+    #[must_use]
+    pub fn parse(&self, log: &str, duo_log: &str, events: &[EventRecord]) -> Page {
+        let layout = self
+            .layouts
+            .get(log)
+            .cloned()
+            .unwrap_or_else(|| Arc::new(Layout::new(log, Vec::new())));
+        Page::parse(&layout, duo_log, events.to_vec(), &self.enrichment)
+    }
+
+    /// The page under this plan: itself if it was parsed with it.
+    #[must_use]
+    pub fn adopt(&self, page: &Arc<Page>) -> Arc<Page> {
+        let same = self.layouts.get(&**page.log()).is_some_and(|layout| page.is_of(layout));
+        if same {
+            page.clone()
+        } else {
+            Arc::new(self.parse(page.log(), page.duo_log(), page.events()))
+        }
+    }
+
+    pub(crate) fn layout(&self, log: &str) -> Option<&Arc<Layout>> {
+        self.layouts.get(log)
+    }
+}
+
+/// As what `when` reads a field: a list if the rule declares it as one or the catalogue knows it as one, else text.
+pub(crate) fn tested_as(source: &Source, path: &str) -> FieldType {
+    let declared = source
+        .fields
+        .iter()
+        .find(|field| field.path == path)
+        .map(|field| field.kind == FieldType::Texts);
+    let listed = || picket_catalogue::find(&source.log, path).is_some_and(|field| field.kind == Kind::Texts);
+    if declared.unwrap_or_else(listed) {
+        FieldType::Texts
+    } else {
+        FieldType::Text
+    }
+}
