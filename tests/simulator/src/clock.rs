@@ -17,12 +17,20 @@ impl Clock {
     /// is held.
     #[must_use]
     pub fn new(wall_ms: i64, sim_ms: i64, speed: f64, held: bool) -> Self {
-        Self { wall_ms, sim_ms, speed, held }
+        Self {
+            wall_ms,
+            sim_ms,
+            speed,
+            held,
+        }
     }
 
     /// The simulated time, ms since the epoch.
     #[must_use]
-    #[allow(clippy::cast_possible_truncation, reason = "a float-to-integer cast saturates, which is what is wanted")]
+    #[allow(
+        clippy::cast_possible_truncation,
+        reason = "a float-to-integer cast saturates, which is what is wanted"
+    )]
     #[allow(clippy::cast_precision_loss, reason = "milliseconds of a run are far below 2^53")]
     pub fn now(&self, wall_ms: i64) -> i64 {
         if self.held {

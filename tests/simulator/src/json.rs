@@ -92,7 +92,8 @@ mod tests {
     fn writes_what_python_writes() {
         let value = json!({"b": [1, 2.5, null, true], "a": {"z": "é😀\u{7f}\"\\\n\u{1}", "Z": {}}, "c": []});
         // python3 -c 'import json; print(json.dumps({...}, sort_keys=True))'
-        let python = r#"{"a": {"Z": {}, "z": "\u00e9\ud83d\ude00\u007f\"\\\n\u0001"}, "b": [1, 2.5, null, true], "c": []}"#;
+        let python =
+            r#"{"a": {"Z": {}, "z": "\u00e9\ud83d\ude00\u007f\"\\\n\u0001"}, "b": [1, 2.5, null, true], "c": []}"#;
         assert_eq!(dumps(&value), python);
         assert_eq!(dumps_str("a\tb"), r#""a\tb""#);
     }

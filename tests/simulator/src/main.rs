@@ -101,7 +101,10 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: Arguments) -> Result<()> {
-    ensure!(arguments.speed.is_finite() && arguments.speed >= 0.0, "--speed must be a number from 0 on");
+    ensure!(
+        arguments.speed.is_finite() && arguments.speed >= 0.0,
+        "--speed must be a number from 0 on"
+    );
     let wall = Timestamp::now();
     let normal = (arguments.speed - 1.0).abs() < f64::EPSILON && !arguments.hold;
     let start = match arguments.start {
@@ -110,7 +113,10 @@ fn run(arguments: Arguments) -> Result<()> {
         None => days_before(wall, 0)?,
     };
     let from = days_before(start, arguments.days.saturating_sub(1))?;
-    let accounts: Vec<Account> = (0_u64..).zip(&arguments.accounts).map(|(at, name)| account(&arguments, from, at, name)).collect();
+    let accounts: Vec<Account> = (0_u64..)
+        .zip(&arguments.accounts)
+        .map(|(at, name)| account(&arguments, from, at, name))
+        .collect();
     match &arguments.write {
         Some(dir) => {
             for account in &accounts {
@@ -121,8 +127,16 @@ fn run(arguments: Arguments) -> Result<()> {
             Ok(())
         }
         None => {
-            let clock = Clock::new(wall.as_millisecond(), start.as_millisecond(), arguments.speed, arguments.hold);
-            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+            let clock = Clock::new(
+                wall.as_millisecond(),
+                start.as_millisecond(),
+                arguments.speed,
+                arguments.hold,
+            );
+            let runtime = tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(2)
+                .enable_all()
+                .build()?;
             runtime.block_on(serve(arguments, accounts, clock, from, start))
         }
     }
@@ -131,7 +145,10 @@ fn run(arguments: Arguments) -> Result<()> {
 /// Midnight (UTC) so many days before a time's own.
 fn days_before(time: Timestamp, days: u32) -> Result<Timestamp> {
     let midnight = time.to_zoned(jiff::tz::TimeZone::UTC).start_of_day()?;
-    Ok(midnight.checked_sub(i64::from(days).days()).context("--days reaches beyond the calendar")?.timestamp())
+    Ok(midnight
+        .checked_sub(i64::from(days).days())
+        .context("--days reaches beyond the calendar")?
+        .timestamp())
 }
 
 fn account(arguments: &Arguments, from: Timestamp, at: u64, name: &str) -> Account {
@@ -146,7 +163,13 @@ fn account(arguments: &Arguments, from: Timestamp, at: u64, name: &str) -> Accou
     })
 }
 
-async fn serve(arguments: Arguments, accounts: Vec<Account>, clock: Clock, from: Timestamp, start: Timestamp) -> Result<()> {
+async fn serve(
+    arguments: Arguments,
+    accounts: Vec<Account>,
+    clock: Clock,
+    from: Timestamp,
+    start: Timestamp,
+) -> Result<()> {
     let limit = Limit {
         per_minute: Some(arguments.rate_limit).filter(|_| !arguments.no_rate_limit),
         lock_out_s: arguments.lock_out,
@@ -167,11 +190,27 @@ async fn serve(arguments: Arguments, accounts: Vec<Account>, clock: Clock, from:
             })
         })
         .collect();
-    let last_us = accounts.iter().filter_map(|account| account.rows.last()).map(|row| row.time_us).max();
+    let last_us = accounts
+        .iter()
+        .filter_map(|account| account.rows.last())
+        .map(|row| row.time_us)
+        .max();
     let to = last_us.and_then(|us| Timestamp::from_microsecond(us).ok());
-    let simulator = Simulator::start(Options { port: arguments.port, accounts, clock: Some(clock), settings }).await?;
-    let faults = Control { faults: Some(arguments.fault), ..Control::default() };
-    simulator.state().obey(faults, Timestamp::now().as_millisecond()).context("--fault")?;
+    let simulator = Simulator::start(Options {
+        port: arguments.port,
+        accounts,
+        clock: Some(clock),
+        settings,
+    })
+    .await?;
+    let faults = Control {
+        faults: Some(arguments.fault),
+        ..Control::default()
+    };
+    simulator
+        .state()
+        .obey(faults, Timestamp::now().as_millisecond())
+        .context("--fault")?;
     let ca = match &arguments.ca_out {
         None => None,
         Some(path) => {
@@ -219,5 +258,7 @@ async fn input_ends() {
 
 fn say(line: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();
-    writeln!(out, "{line}").and_then(|()| out.flush()).context("cannot write to standard output")
+    writeln!(out, "{line}")
+        .and_then(|()| out.flush())
+        .context("cannot write to standard output")
 }

@@ -25,7 +25,12 @@ pub enum Feed {
 
 impl Feed {
     /// Every feed, in the order in which they are listed and written.
-    pub const ALL: [Self; 4] = [Self::Authentication, Self::Activity, Self::Telephony, Self::Administrator];
+    pub const ALL: [Self; 4] = [
+        Self::Authentication,
+        Self::Activity,
+        Self::Telephony,
+        Self::Administrator,
+    ];
 
     /// The feed's name as it stands in paths and file names.
     #[must_use]

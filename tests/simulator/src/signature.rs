@@ -102,7 +102,11 @@ fn canonical_v2(signed: &Signed) -> String {
 }
 
 fn canonical_v5(signed: &Signed) -> String {
-    let body: &[u8] = if carries_body(&signed.method) { &signed.body } else { b"" };
+    let body: &[u8] = if carries_body(&signed.method) {
+        &signed.body
+    } else {
+        b""
+    };
     [
         signed.date.clone(),
         signed.method.to_ascii_uppercase(),
@@ -116,7 +120,9 @@ fn canonical_v5(signed: &Signed) -> String {
 }
 
 fn carries_body(method: &str) -> bool {
-    ["POST", "PUT", "PATCH"].iter().any(|verb| method.eq_ignore_ascii_case(verb))
+    ["POST", "PUT", "PATCH"]
+        .iter()
+        .any(|verb| method.eq_ignore_ascii_case(verb))
 }
 
 /// The host in lower case, without a port.
@@ -137,17 +143,29 @@ pub fn pairs(query: &[u8]) -> Vec<(String, String)> {
 
 fn canonical_parameters(parameters: Vec<(String, String)>) -> String {
     // Sorted as pairs of encoded texts, not as `key=value`: `a=7` comes before `a-b=6`.
-    let mut encoded: Vec<(String, String)> =
-        parameters.into_iter().map(|(key, value)| (encode(&key), encode(&value))).collect();
+    let mut encoded: Vec<(String, String)> = parameters
+        .into_iter()
+        .map(|(key, value)| (encode(&key), encode(&value)))
+        .collect();
     encoded.sort();
-    encoded.into_iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join("&")
+    encoded
+        .into_iter()
+        .map(|(key, value)| format!("{key}={value}"))
+        .collect::<Vec<_>>()
+        .join("&")
 }
 
 fn canonical_headers(x_duo: &[(String, String)]) -> String {
-    let mut headers: Vec<(String, &str)> =
-        x_duo.iter().map(|(name, value)| (name.to_ascii_lowercase(), value.as_str())).collect();
+    let mut headers: Vec<(String, &str)> = x_duo
+        .iter()
+        .map(|(name, value)| (name.to_ascii_lowercase(), value.as_str()))
+        .collect();
     headers.sort();
-    headers.into_iter().map(|(name, value)| format!("{name}\0{value}")).collect::<Vec<_>>().join("\0")
+    headers
+        .into_iter()
+        .map(|(name, value)| format!("{name}\0{value}"))
+        .collect::<Vec<_>>()
+        .join("\0")
 }
 
 fn encode(text: &str) -> String {
@@ -167,7 +185,11 @@ fn encode(text: &str) -> String {
 
 /// Lower-case hex.
 pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().flat_map(|byte| [hex_digit(byte >> 4), hex_digit(byte & 15)]).map(char::from).collect()
+    bytes
+        .iter()
+        .flat_map(|byte| [hex_digit(byte >> 4), hex_digit(byte & 15)])
+        .map(char::from)
+        .collect()
 }
 
 fn hex_digit(nibble: u8) -> u8 {
@@ -184,7 +206,10 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
     if !odd.is_empty() {
         return None;
     }
-    digits.iter().map(|[high, low]| Some(nibble(*high)? << 4 | nibble(*low)?)).collect()
+    digits
+        .iter()
+        .map(|[high, low]| Some(nibble(*high)? << 4 | nibble(*low)?))
+        .collect()
 }
 
 #[cfg(test)]
@@ -208,6 +233,9 @@ mod tests {
     #[test]
     fn parameters_sort_by_encoded_key_then_value() {
         let query = b"foo_bar=2&foo=1&a-b=6&a=7&a=%2B&w=x+y&empty=";
-        assert_eq!(canonical_parameters(pairs(query)), "a=%2B&a=7&a-b=6&empty=&foo=1&foo_bar=2&w=x%20y");
+        assert_eq!(
+            canonical_parameters(pairs(query)),
+            "a=%2B&a=7&a-b=6&empty=&foo=1&foo_bar=2&w=x%20y"
+        );
     }
 }

@@ -24,17 +24,30 @@ pub struct WriteError {
 /// Names the file that could not be written.
 pub fn write(dir: &Path, account: &Account) -> Result<Vec<PathBuf>, WriteError> {
     let dir = dir.join(&account.name);
-    fs::create_dir_all(&dir).map_err(|source| WriteError { path: dir.clone(), source })?;
+    fs::create_dir_all(&dir).map_err(|source| WriteError {
+        path: dir.clone(),
+        source,
+    })?;
     let mut written = Vec::new();
     for feed in Feed::ALL {
         let path = dir.join(format!("{feed}.ndjson"));
-        let rows = account.rows.iter().filter(|row| row.feed == feed).map(|row| dumps(&row.json));
-        lines(&path, rows).map_err(|source| WriteError { path: path.clone(), source })?;
+        let rows = account
+            .rows
+            .iter()
+            .filter(|row| row.feed == feed)
+            .map(|row| dumps(&row.json));
+        lines(&path, rows).map_err(|source| WriteError {
+            path: path.clone(),
+            source,
+        })?;
         written.push(path);
     }
     let path = dir.join("planted.json");
     let planted = std::iter::once(dumps(&json!(account.planted)));
-    lines(&path, planted).map_err(|source| WriteError { path: path.clone(), source })?;
+    lines(&path, planted).map_err(|source| WriteError {
+        path: path.clone(),
+        source,
+    })?;
     written.push(path);
     Ok(written)
 }

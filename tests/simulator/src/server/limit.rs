@@ -25,7 +25,9 @@ pub(super) struct Limiter {
 impl Limiter {
     /// Whether this request may go on.
     pub(super) fn admit(&mut self, limit: Limit, ikey: &str, path: &str, wall_ms: i64) -> bool {
-        let Some(per_minute) = limit.per_minute else { return true };
+        let Some(per_minute) = limit.per_minute else {
+            return true;
+        };
         let bucket = self.buckets.entry((ikey.to_owned(), path.to_owned())).or_default();
         if wall_ms < bucket.locked_until {
             return false;
@@ -49,7 +51,10 @@ mod tests {
     #[test]
     fn two_a_minute_for_each_key_and_path() {
         let mut limiter = Limiter::default();
-        let limit = Limit { per_minute: Some(2), lock_out_s: 0 };
+        let limit = Limit {
+            per_minute: Some(2),
+            lock_out_s: 0,
+        };
         let mut ask = |ikey: &str, path: &str, s: i64| limiter.admit(limit, ikey, path, s * 1_000);
         assert!(ask("a", "/x", 0));
         assert!(ask("a", "/x", 30));
@@ -63,7 +68,10 @@ mod tests {
     #[test]
     fn a_lock_out_outlasts_the_minute() {
         let mut limiter = Limiter::default();
-        let limit = Limit { per_minute: Some(1), lock_out_s: 240 };
+        let limit = Limit {
+            per_minute: Some(1),
+            lock_out_s: 240,
+        };
         assert!(limiter.admit(limit, "a", "/x", 0));
         assert!(!limiter.admit(limit, "a", "/x", 1_000));
         assert!(!limiter.admit(limit, "a", "/x", 240_999));

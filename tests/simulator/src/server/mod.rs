@@ -51,7 +51,12 @@ impl Options {
     /// These accounts on a free port, by the wall's clock, as Duo is believed to be.
     #[must_use]
     pub fn new(accounts: Vec<Account>) -> Self {
-        Self { port: 0, accounts, clock: None, settings: Settings::default() }
+        Self {
+            port: 0,
+            accounts,
+            clock: None,
+            settings: Settings::default(),
+        }
     }
 }
 
@@ -97,16 +102,29 @@ impl Simulator {
         }
         let (tls, ca_pem) = tls::make()?;
         let wall_ms = jiff::Timestamp::now().as_millisecond();
-        let clock = options.clock.unwrap_or_else(|| Clock::new(wall_ms, wall_ms, 1.0, false));
+        let clock = options
+            .clock
+            .unwrap_or_else(|| Clock::new(wall_ms, wall_ms, 1.0, false));
         let state = Arc::new(State::new(options.accounts, clock, options.settings));
         let (https, address) = listen(options.port).await?;
         let (plain, control) = listen(0).await?;
-        let door = |control_only| Arc::new(Door { state: Arc::clone(&state), control_only });
+        let door = |control_only| {
+            Arc::new(Door {
+                state: Arc::clone(&state),
+                control_only,
+            })
+        };
         let listeners = vec![
             tokio::spawn(accept(https, Some(tls), door(false))),
             tokio::spawn(accept(plain, None, door(true))),
         ];
-        Ok(Self { state, address, control, ca_pem, listeners })
+        Ok(Self {
+            state,
+            address,
+            control,
+            ca_pem,
+            listeners,
+        })
     }
 
     /// `127.0.0.1:PORT`: what a client is configured with.

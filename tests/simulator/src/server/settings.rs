@@ -60,7 +60,10 @@ impl Default for Settings {
     /// As Duo is believed to be.
     fn default() -> Self {
         Self {
-            limit: Limit { per_minute: Some(2), lock_out_s: 0 },
+            limit: Limit {
+                per_minute: Some(2),
+                lock_out_s: 0,
+            },
             signatures: BTreeSet::from(Form::ALL),
             delay_s: 120,
             skew_s: 300,

@@ -105,11 +105,25 @@ impl State {
                 planted: account.planted,
             })
             .collect();
-        let by_ikey = accounts.iter().enumerate().map(|(at, account)| (account.ikey.clone(), at)).collect();
+        let by_ikey = accounts
+            .iter()
+            .enumerate()
+            .map(|(at, account)| (account.ikey.clone(), at))
+            .collect();
         let tally = Tally::default();
-        let moving =
-            Moving { clock, settings, faults: Faults::default(), tally, skeys, limiter: Limiter::default() };
-        Self { accounts, by_ikey, moving: Mutex::new(moving) }
+        let moving = Moving {
+            clock,
+            settings,
+            faults: Faults::default(),
+            tally,
+            skeys,
+            limiter: Limiter::default(),
+        };
+        Self {
+            accounts,
+            by_ikey,
+            moving: Mutex::new(moving),
+        }
     }
 
     /// What changes, for as long as the guard lives. A request that panicked has left it usable: each change is whole.
@@ -142,7 +156,9 @@ impl State {
 
     /// A log: who asks, whether that is allowed now, what goes wrong, and at last the rows.
     fn log(&self, endpoint: Endpoint, request: &Request, wall_ms: i64) -> Reply {
-        let (Endpoint::V2(feed) | Endpoint::V1(feed)) = endpoint else { return ApiError::NotFound.into() };
+        let (Endpoint::V2(feed) | Endpoint::V1(feed)) = endpoint else {
+            return ApiError::NotFound.into();
+        };
         let mut moving = self.moving();
         let at = match self.authenticate(&moving, request, wall_ms) {
             Ok(at) => at,
@@ -151,7 +167,9 @@ impl State {
                 return error.into();
             }
         };
-        let Some(account) = self.accounts.get(at) else { return ApiError::Internal.into() };
+        let Some(account) = self.accounts.get(at) else {
+            return ApiError::Internal.into();
+        };
         let reply = Self::granted(account, &mut moving, endpoint, feed, request, wall_ms);
         moving.tally.request(Some(&account.name), &request.path, reply.status);
         reply
@@ -169,12 +187,18 @@ impl State {
         if !moving.limiter.admit(limit, &account.ikey, &request.path, wall_ms) {
             return ApiError::TooManyRequests.into();
         }
-        let place = Place { account: &account.name, feed, path: &request.path };
+        let place = Place {
+            account: &account.name,
+            feed,
+            path: &request.path,
+        };
         let struck = moving.faults.strike(&place);
         if let Some(reply) = struck.instead {
             return reply;
         }
-        let Some(log) = account.log(feed) else { return ApiError::Internal.into() };
+        let Some(log) = account.log(feed) else {
+            return ApiError::Internal.into();
+        };
         let visibility = moving.visibility(&place, wall_ms);
         let parameters = signature::pairs(request.query.as_bytes());
         let rows = if matches!(endpoint, Endpoint::V2(_)) {
@@ -205,7 +229,10 @@ impl State {
         let (ikey, digest) = signature::credentials(authorization).ok_or(ApiError::InvalidIkey)?;
         let at = *self.by_ikey.get(&ikey).ok_or(ApiError::InvalidIkey)?;
         let skey = moving.skeys.get(at).ok_or(ApiError::InvalidIkey)?;
-        let date = request.header("x-duo-date").or_else(|| request.header("date")).ok_or(ApiError::MissingDate)?;
+        let date = request
+            .header("x-duo-date")
+            .or_else(|| request.header("date"))
+            .ok_or(ApiError::MissingDate)?;
         if !timely(moving, date, wall_ms) {
             return Err(ApiError::BadDate);
         }
@@ -216,7 +243,12 @@ impl State {
             path: request.path.clone(),
             query: request.query.clone(),
             body: request.body.clone(),
-            x_duo: request.headers.iter().filter(|(name, _)| name.starts_with("x-duo-")).cloned().collect(),
+            x_duo: request
+                .headers
+                .iter()
+                .filter(|(name, _)| name.starts_with("x-duo-"))
+                .cloned()
+                .collect(),
         };
         signature::verify(&signed, skey, &digest, &moving.settings.signatures)
             .map(|_| at)
@@ -228,9 +260,15 @@ impl State {
 ///
 /// Where the simulated clock runs fast, a client that follows it is behind by its own reaction time, in fast seconds;
 /// so the tolerance there grows with the speed.
-#[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "saturates; seconds, not nanoseconds")]
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    reason = "saturates; seconds, not nanoseconds"
+)]
 fn timely(moving: &Moving, date: &str, wall_ms: i64) -> bool {
-    let Ok(date) = DateTimeParser::new().parse_timestamp(date) else { return false };
+    let Ok(date) = DateTimeParser::new().parse_timestamp(date) else {
+        return false;
+    };
     let date_ms = date.as_millisecond();
     let skewed_wall = wall_ms.saturating_add(moving.faults.skew_ms());
     // Dates have whole seconds: the client's may be up to one behind its own clock.

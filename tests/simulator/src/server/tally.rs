@@ -26,7 +26,10 @@ pub(super) struct Tally {
 impl Tally {
     /// A request was answered with that status.
     pub(super) fn request(&mut self, account: Option<&str>, path: &str, status: u16) {
-        *self.requests.entry((account.map(str::to_owned), path.to_owned(), status)).or_default() += 1;
+        *self
+            .requests
+            .entry((account.map(str::to_owned), path.to_owned(), status))
+            .or_default() += 1;
     }
 
     /// These rows of a log of `length` rows were sent.
@@ -45,7 +48,9 @@ impl Tally {
 
     /// How many different rows of a feed were sent, and how many in all, repeats included.
     pub(super) fn sent(&self, account: &str, feed: Feed) -> (usize, u64) {
-        self.sent.get(&(account.to_owned(), feed)).map_or((0, 0), |sent| (sent.distinct, sent.rows))
+        self.sent
+            .get(&(account.to_owned(), feed))
+            .map_or((0, 0), |sent| (sent.distinct, sent.rows))
     }
 
     /// The requests, one entry for each (account, path, status).

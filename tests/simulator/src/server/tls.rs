@@ -20,7 +20,9 @@ pub enum TlsError {
 /// The server's side of TLS, and the CA's certificate in PEM for clients to trust.
 pub(super) fn make() -> Result<(Arc<ServerConfig>, String), TlsError> {
     let mut authority = CertificateParams::default();
-    authority.distinguished_name.push(DnType::CommonName, "duo-simulator CA");
+    authority
+        .distinguished_name
+        .push(DnType::CommonName, "duo-simulator CA");
     authority.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     authority.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate()?)?;

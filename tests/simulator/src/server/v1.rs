@@ -28,7 +28,9 @@ pub(super) fn from(parameters: &[(String, String)]) -> Result<i64, ApiError> {
 /// The places of the rows that answer.
 pub(super) fn page(log: &Log, from_s: i64, visibility: &Visibility, settings: &Settings) -> Vec<usize> {
     let retained = visibility.now_ms.div_euclid(1_000).saturating_sub(RETENTION_S);
-    log.earliest(from_s.max(retained), PAGE, settings.finish_second, |row| visibility.shows(row))
+    log.earliest(from_s.max(retained), PAGE, settings.finish_second, |row| {
+        visibility.shows(row)
+    })
 }
 
 /// The `response` for those rows, as JSON text: a bare array.
@@ -64,7 +66,10 @@ fn authentication(row: &Value) -> Map<String, Value> {
         members.remove("ip");
         members.remove("location");
     }
-    let result = match (row.pointer("/result").and_then(Value::as_str), row.pointer("/reason").and_then(Value::as_str)) {
+    let result = match (
+        row.pointer("/result").and_then(Value::as_str),
+        row.pointer("/reason").and_then(Value::as_str),
+    ) {
         (Some("success"), _) => "SUCCESS",
         (Some("fraud"), _) => "FRAUD",
         (_, Some("error")) => "ERROR",
@@ -103,7 +108,8 @@ fn old_factor(factor: &str) -> String {
 
 fn capitalised(text: &str) -> String {
     let mut rest = text.chars();
-    rest.next().map_or(String::new(), |first| first.to_uppercase().chain(rest).collect())
+    rest.next()
+        .map_or(String::new(), |first| first.to_uppercase().chain(rest).collect())
 }
 
 fn object(value: Value) -> Map<String, Value> {

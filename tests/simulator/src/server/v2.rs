@@ -64,7 +64,16 @@ impl Query {
                 .collect(),
             _ => Vec::new(),
         };
-        Ok(Self { window: Window { min, max, descending, limit, after }, filters })
+        Ok(Self {
+            window: Window {
+                min,
+                max,
+                descending,
+                limit,
+                after,
+            },
+            filters,
+        })
     }
 
     /// The rows that answer it.
@@ -78,14 +87,19 @@ impl Query {
         }
         let row: Value = serde_json::from_str(&row.text).unwrap_or_default();
         self.filters.iter().all(|(member, wanted)| {
-            row.pointer(member).and_then(Value::as_str).is_some_and(|value| wanted.iter().any(|one| one == value))
+            row.pointer(member)
+                .and_then(Value::as_str)
+                .is_some_and(|value| wanted.iter().any(|one| one == value))
         })
     }
 
     /// The `response` for a page, as JSON text.
     pub(super) fn render(&self, feed: Feed, log: &Log, page: &Page, settings: &Settings, spoilt: Spoilt) -> String {
         let mut rows: Vec<&Stored> = page.rows.iter().filter_map(|at| log.get(*at)).collect();
-        let mut next = rows.last().map(|row| Cursor { ms: row.ms, id: row.id.to_string() });
+        let mut next = rows.last().map(|row| Cursor {
+            ms: row.ms,
+            id: row.id.to_string(),
+        });
         if spoilt.empty {
             rows.clear();
             next = Some(self.window.after.clone().unwrap_or_else(|| self.outermost()));
@@ -104,13 +118,21 @@ impl Query {
             let more = page.more || spoilt.empty || spoilt.repeated_offset;
             plain_metadata(next.filter(|_| more).as_ref(), page.total, settings)
         };
-        let name = if feed == Feed::Authentication { "authlogs" } else { "items" };
+        let name = if feed == Feed::Authentication {
+            "authlogs"
+        } else {
+            "items"
+        };
         format!("{{\"{name}\": [{}], \"metadata\": {metadata}}}", texts.join(", "))
     }
 
     /// An array of two texts whenever the page has rows.
     fn authentication_metadata(&self, next: Option<&Cursor>, total: usize, settings: &Settings) -> String {
-        let echo = self.window.after.as_ref().filter(|_| settings.empty_auth == EmptyAuth::Echo);
+        let echo = self
+            .window
+            .after
+            .as_ref()
+            .filter(|_| settings.empty_auth == EmptyAuth::Echo);
         let offset = match next.or(echo) {
             Some(cursor) => format!("\"next_offset\": [\"{}\", {}], ", cursor.ms, dumps_str(&cursor.id)),
             None if settings.empty_auth == EmptyAuth::Absent => String::new(),
@@ -122,9 +144,15 @@ impl Query {
     /// A cursor in front of the whole window.
     fn outermost(&self) -> Cursor {
         if self.window.descending {
-            Cursor { ms: self.window.max, id: "ffffffff-ffff-ffff-ffff-ffffffffffff".to_owned() }
+            Cursor {
+                ms: self.window.max,
+                id: "ffffffff-ffff-ffff-ffff-ffffffffffff".to_owned(),
+            }
         } else {
-            Cursor { ms: self.window.min, id: "00000000-0000-0000-0000-000000000000".to_owned() }
+            Cursor {
+                ms: self.window.min,
+                id: "00000000-0000-0000-0000-000000000000".to_owned(),
+            }
         }
     }
 }
@@ -132,7 +160,10 @@ impl Query {
 /// One text, and only if more rows remain.
 fn plain_metadata(next: Option<&Cursor>, total: usize, settings: &Settings) -> String {
     let offset = next.map_or(String::new(), |cursor| {
-        format!("\"next_offset\": {}, ", dumps_str(&format!("{},{}", cursor.ms, cursor.id)))
+        format!(
+            "\"next_offset\": {}, ",
+            dumps_str(&format!("{},{}", cursor.ms, cursor.id))
+        )
     });
     match settings.total_objects {
         TotalObjects::Int => format!("{{{offset}\"total_objects\": {total}}}"),
@@ -149,7 +180,10 @@ fn spoil(feed: Feed, text: &str, spoilt: Spoilt) -> String {
     let mut row: Value = serde_json::from_str(text).unwrap_or_default();
     if let Some(members) = row.as_object_mut() {
         if spoilt.unknown_fields {
-            members.insert("never_heard_of".to_owned(), json!({"list": [1, null, {"deep": true}], "text": "x"}));
+            members.insert(
+                "never_heard_of".to_owned(),
+                json!({"list": [1, null, {"deep": true}], "text": "x"}),
+            );
         }
         if spoilt.unknown_values {
             let (name, value) = match feed {
@@ -166,7 +200,10 @@ fn spoil(feed: Feed, text: &str, spoilt: Spoilt) -> String {
 
 /// The values of a parameter, in the order sent.
 pub(super) fn values<'a>(parameters: &'a [(String, String)], name: &str) -> impl Iterator<Item = &'a str> {
-    parameters.iter().filter(move |(known, _)| known == name).map(|(_, value)| value.as_str())
+    parameters
+        .iter()
+        .filter(move |(known, _)| known == name)
+        .map(|(_, value)| value.as_str())
 }
 
 /// A Unix time in milliseconds: at least 13 digits, nothing else.
@@ -184,8 +221,16 @@ fn cursor(sent: &[&str]) -> Result<Option<Cursor>, ApiError> {
         [id, ms] => Some((*ms, *id)),
         _ => None,
     };
-    let cursor = halves.and_then(|(ms, id)| Some(Cursor { ms: milliseconds(ms)?, id: id.to_owned() }));
-    cursor.filter(|cursor| !cursor.id.is_empty()).map(Some).ok_or(ApiError::InvalidParameters("next_offset"))
+    let cursor = halves.and_then(|(ms, id)| {
+        Some(Cursor {
+            ms: milliseconds(ms)?,
+            id: id.to_owned(),
+        })
+    });
+    cursor
+        .filter(|cursor| !cursor.id.is_empty())
+        .map(Some)
+        .ok_or(ApiError::InvalidParameters("next_offset"))
 }
 
 #[cfg(test)]
@@ -210,7 +255,10 @@ mod tests {
     fn defaults_are_duos() {
         let query = read("mintime=1789990000000&maxtime=1789999999999").unwrap();
         assert_eq!((query.window.limit, query.window.descending), (100, true));
-        assert_eq!((query.window.min, query.window.max), (1_789_990_000_000, 1_789_999_999_999));
+        assert_eq!(
+            (query.window.min, query.window.max),
+            (1_789_990_000_000, 1_789_999_999_999)
+        );
     }
 
     #[test]
@@ -218,15 +266,31 @@ mod tests {
         let times = "mintime=1789990000000&maxtime=1789999999999";
         assert_eq!(read("mintime=1789990000000"), Err(ApiError::MissingParameters));
         assert_eq!(read("maxtime=1789990000000"), Err(ApiError::MissingParameters));
-        assert_eq!(detail("mintime=1789990000&maxtime=1789999999999"), "'mintime' must be a timestamp in milliseconds");
-        assert_eq!(detail("mintime=1789990000000&maxtime=soon"), "'maxtime' must be a timestamp in milliseconds");
+        assert_eq!(
+            detail("mintime=1789990000&maxtime=1789999999999"),
+            "'mintime' must be a timestamp in milliseconds"
+        );
+        assert_eq!(
+            detail("mintime=1789990000000&maxtime=soon"),
+            "'maxtime' must be a timestamp in milliseconds"
+        );
         assert_eq!(detail("mintime=1789990000000&maxtime=1789990000000"), "maxtime");
-        assert_eq!(detail("mintime=1700000000000&maxtime=1789990000000"), "mintime must be within the past 180 days");
+        assert_eq!(
+            detail("mintime=1700000000000&maxtime=1789990000000"),
+            "mintime must be within the past 180 days"
+        );
         for limit in ["0", "1001", "-1", "many", ""] {
             assert_eq!(detail(&format!("{times}&limit={limit}")), "limit");
         }
         assert_eq!(detail(&format!("{times}&sort=asc")), "sort");
-        for offset in ["", "1789990000000", "x,y", "1789990000000,", "a&next_offset=b", "1&next_offset=2&next_offset=3"] {
+        for offset in [
+            "",
+            "1789990000000",
+            "x,y",
+            "1789990000000,",
+            "a&next_offset=b",
+            "1&next_offset=2&next_offset=3",
+        ] {
             assert_eq!(detail(&format!("{times}&next_offset={offset}")), "next_offset");
         }
     }
@@ -234,7 +298,10 @@ mod tests {
     #[test]
     fn the_cursor_comes_in_one_value_or_in_two_in_either_order() {
         let times = "mintime=1789990000000&maxtime=1789999999999";
-        let expected = Some(Cursor { ms: 1_789_990_000_123, id: "ab-1".to_owned() });
+        let expected = Some(Cursor {
+            ms: 1_789_990_000_123,
+            id: "ab-1".to_owned(),
+        });
         for offset in [
             "next_offset=1789990000123%2Cab-1",
             "next_offset=1789990000123&next_offset=ab-1",

@@ -55,7 +55,9 @@ where
             reply.into_response()
         })
     });
-    let mut connection = http1::Builder::new().title_case_headers(true).serve_connection(TokioIo::new(io), service);
+    let mut connection = http1::Builder::new()
+        .title_case_headers(true)
+        .serve_connection(TokioIo::new(io), service);
     let ended = poll_fn(|context| connection.poll_without_shutdown(context)).await;
     let mut io = connection.into_parts().io.into_inner();
     if reset.load(Ordering::Relaxed) {
@@ -75,7 +77,11 @@ struct Dated {
 
 async fn answer(door: &Door, request: http::Request<Incoming>, peer: IpAddr) -> io::Result<Dated> {
     let (head, body) = request.into_parts();
-    let body = Limited::new(body, LARGEST_BODY).collect().await.map_err(io::Error::other)?.to_bytes();
+    let body = Limited::new(body, LARGEST_BODY)
+        .collect()
+        .await
+        .map_err(io::Error::other)?
+        .to_bytes();
     let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
     let keep_alive = !head
         .headers
@@ -85,7 +91,11 @@ async fn answer(door: &Door, request: http::Request<Incoming>, peer: IpAddr) -> 
         method: head.method.as_str().to_owned(),
         path: head.uri.path().to_owned(),
         query: head.uri.query().unwrap_or_default().to_owned(),
-        headers: head.headers.iter().map(|(name, value)| (name.as_str().to_owned(), text(value))).collect(),
+        headers: head
+            .headers
+            .iter()
+            .map(|(name, value)| (name.as_str().to_owned(), text(value)))
+            .collect(),
         body: body.to_vec(),
         peer,
     };
@@ -95,12 +105,21 @@ async fn answer(door: &Door, request: http::Request<Incoming>, peer: IpAddr) -> 
     } else {
         door.state.answer(&request, wall_ms)
     };
-    Ok(Dated { reply, date_ms: door.state.date_ms(wall_ms), keep_alive })
+    Ok(Dated {
+        reply,
+        date_ms: door.state.date_ms(wall_ms),
+        keep_alive,
+    })
 }
 
 impl Dated {
     fn into_response(self) -> io::Result<http::Response<Paced>> {
-        let Reply { status, content_type, body, manner } = self.reply;
+        let Reply {
+            status,
+            content_type,
+            body,
+            manner,
+        } = self.reply;
         let date = jiff::Timestamp::from_millisecond(self.date_ms)
             .and_then(|at| DateTimePrinter::new().timestamp_to_rfc9110_string(&at))
             .map_err(io::Error::other)?;
@@ -129,7 +148,9 @@ fn success_headers(head: Builder, body: &str) -> Builder {
         (header::STRICT_TRANSPORT_SECURITY, "max-age=31536000"),
         (header::CONTENT_SECURITY_POLICY, POLICY),
     ];
-    let head = FIXED.into_iter().fold(head, |head, (name, value)| head.header(name, value));
+    let head = FIXED
+        .into_iter()
+        .fold(head, |head, (name, value)| head.header(name, value));
     head.header(header::ETAG, format!("\"{}\"", hex(&Sha1::digest(body.as_bytes()))))
 }
 
@@ -150,7 +171,9 @@ impl Paced {
         let (mut pieces, pause, breaks_off) = match manner {
             Manner::Slow(over_ms) => {
                 let size = whole.len().div_ceil(PIECES).max(1);
-                let pieces = (0..whole.len()).step_by(size).map(|at| whole.slice(at..(at + size).min(whole.len())));
+                let pieces = (0..whole.len())
+                    .step_by(size)
+                    .map(|at| whole.slice(at..(at + size).min(whole.len())));
                 let pause = Duration::from_millis(over_ms / u64::try_from(PIECES).unwrap_or(1));
                 (pieces.collect(), pause, false)
             }
@@ -158,7 +181,13 @@ impl Paced {
             Manner::Plain | Manner::Reset => (vec![whole], Duration::ZERO, false),
         };
         pieces.reverse();
-        Self { pieces, pause, sleeping: None, breaks_off, flushed: false }
+        Self {
+            pieces,
+            pause,
+            sleeping: None,
+            breaks_off,
+            flushed: false,
+        }
     }
 }
 

@@ -27,7 +27,14 @@ pub(crate) fn account(rows: i64) -> Account {
         let ts = at_time.strftime("%Y-%m-%dT%H:%M:%S.%6f+00:00").to_string();
         // Ids fall while times rise, so that order within a millisecond is not that of arrival.
         let id = |feed: u32| format!("{feed:08x}-0000-4000-8000-{:012x}", rows - at);
-        let mut put = |feed, id: String, json| all.push(Row { feed, time_us, id, json });
+        let mut put = |feed, id: String, json| {
+            all.push(Row {
+                feed,
+                time_us,
+                id,
+                json,
+            })
+        };
         let txid = id(1);
         put(
             Feed::Authentication,
@@ -40,7 +47,11 @@ pub(crate) fn account(rows: i64) -> Account {
                 "timestamp": at_time.as_second(), "txid": txid, "user": {"groups": [], "key": "DU1", "name": "ann"},
             }),
         );
-        put(Feed::Activity, id(2), json!({"action": {"details": null, "name": "user_update"}, "activity_id": id(2), "ts": ts}));
+        put(
+            Feed::Activity,
+            id(2),
+            json!({"action": {"details": null, "name": "user_update"}, "activity_id": id(2), "ts": ts}),
+        );
         put(
             Feed::Telephony,
             id(3),
@@ -63,13 +74,29 @@ pub(crate) fn account(rows: i64) -> Account {
         events: vec!["a".into()],
         note: "Two of them.".into(),
     };
-    Account { name: "acme".into(), ikey: IKEY.into(), skey: SKEY.into(), rows: all, planted: vec![planted] }
+    Account {
+        name: "acme".into(),
+        ikey: IKEY.into(),
+        skey: SKEY.into(),
+        rows: all,
+        planted: vec![planted],
+    }
 }
 
 /// The account behind no socket; the clock stands at `now_ms` and there is no rate limit.
 pub(crate) fn state(rows: i64, now_ms: i64) -> State {
-    let limit = Limit { per_minute: None, lock_out_s: 0 };
-    State::new(vec![account(rows)], Clock::new(now_ms, now_ms, 1.0, true), Settings { limit, ..Settings::default() })
+    let limit = Limit {
+        per_minute: None,
+        lock_out_s: 0,
+    };
+    State::new(
+        vec![account(rows)],
+        Clock::new(now_ms, now_ms, 1.0, true),
+        Settings {
+            limit,
+            ..Settings::default()
+        },
+    )
 }
 
 /// A request signed with v5 at `date_ms`. The query must already be as signed: encoded and sorted.
@@ -78,15 +105,29 @@ pub(crate) fn signed(path: &str, query: &str, date_ms: i64) -> Request {
     let date = DateTimePrinter::new().timestamp_to_rfc9110_string(&at).unwrap();
     let empty: String = Sha512::digest(b"").iter().map(|byte| format!("{byte:02x}")).collect();
     let text = [&date, "GET", "127.0.0.1", path, query, &empty, &empty].join("\n");
-    let mac = Hmac::<Sha512>::new_from_slice(SKEY.as_bytes()).unwrap().chain_update(text.as_bytes());
-    let digest: String = mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+    let mac = Hmac::<Sha512>::new_from_slice(SKEY.as_bytes())
+        .unwrap()
+        .chain_update(text.as_bytes());
+    let digest: String = mac
+        .finalize()
+        .into_bytes()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     let authorization = format!("Basic {}", STANDARD.encode(format!("{IKEY}:{digest}")));
-    let headers = [("host", "127.0.0.1:8443".to_owned()), ("date", date), ("authorization", authorization)];
+    let headers = [
+        ("host", "127.0.0.1:8443".to_owned()),
+        ("date", date),
+        ("authorization", authorization),
+    ];
     Request {
         method: "GET".into(),
         path: path.into(),
         query: query.into(),
-        headers: headers.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+        headers: headers
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect(),
         body: Vec::new(),
         peer: [127, 0, 0, 1].into(),
     }
