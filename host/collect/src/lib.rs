@@ -1,1 +1,47 @@
-//! picket-collect.
+//! Polling: one task for each log of an account, and what the journal is told.
+//!
+//! A [`Collector`] asks each log for the window after its cursor, page by page, and hands every page to [`Admit`] together
+//! with the marks that go with it and the cursor that follows from it, to be written as one. So a crash, a full disk or a
+//! failed commit at any point costs a page that is asked for again; what the journal holds already is recognised by its id.
+//!
+//! **Windows.** A window ends where Duo's answers are final: two minutes before Duo's own clock, which is read off the
+//! answers. It stays frozen during a walk. It begins at the high-water mark, or `overlap` before it, to find what Duo
+//! indexed late. A log that is far behind is read in windows of a day.
+//!
+//! **Marks.** Within a walk each page completes the log up to just before its last row; a finished window completes it up to
+//! its end, less `lateness`. A log that Duo forbids is closed, so that no rule waits for it, and opened when it returns. A
+//! log that fails for `max_wait` is marked as stalled up to where the account's *other* logs have come: if everything is
+//! down at once nobody has to go on without it, and after the outage no row is late.
+//!
+//! **Failures** stay with their log. What asking again can mend is asked again with growing pauses; what only the operator
+//! can mend (key, permission) is tried every ten minutes, and [`LogHealth`] says what to do.
+//!
+//! **Order of writing.** A mark that tells readers how to take rows (`open`, `feed`) is admitted before those rows; a mark
+//! that concludes from rows (`complete`, `closed`) with or after them.
+//!
+//! This crate reads no clock but the [`Clock`] it is given, keeps nothing but the cursor, and knows neither rules nor
+//! storage: the daemon joins it to them by implementing [`Admit`].
+#![forbid(unsafe_code)]
+
+mod admit;
+mod back_off;
+mod clock;
+mod collector;
+mod cursor;
+mod feed;
+mod health;
+mod poller;
+mod settings;
+mod source;
+mod telling;
+mod walk;
+
+pub use admit::{Admit, AdmitError, Admitted, Identity, Intake};
+pub use back_off::BackOff;
+pub use clock::{Clock, ScaledClock, SystemClock};
+pub use collector::Collector;
+pub use cursor::Cursor;
+pub use feed::{ADMIN, feeder};
+pub use health::{Board, LogHealth, Standing, Trouble};
+pub use settings::{Settings, SettingsError};
+pub use source::DuoLogs;

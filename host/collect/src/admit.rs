@@ -1,0 +1,57 @@
+//! The door to the journal.
+
+use std::sync::Arc;
+
+use picket_contract::{EventRecord, Mark};
+use picket_duo::Log;
+use picket_store::CursorRow;
+
+/// What an event is known by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// Unique within (tenant, log).
+    pub id: Arc<str>,
+    /// Order time, ms since the Unix epoch.
+    pub time: i64,
+}
+
+/// What is to be written as one: all of it or nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Intake {
+    /// Duo's own log (or a logical one, for marks about it).
+    pub log: Arc<str>,
+    /// In Duo's order, each id once. Some may be known already: those are to be dropped.
+    pub events: Vec<EventRecord>,
+    /// How many of the events have no identity of their own: they are kept under a hash of their text.
+    pub unidentified: usize,
+    /// To follow the events, in order.
+    pub marks: Vec<Mark>,
+    /// Where polling goes on. None: unchanged.
+    pub cursor: Option<CursorRow>,
+}
+
+/// What became of an intake.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Admitted {
+    /// Events that are new.
+    pub new: usize,
+    /// Events that the journal held already.
+    pub known: usize,
+}
+
+/// An intake was not written, or it is not known whether it was: the collector reads its cursor again and goes on from there.
+#[derive(Debug, thiserror::Error)]
+#[error("the journal took nothing: {0}")]
+pub struct AdmitError(pub String);
+
+/// One tenant's journal, as the collector sees it. Calls for one log come one after another; for several, at the same time.
+pub trait Admit: Send + Sync + 'static {
+    /// The id and the order time of a row as received; none if it has none.
+    fn identify(&self, log: Log, raw: &str) -> Option<Identity>;
+
+    /// The cursor last written for a log; none: never polled.
+    fn cursor(&self, log: &str) -> impl Future<Output = Result<Option<CursorRow>, AdmitError>> + Send;
+
+    /// Writes an intake durably: drops the events whose id the journal holds, numbers the rest, adds marks and cursor.
+    fn admit(&self, intake: Intake) -> impl Future<Output = Result<Admitted, AdmitError>> + Send;
+}

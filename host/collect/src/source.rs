@@ -1,0 +1,15 @@
+//! Where pages come from.
+
+use picket_duo::{Client, DuoError, Log, Page, Query};
+
+/// Duo's logs: the API, or a double of it.
+pub trait DuoLogs: Send + Sync + 'static {
+    /// One page. Signed anew each time it is called.
+    fn page(&self, log: Log, query: &Query) -> impl Future<Output = Result<Page, DuoError>> + Send;
+}
+
+impl DuoLogs for Client {
+    async fn page(&self, log: Log, query: &Query) -> Result<Page, DuoError> {
+        Client::page(self, log, query).await
+    }
+}

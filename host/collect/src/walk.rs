@@ -1,0 +1,227 @@
+//! One window of one log, page by page. Pure: answers go in, rows and the next question come out.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use picket_contract::EventRecord;
+use picket_duo::{Log, Offset, Page, Query};
+
+use crate::admit::Identity;
+use crate::cursor::Cursor;
+use crate::settings::{RETENTION, Settings};
+
+/// Duo refuses windows shorter than this, ms.
+const LEAST_WINDOW: i64 = 5_000;
+
+/// What is asked for, frozen for a walk. Times in ms by Duo's clock, inclusive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Window {
+    /// Where the log's very first window began.
+    pub(crate) start: i64,
+    pub(crate) min: i64,
+    pub(crate) end: i64,
+    /// There is more to read after `end` already.
+    pub(crate) is_behind: bool,
+}
+
+/// The last ms of which Duo's answer is final when its clock shows `duo_now`: what happens in that very ms (second, in a
+/// log that counts in seconds) may still be missing.
+pub(crate) fn final_at(log: Log, duo_now: i64, delay: i64) -> i64 {
+    let end = duo_now.saturating_sub(delay);
+    if log.is_v2() { end - 1 } else { end.div_euclid(1000) * 1000 - 1 }
+}
+
+/// The next window; none if it would be too short to ask for. `again` reads the overlap again.
+pub(crate) fn window(log: Log, settings: &Settings, cursor: &Cursor, duo_now: i64, again: bool) -> Option<Window> {
+    let start = cursor.start.unwrap_or(duo_now.saturating_sub(settings.start));
+    let read_to = cursor.read_to.unwrap_or(start);
+    let overlap = if again { settings.overlap } else { 0 };
+    let oldest = start.max(duo_now.saturating_sub(RETENTION));
+    let min = read_to.saturating_sub(overlap).max(oldest);
+    let last = final_at(log, duo_now, settings.delay);
+    let end = read_to.max(oldest).saturating_add(settings.window).min(last);
+    (end - min >= LEAST_WINDOW).then_some(Window { start, min, end, is_behind: end < last })
+}
+
+/// What follows after a page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// The walk goes on.
+    Next,
+    /// The window has been read.
+    Finished,
+    /// The offset leads nowhere although there may be more: a new walk from where this one came to.
+    Restart,
+}
+
+/// What a page brought.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    /// In Duo's order, each id once.
+    pub(crate) events: Vec<EventRecord>,
+    pub(crate) unidentified: usize,
+    /// The last row's time, ms: every row before it has been read.
+    pub(crate) reached: Option<i64>,
+    pub(crate) step: Step,
+}
+
+/// A walk through a window.
+#[derive(Debug)]
+pub(crate) struct Walk {
+    log: Log,
+    window: Window,
+    /// Up to here the window's rows are final, ms. Not later than the window's end.
+    pub(crate) end: i64,
+    limit: u16,
+    /// v1: the second asked for, ms.
+    min: i64,
+    offset: Option<Offset>,
+    seen: HashSet<Offset>,
+    empty: u32,
+    /// v1: ids of the page before.
+    before: HashSet<Arc<str>>,
+    pub(crate) pages: u32,
+}
+
+impl Walk {
+    pub(crate) fn new(log: Log, window: Window, limit: u16) -> Self {
+        Walk {
+            log,
+            window,
+            end: window.end,
+            limit,
+            min: window.min,
+            offset: None,
+            seen: HashSet::new(),
+            empty: 0,
+            before: HashSet::new(),
+            pages: 0,
+        }
+    }
+
+    pub(crate) fn query(&self) -> Query {
+        Query { mintime: self.min, maxtime: self.window.end, limit: self.limit, offset: self.offset.clone() }
+    }
+
+    /// Takes the answer to [`Walk::query`].
+    pub(crate) fn take(&mut self, page: &Page, identify: impl Fn(&str) -> Option<Identity>) -> Taken {
+        self.pages += 1;
+        let mut events = Vec::with_capacity(page.rows.len());
+        let mut ids: HashSet<Arc<str>> = HashSet::with_capacity(page.rows.len());
+        let mut unidentified = 0;
+        let mut reached = None;
+        let mut beyond = false;
+        for row in &page.rows {
+            let raw = row.get();
+            let identity = identify(raw);
+            if let Some(Identity { time, .. }) = &identity {
+                // v1 knows no end: what is not final yet is left for the next poll.
+                if !self.log.is_v2() && *time > self.end {
+                    beyond = true;
+                    continue;
+                }
+                reached = Some((*time).min(self.end));
+            } else {
+                unidentified += 1;
+            }
+            // A row without a time stands where Duo put it.
+            let identity = identity.unwrap_or_else(|| unknown(raw, reached.unwrap_or(self.min)));
+            if ids.insert(identity.id.clone()) {
+                events.push(EventRecord { id: identity.id, time: identity.time, raw: Arc::from(raw) });
+            }
+        }
+        let step = if self.log.is_v2() {
+            self.step(page, reached)
+        } else {
+            self.step_v1(page, ids, reached, beyond)
+        };
+        Taken { events, unidentified, reached, step }
+    }
+
+    /// An offset is no promise of more, and its absence the only sure end. One that came before leads in a circle: with an
+    /// empty page that is Duo's way to say that this was all; with rows it is not, so the rest is asked for by time.
+    fn step(&mut self, page: &Page, reached: Option<i64>) -> Step {
+        self.empty = if page.rows.is_empty() { self.empty + 1 } else { 0 };
+        let Some(next) = &page.next_offset else { return Step::Finished };
+        if self.seen.insert(next.clone()) && self.empty < 2 {
+            self.offset = Some(next.clone());
+            return Step::Next;
+        }
+        match reached {
+            Some(reached) if reached > self.window.min => Step::Restart,
+            _ => Step::Finished,
+        }
+    }
+
+    /// v1 gives the earliest rows from a second on, as many as it likes. So the last second is asked for again, until that
+    /// brings nothing new.
+    fn step_v1(&mut self, page: &Page, ids: HashSet<Arc<str>>, reached: Option<i64>, beyond: bool) -> Step {
+        let Some(reached) = reached.filter(|_| !beyond) else { return Step::Finished };
+        let is_new = ids.iter().any(|id| !self.before.contains(id));
+        self.before = ids;
+        let second = reached.div_euclid(1000) * 1000;
+        if second > self.min {
+            self.min = second;
+            return if is_new { Step::Next } else { Step::Finished };
+        }
+        let is_full = page.rows.len() >= usize::from(self.limit);
+        if is_full {
+            tracing::warn!(
+                log = %self.log,
+                second = second / 1000,
+                rows = page.rows.len(),
+                "a full answer of one second: if Duo has more rows of this second, they cannot be asked for"
+            );
+        }
+        self.min = self.min.div_euclid(1000) * 1000 + 1000;
+        if (is_new || is_full) && self.min <= self.end { Step::Next } else { Step::Finished }
+    }
+}
+
+/// A row that is no event is kept, under a hash of its text.
+fn unknown(raw: &str, time: i64) -> Identity {
+    let hash = blake3::hash(raw.as_bytes()).to_hex();
+    Identity { id: format!("raw:{}", hash.get(..32).unwrap_or_default()).into(), time }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: i64 = 1_782_896_520_000;
+
+    fn settings() -> Settings {
+        Settings::new(&"localhost".parse().unwrap(), 120_000).unwrap()
+    }
+
+    fn at(start: i64, read_to: i64) -> Cursor {
+        Cursor { start: Some(start), read_to: Some(read_to), ..Cursor::default() }
+    }
+
+    #[test]
+    fn a_window_ends_where_duo_is_final_and_begins_with_the_overlap() {
+        let cursor = at(NOW - 86_400_000, NOW - 300_000);
+        let window = window(Log::Activity, &settings(), &cursor, NOW, true).unwrap();
+        assert_eq!((window.min, window.end, window.is_behind), (NOW - 1_200_000, NOW - 120_001, false));
+        assert_eq!(final_at(Log::Administrator, NOW + 999, 120_000), NOW - 120_001);
+    }
+
+    #[test]
+    fn a_first_window_begins_at_the_start_and_a_long_backlog_is_cut() {
+        let settings = settings().starting(3 * 86_400_000).unwrap();
+        let first = window(Log::Activity, &settings, &Cursor::default(), NOW, true).unwrap();
+        assert_eq!((first.min, first.end, first.is_behind), (NOW - 3 * 86_400_000, NOW - 2 * 86_400_000, true));
+        // Nothing before the start, nothing that Duo has dropped.
+        let second = window(Log::Activity, &settings, &at(first.start, first.start + 1), NOW, true).unwrap();
+        assert_eq!(second.min, first.start);
+        let old = window(Log::Activity, &settings, &at(0, 0), NOW, true).unwrap();
+        assert_eq!(old.min, NOW - RETENTION);
+    }
+
+    #[test]
+    fn a_window_of_less_than_five_seconds_is_not_asked_for() {
+        let cursor = at(NOW - 86_400_000, NOW - 120_001 - 4_999);
+        assert_eq!(window(Log::Activity, &settings(), &cursor, NOW, false), None);
+        assert!(window(Log::Activity, &settings(), &cursor, NOW + 1, false).is_some());
+    }
+}
