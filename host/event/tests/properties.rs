@@ -1,0 +1,327 @@
+//! Parsing and selecting against the same in a few plain lines.
+
+mod naive;
+
+use std::sync::Arc;
+
+use picket_contract::manifest::{Field, StateManifest};
+use picket_contract::when::Test;
+use picket_contract::{Batch, Column, EventRecord, FieldType, Group, Op, Params, RuleManifest, Severity, Source, When};
+use picket_event::{Page, Plan, RowRef, Selector, identify, narrate, subject};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+const KINDS: [FieldType; 5] = [
+    FieldType::Text,
+    FieldType::S64,
+    FieldType::F64,
+    FieldType::Bool,
+    FieldType::Texts,
+];
+const PATHS: [&str; 7] = ["a", "b", "a.b", "a.b.c", "a.c", "c.a", "b.b"];
+
+fn rule(sources: Vec<Source>) -> RuleManifest {
+    RuleManifest {
+        id: "r".into(),
+        version: "1.0.0".into(),
+        title: String::new(),
+        description: String::new(),
+        severity: Severity::Low,
+        attack: vec![],
+        check: vec![],
+        act: vec![],
+        false_positives: vec![],
+        sources,
+        params: vec![],
+        state: StateManifest::default(),
+        dedup_period_ms: 0,
+        supersedes: vec![],
+        tests: String::new(),
+    }
+}
+
+fn source(log: &str, fields: &[(&str, FieldType, bool)], when: When) -> Source {
+    let fields = fields.iter().map(|(path, kind, required)| Field {
+        path: (*path).to_owned(),
+        kind: *kind,
+        required: *required,
+    });
+    Source {
+        log: log.to_owned(),
+        name: log.to_owned(),
+        fields: fields.collect(),
+        when,
+    }
+}
+
+fn record(number: usize, raw: &str) -> EventRecord {
+    EventRecord {
+        id: format!("{number:06}").into(),
+        time: number as i64 / 3,
+        raw: raw.into(),
+    }
+}
+
+fn rows(page: &Arc<Page>, first_seq: u64) -> Vec<RowRef> {
+    let row = |row: u32| RowRef {
+        page: page.clone(),
+        row,
+        seq: first_seq + u64::from(row),
+        late: row % 5 == 4,
+    };
+    (0..page.len() as u32).map(row).collect()
+}
+
+/// A group's value, printed as [`naive::coerced`] prints it.
+fn shown(group: &Group, column: &Column, row: usize) -> String {
+    let text = |code: &u32| group.text(*code).map(str::to_owned);
+    match column {
+        Column::Text(codes) => format!("{:?}", text(&codes[row])),
+        Column::S64 { values, valid } => format!("{:?}", (valid[row] == 1).then_some(values[row])),
+        Column::F64 { values, valid } => format!("{:?}", (valid[row] == 1).then_some(values[row])),
+        Column::Bool(values) => format!("{:?}", [Some(false), Some(true), None][usize::from(values[row])]),
+        Column::Texts { offsets, codes } => {
+            let range = offsets[row] as usize..offsets[row + 1] as usize;
+            format!("{:?}", codes[range].iter().filter_map(text).collect::<Vec<String>>())
+        }
+    }
+}
+
+fn scalar() -> impl Strategy<Value = Value> {
+    prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<u64>().prop_map(Value::from),
+        (-4i64..4).prop_map(Value::from),
+        (-8i32..8).prop_map(|half| json!(f64::from(half) / 2.0)),
+        "[a-c]{0,2}".prop_map(Value::from),
+        "\\PC{0,6}".prop_map(Value::from),
+        prop::sample::select(vec![
+            "true",
+            "False",
+            " 7 ",
+            "7.0",
+            "-",
+            "unknown",
+            "{",
+            "{}",
+            "\u{1}\"\\"
+        ])
+        .prop_map(Value::from),
+    ]
+}
+
+/// JSON over few keys, so that paths meet values; sometimes packed into a string, as Duo does.
+fn document() -> impl Strategy<Value = Value> {
+    let value = scalar().prop_recursive(4, 24, 4, |inner| {
+        let object = prop::collection::btree_map("[a-c]", inner.clone(), 0..4)
+            .prop_map(|map| Value::Object(map.into_iter().collect()));
+        prop_oneof![
+            3 => object.clone(),
+            1 => object.prop_map(|object| Value::String(object.to_string())),
+            1 => prop::collection::vec(inner, 0..3).prop_map(Value::Array),
+        ]
+    });
+    prop::collection::btree_map("[a-c]", value, 0..4).prop_map(|map| Value::Object(map.into_iter().collect()))
+}
+
+fn when() -> impl Strategy<Value = When> {
+    let values = prop::collection::vec("[a-c]{0,2}", 0..3);
+    let ops = prop::sample::select(vec![Op::In, Op::Present, Op::Prefix, Op::Suffix, Op::Contains]);
+    let test = (prop::sample::select(PATHS.to_vec()), ops, values).prop_map(|(field, op, values)| {
+        When::Test(Test {
+            field: field.to_owned(),
+            op,
+            values,
+            param: None,
+        })
+    });
+    test.prop_recursive(3, 8, 3, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..3).prop_map(|all| When::All { all }),
+            prop::collection::vec(inner.clone(), 0..3).prop_map(|any| When::Any { any }),
+            inner.prop_map(|not| When::Not { not: Box::new(not) }),
+        ]
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1000))]
+
+    #[test]
+    fn columns_equal_a_plain_lookup(documents in prop::collection::vec(document(), 1..8)) {
+        let fields: Vec<(&str, FieldType, bool)> =
+            PATHS.iter().flat_map(|path| KINDS.map(|kind| (*path, kind, false))).collect();
+        let rule = rule(vec![source("new_log", &fields, When::always())]);
+        let plan = Plan::new(&rule.sources);
+        let events: Vec<EventRecord> =
+            documents.iter().enumerate().map(|(number, document)| record(number, &document.to_string())).collect();
+        let page = Arc::new(plan.parse("new_log", "new_log", &events));
+        prop_assert_eq!(page.broken_rows(), 0);
+        let batch = Selector::new(&rule, &Params::new(), &plan).unwrap().select(&rows(&page, 1), 0).batch;
+        for (row, document) in documents.iter().enumerate() {
+            for ((path, kind, _), column) in fields.iter().zip(&batch.groups[0].columns) {
+                let expected = naive::coerced(&naive::at(document, path), *kind);
+                prop_assert_eq!(shown(&batch.groups[0], column, row), expected, "{} as {:?} of {}", path, kind, document);
+            }
+        }
+    }
+
+    #[test]
+    fn selection_equals_a_row_by_row_one(
+        documents in prop::collection::vec(document(), 1..12),
+        first in when(),
+        second in when(),
+        split in 0usize..12,
+        required in any::<bool>(),
+    ) {
+        let sources = vec![
+            source("new_log", &[("a", FieldType::Text, required), ("b", FieldType::Text, false)], first),
+            source("new_log", &[("a.b", FieldType::Text, false)], second),
+        ];
+        let rule = rule(sources);
+        let plan = Plan::new(&rule.sources);
+        let selector = Selector::new(&rule, &Params::new(), &plan).unwrap();
+        let events: Vec<EventRecord> =
+            documents.iter().enumerate().map(|(number, document)| record(number, &document.to_string())).collect();
+        let whole = Arc::new(plan.parse("new_log", "new_log", &events));
+        let selection = selector.select(&rows(&whole, 1), 9);
+
+        let (mut picked, mut unreadable) = (Vec::new(), 0);
+        for (row, document) in documents.iter().enumerate() {
+            let texts = |path: &str| {
+                let text = naive::text(&naive::at(document, path));
+                text.filter(|text| !text.trim().is_empty()).into_iter().collect::<Vec<_>>()
+            };
+            let Some(taken) = rule.sources.iter().position(|source| naive::holds(&source.when, &texts)) else { continue };
+            if taken == 0 && required && texts("a").is_empty() {
+                unreadable += 1;
+            } else {
+                picked.push((row as u32, taken as u32));
+            }
+        }
+        let order = selection.batch.order.iter().map(|group| selection.batch.groups[usize::from(*group)].source);
+        prop_assert_eq!(selection.picked.iter().copied().zip(order).collect::<Vec<_>>(), picked);
+        prop_assert_eq!(selection.unreadable.iter().map(|(_, count)| count).sum::<u64>(), unreadable);
+
+        // The same rows from other pages give the same batch.
+        let (left, right) = events.split_at(split.min(events.len()));
+        let pages = [left, right].map(|events| Arc::new(plan.parse("new_log", "new_log", events)));
+        let mut split_rows = rows(&pages[0], 1);
+        split_rows.extend(rows(&pages[1], 1 + left.len() as u64));
+        for (row, same) in split_rows.iter_mut().zip(rows(&whole, 1)) {
+            row.late = same.late;
+        }
+        prop_assert_eq!(&selector.select(&split_rows, 9), &selection);
+
+        // So do pages that another plan parsed.
+        let other = Plan::new(&[source("new_log", &[("c", FieldType::Bool, false)], When::always())]);
+        let foreign = Arc::new(other.parse("new_log", "new_log", &events));
+        prop_assert_eq!(&selector.select(&rows(&foreign, 1), 9), &selection);
+    }
+
+    #[test]
+    fn mutated_rows_never_panic_and_are_read_or_flagged(
+        log in prop::sample::select(vec!["authentication", "activity", "administrator", "telephony", "offline_enrollment"]),
+        row in 0usize..64,
+        cut in any::<prop::sample::Index>(),
+        with in "[\\PC\"{}\\[\\]:,\\\\0-9]{0,4}",
+        dropped in 0usize..6,
+    ) {
+        let all: Vec<&str> = include_str!("fixtures/events.ndjson").lines().collect();
+        let original = all[row % all.len()];
+        let mut characters: Vec<char> = original.chars().collect();
+        let at = cut.index(characters.len());
+        let end = (at + dropped).min(characters.len());
+        characters.splice(at..end, with.chars());
+        let raw: String = characters.into_iter().collect();
+        let fields: Vec<(&str, FieldType, bool)> =
+            picket_catalogue::log(log).unwrap().fields.iter().map(|field| (field.path, FieldType::Text, false)).collect();
+        let plan = Plan::new(&[source(log, &fields, When::always())]);
+        let page = plan.parse(log, log, &[record(0, &raw)]);
+        // What serde_json reads into values is read here; the other way round it need not be, since skipped parts are not built.
+        if serde_json::from_str::<serde_json::Map<String, Value>>(&raw).is_ok() {
+            prop_assert!(!page.broken(0));
+        }
+        let _ = identify(log, &raw);
+        let told = narrate(log, &raw);
+        prop_assert!(!told.text.chars().any(char::is_control));
+        let _ = subject(log, &raw);
+    }
+}
+
+#[test]
+fn a_batch_holds_only_the_selected_rows_texts_in_order_of_first_use() {
+    let fraud = When::Test(Test {
+        field: "result".into(),
+        op: Op::In,
+        values: vec!["fraud".into()],
+        param: None,
+    });
+    let fields = [("user.name", FieldType::Text, true), ("result", FieldType::Text, false)];
+    let rule = rule(vec![source("authentication", &fields, fraud)]);
+    let plan = Plan::new(&rule.sources);
+    let events = [
+        r#"{"user":{"name":"bob"},"result":"success"}"#,
+        r#"{"user":{"name":"ada"},"result":"FRAUD"}"#,
+        r#"{"user":{"name":""},"result":"fraud"}"#,
+        "nonsense",
+        r#"{"user":{"name":"cyd"},"result":"fraud"}"#,
+        r#"{"user":{"name":"ada"},"result":"Fraud"}"#,
+    ];
+    let events: Vec<EventRecord> = events
+        .iter()
+        .enumerate()
+        .map(|(number, raw)| record(number, raw))
+        .collect();
+    let page = Arc::new(plan.parse("authentication", "authentication", &events));
+    assert_eq!(page.broken_rows(), 1);
+    let selection = Selector::new(&rule, &Params::new(), &plan)
+        .unwrap()
+        .select(&rows(&page, 10), 7);
+    assert_eq!(selection.picked, [1, 4, 5]);
+    assert_eq!(selection.unreadable, [("user.name".to_owned(), 1)]);
+    let expected = Batch {
+        groups: vec![Group {
+            source: 0,
+            events: vec![11, 14, 15],
+            times: vec![0, 1, 1],
+            late: vec![0, 1, 0],
+            dictionary: b"adacydfraud".to_vec(),
+            offsets: vec![0, 3, 6, 11],
+            columns: vec![Column::Text(vec![0, 1, 0]), Column::Text(vec![2, 2, 2])],
+        }],
+        order: vec![0, 0, 0],
+        watermark: 7,
+    };
+    assert_eq!(selection.batch, expected);
+}
+
+#[test]
+fn equal_keys_the_last_counts() {
+    let fields = [
+        ("user.name", FieldType::Text, false),
+        ("target.details.status", FieldType::Text, false),
+    ];
+    let plan = Plan::new(&[source("activity", &fields, When::always())]);
+    let raw = r#"{"user":{"name":"ada"},"user":{},"target":{"details":"{\"status\":\"a\"}","details":"{\"status\":\"b\", broken"}}"#;
+    let page = plan.parse("activity", "activity", &[record(0, raw)]);
+    assert_eq!(
+        (page.text(0, "user.name"), page.text(0, "target.details.status")),
+        (None, None)
+    );
+}
+
+#[test]
+fn deep_and_long_rows_are_refused_not_followed() {
+    let plan = Plan::new(&[source("activity", &[("a", FieldType::Text, false)], When::always())]);
+    let deep = format!("{{\"a\":{}1{}}}", "[".repeat(100_000), "]".repeat(100_000));
+    let long = format!("{{\"a\":\"{}\"}}", "x".repeat(picket_event::MAX_EVENT_BYTES));
+    let page = plan.parse(
+        "activity",
+        "activity",
+        &[record(0, &deep), record(1, &long), record(2, r#"{"a":1}"#)],
+    );
+    assert_eq!([0, 1, 2].map(|row| page.broken(row)), [true, true, false]);
+}
