@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use picket_contract::{Admission, Position, RuleState, Severity, StateChanges};
+use picket_contract::{Admission, EventRecord, Mark, Position, RuleState, Severity, StateChanges};
 use serde::{Deserialize, Serialize};
 
 /// Why a store could not do what was asked.
@@ -26,6 +26,14 @@ pub enum StoreError {
         /// What is wrong and what to do.
         why: String,
     },
+    /// The transaction does not follow on what is stored. Nothing of it was written; the store is sound.
+    #[error("store {path}: refused: {why}")]
+    Refused {
+        /// Where the store is.
+        path: String,
+        /// What does not fit.
+        why: String,
+    },
     /// Something stored cannot be read back; everything else still can.
     #[error("store {path}: {what} is damaged: {why}")]
     Damaged {
@@ -35,6 +43,8 @@ pub enum StoreError {
         what: String,
         /// How.
         why: String,
+        /// If it is a piece of the journal: its last number, after which reading may go on.
+        last_seq: Option<u64>,
     },
 }
 
@@ -49,8 +59,20 @@ pub struct Transaction {
     pub rules: Vec<RuleCommit>,
     /// Alerts raised. One whose id is stored already is left as it is.
     pub alerts: Vec<AlertRow>,
-    /// Alerts repeated: how often more, and when last (event time, ms).
+    /// Alerts repeated: how often more, and when last (event time, ms). A repeat of an alert that is no longer stored is dropped.
     pub repeats: Vec<Repeat>,
+}
+
+impl Transaction {
+    /// Nothing to write.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.admissions.is_empty()
+            && self.cursors.is_empty()
+            && self.rules.is_empty()
+            && self.alerts.is_empty()
+            && self.repeats.is_empty()
+    }
 }
 
 /// One rule's progress for one tenant.
@@ -94,7 +116,7 @@ pub struct Quarantine {
     pub retry_at: i64,
 }
 
-/// A rule's progress as stored.
+/// A rule's progress as stored. The progress of an earlier state version is kept, so that a rollback resumes there.
 #[derive(Debug, Clone)]
 pub struct RuleRow {
     /// The rule's id.
@@ -169,7 +191,7 @@ pub struct AlertFilter {
     pub latest: Option<usize>,
 }
 
-/// One entry to deliver: an alert, or an alert's repeat is not delivered again.
+/// One entry to deliver: an alert. Its repeats are not delivered.
 #[derive(Debug, Clone, PartialEq)]
 pub struct OutboxRow {
     /// Counts up over all tenants, in commit order.
@@ -182,7 +204,7 @@ pub struct OutboxRow {
     pub json: Arc<str>,
 }
 
-/// An open dedup window, to go on after a restart.
+/// A dedup window, to go on after a restart.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DedupRow {
     /// The rule's id.
@@ -205,7 +227,7 @@ pub struct StoredEvent {
     /// Duo's own log.
     pub log: Arc<str>,
     /// The event.
-    pub event: picket_contract::EventRecord,
+    pub event: EventRecord,
 }
 
 /// What to list of the events.
@@ -221,12 +243,17 @@ pub struct EventFilter {
     pub tail: Option<usize>,
 }
 
-/// What must survive. Every method blocks; every method but [`Store::transact`] and [`Store::delivered`] only reads.
+/// What must survive. Every method blocks. Only [`Store::transact`], [`Store::delivered`], [`Store::set_note`] and
+/// [`Store::forget_ids`] write. What one call reads is of one moment; a call sees everything that was acknowledged before it.
 pub trait Store: Send + Sync {
     /// Writes everything of `transaction` or nothing, durably. Of concurrent calls, several may share one commit.
     ///
+    /// Journal entries of marks alone are merged: one that says no more than that logs are complete gives way to a later one
+    /// that says so of the same logs up to a later time, where no event and no other mark stands between. Numbers so given up
+    /// are not given again.
+    ///
     /// # Errors
-    /// [`StoreError::Engine`]: outcome unknown.
+    /// [`StoreError::Refused`]: nothing was written. [`StoreError::Engine`]: the outcome is unknown.
     fn transact(&self, tenant: &str, transaction: Transaction) -> Result<(), StoreError>;
 
     /// Tenants that have anything stored.
@@ -241,21 +268,23 @@ pub trait Store: Send + Sync {
     /// The engine's.
     fn last_seq(&self, tenant: &str) -> Result<u64, StoreError>;
 
-    /// Which of these event ids the journal holds already, in the order asked.
+    /// Which of these event ids the journal holds already (as far as [`Store::forget_ids`] left them), in the order asked.
     ///
     /// # Errors
     /// The engine's.
     fn known(&self, tenant: &str, log: &str, ids: &[&str]) -> Result<Vec<bool>, StoreError>;
 
-    /// Journal entries whose last number is above `after`, in order, until at least `max_events` events or the end. An
-    /// admission is never cut: the first may hold events up to `after` too.
+    /// Journal entries whose last number is above `after`, in order, until at least `max_events` events (marks alone count as
+    /// one) or the end; empty only at the end. An admission is never cut: the first may hold events up to `after` too. What
+    /// comes before a damaged piece is returned first; asked again from there, the damage is the error.
     ///
     /// # Errors
     /// The engine's; a damaged block is named.
     fn read(&self, tenant: &str, after: u64, max_events: usize) -> Result<Vec<Admission>, StoreError>;
 
-    /// Every event with a number up to `up_to` and an order time (ms) at or above `from`, and every mark up to `up_to`, as
+    /// Every event with a number up to `up_to` and an order time (ms) at or above `from`, and the marks up to `up_to`, as
     /// admissions in order (events below `from` left out, numbers kept): what a reader needs to rebuild what was pending.
+    /// Complete and stalled marks that a greater one of the same log follows may be left out.
     ///
     /// # Errors
     /// The engine's; a damaged block is named.
@@ -285,7 +314,7 @@ pub trait Store: Send + Sync {
     /// The engine's.
     fn cursors(&self, tenant: &str) -> Result<Vec<CursorRow>, StoreError>;
 
-    /// Every rule's progress.
+    /// Every rule's progress, by rule and state version.
     ///
     /// # Errors
     /// The engine's.
@@ -297,13 +326,14 @@ pub trait Store: Send + Sync {
     /// The engine's.
     fn state(&self, tenant: &str, rule: &str, state_version: u32) -> Result<RuleState, StoreError>;
 
-    /// Alerts.
+    /// Alerts, by event time.
     ///
     /// # Errors
     /// The engine's.
     fn alerts(&self, tenant: &str, filter: &AlertFilter) -> Result<Vec<AlertRow>, StoreError>;
 
-    /// The latest dedup window of every (rule, key) that ends after `since` (event time, ms).
+    /// Every dedup window that ends after `since` (event time, ms), by rule, key and time. Not only the latest of a key: a late
+    /// row may repeat an earlier alert.
     ///
     /// # Errors
     /// The engine's.
@@ -315,7 +345,7 @@ pub trait Store: Send + Sync {
     /// The engine's.
     fn outbox(&self, sink: &str, limit: usize) -> Result<Vec<OutboxRow>, StoreError>;
 
-    /// The sink has accepted everything up to this number.
+    /// The sink has accepted everything up to this number. A smaller number than before changes nothing.
     ///
     /// # Errors
     /// The engine's.
@@ -332,6 +362,13 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// The engine's.
     fn note(&self, tenant: &str, name: &str) -> Result<Option<String>, StoreError>;
+
+    /// Forgets that the journal holds events with an order time (ms) below `before`: how ids no longer asked for are pruned.
+    /// Returns how many were forgotten.
+    ///
+    /// # Errors
+    /// [`StoreError::Engine`]: outcome unknown.
+    fn forget_ids(&self, tenant: &str, before: i64) -> Result<u64, StoreError>;
 }
 
 /// An admission of which some events may be left out: each event carries its own number.
@@ -340,7 +377,7 @@ pub struct StoredAdmission {
     /// Duo's own log.
     pub log: Arc<str>,
     /// Events with their numbers.
-    pub events: Vec<(u64, picket_contract::EventRecord)>,
+    pub events: Vec<(u64, EventRecord)>,
     /// In order, after the events.
-    pub marks: Vec<picket_contract::Mark>,
+    pub marks: Vec<Mark>,
 }

@@ -1,0 +1,343 @@
+//! The store as anybody would write it who had no disk: the oracle of the property tests.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use picket_contract::{Admission, Mark, Position, RuleState};
+
+use crate::{
+    AlertFilter, AlertRow, CursorRow, DedupRow, EventFilter, OutboxRow, RuleRow, Standing, Store, StoredEvent,
+    Transaction,
+};
+
+/// What a store holds after a number of transactions.
+#[derive(Debug, Clone, Default)]
+pub struct Model {
+    tenants: BTreeMap<String, Tenant>,
+    outbox: Vec<(String, Arc<str>)>,
+    delivered: BTreeMap<String, usize>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Tenant {
+    journal: Vec<Admission>,
+    last_seq: u64,
+    seen: BTreeSet<(Arc<str>, Arc<str>)>,
+    cursors: BTreeMap<Arc<str>, String>,
+    rules: BTreeMap<(Arc<str>, u32), (Position, Standing, RuleState)>,
+    alerts: Vec<AlertRow>,
+}
+
+impl Model {
+    /// Nothing stored.
+    #[must_use]
+    pub fn new() -> Self {
+        Model::default()
+    }
+
+    /// The number that the journal of a tenant goes on with.
+    #[must_use]
+    pub fn next_seq(&self, tenant: &str) -> u64 {
+        self.tenants.get(tenant).map_or(0, |tenant| tenant.last_seq) + 1
+    }
+
+    /// The same as [`Store::transact`]; false: refused, nothing changed.
+    pub fn transact(&mut self, name: &str, transaction: &Transaction) -> bool {
+        if transaction.is_empty() {
+            return true;
+        }
+        let mut tenant = self.tenants.get(name).cloned().unwrap_or_default();
+        let mut raised = Vec::new();
+        if !tenant.transact(transaction, &mut raised) {
+            return false;
+        }
+        self.tenants.insert(name.to_owned(), tenant);
+        self.outbox.extend(raised.into_iter().map(|id| (name.to_owned(), id)));
+        true
+    }
+
+    /// The same as [`Store::delivered`], but by how many were delivered of all; returns the number to tell the store, if any.
+    pub fn deliver(&mut self, sink: &str, rows: &[OutboxRow]) -> Option<u64> {
+        *self.delivered.entry(sink.to_owned()).or_default() += rows.len();
+        rows.last().map(|row| row.number)
+    }
+
+    /// Compares everything a store can be asked with this.
+    ///
+    /// # Panics
+    /// Where they differ.
+    pub fn compare(&self, store: &dyn Store) {
+        let names: Vec<String> = store
+            .tenants()
+            .expect("tenants")
+            .iter()
+            .map(|name| name.to_string())
+            .collect();
+        assert_eq!(names, self.tenants.keys().cloned().collect::<Vec<_>>());
+        for (name, tenant) in &self.tenants {
+            tenant.compare(name, store);
+        }
+        for sink in ["one", "two"] {
+            let rows = store.outbox(sink, usize::MAX).expect("outbox");
+            assert!(
+                rows.windows(2).all(|pair| pair[0].number < pair[1].number),
+                "outbox numbers count up"
+            );
+            let rows: Vec<_> = rows
+                .into_iter()
+                .map(|row| (row.tenant.to_string(), row.alert))
+                .collect();
+            let delivered = self.delivered.get(sink).copied().unwrap_or(0);
+            assert_eq!(rows, self.outbox[delivered..]);
+        }
+    }
+}
+
+impl Tenant {
+    fn transact(&mut self, transaction: &Transaction, raised: &mut Vec<Arc<str>>) -> bool {
+        for admission in &transaction.admissions {
+            if admission.first_seq != self.last_seq + 1 {
+                return false;
+            }
+            self.last_seq = admission.last_seq();
+            if !admission
+                .events
+                .iter()
+                .all(|event| self.seen.insert((admission.log.clone(), event.id.clone())))
+            {
+                return false;
+            }
+            self.admit(admission);
+        }
+        for cursor in &transaction.cursors {
+            self.cursors.insert(cursor.log.clone(), cursor.cursor.clone());
+        }
+        for commit in &transaction.rules {
+            if commit.position.seq > self.last_seq {
+                return false;
+            }
+            let rule = self.rules.entry((commit.rule.clone(), commit.state_version));
+            let (position, standing, state) =
+                rule.or_insert_with(|| (Position::start(), Standing::default(), RuleState::default()));
+            *position = commit.position.clone();
+            *standing = commit.standing.clone();
+            state.apply(&commit.changes);
+        }
+        for alert in &transaction.alerts {
+            if self.alerts.iter().all(|stored| stored.id != alert.id) {
+                self.alerts.push(alert.clone());
+                raised.push(alert.id.clone());
+            }
+        }
+        for repeat in &transaction.repeats {
+            if let Some(alert) = self.alerts.iter_mut().find(|alert| alert.id == repeat.id) {
+                alert.repeats += repeat.count;
+                alert.last_repeat = alert.last_repeat.max(Some(repeat.time));
+            }
+        }
+        true
+    }
+
+    fn admit(&mut self, admission: &Admission) {
+        if admission.events.is_empty() {
+            if admission.marks.is_empty() {
+                return;
+            }
+            let complete = |marks: &[Mark], of: &Arc<str>| {
+                let tos = marks.iter().filter_map(|mark| match mark {
+                    Mark::Complete { log, to } if log == of => Some(*to),
+                    _ => None,
+                });
+                tos.max()
+            };
+            let is_plain = |old: &Admission| {
+                old.events.is_empty() && old.marks.iter().all(|mark| matches!(mark, Mark::Complete { .. }))
+            };
+            let idle = self.journal.iter().rev().take_while(|old| is_plain(old)).count();
+            let (_, tail) = self.journal.split_at(self.journal.len() - idle);
+            let overtaken = |old: &Admission| {
+                old.marks.iter().all(|mark| match mark {
+                    Mark::Complete { log, to } => complete(&admission.marks, log).is_some_and(|new| new >= *to),
+                    _ => false,
+                })
+            };
+            let gone: Vec<u64> = tail
+                .iter()
+                .filter(|old| overtaken(old))
+                .map(|old| old.first_seq)
+                .collect();
+            self.journal.retain(|old| !gone.contains(&old.first_seq));
+        }
+        self.journal.push(admission.clone());
+    }
+
+    fn stored(&self) -> Vec<StoredEvent> {
+        let events = |admission: &Admission| {
+            let log = admission.log.clone();
+            let numbered = admission.events.clone().into_iter().zip(admission.first_seq..);
+            numbered
+                .map(move |(event, seq)| StoredEvent {
+                    seq,
+                    log: log.clone(),
+                    event,
+                })
+                .collect::<Vec<_>>()
+        };
+        self.journal.iter().flat_map(events).collect()
+    }
+
+    fn compare(&self, name: &str, store: &dyn Store) {
+        assert_eq!(store.last_seq(name).expect("last_seq"), self.last_seq);
+        let mut read: Vec<Admission> = Vec::new();
+        loop {
+            let after = read.last().map_or(0, Admission::last_seq);
+            let more = store.read(name, after, 3).expect("read");
+            if more.is_empty() {
+                break;
+            }
+            read.extend(more);
+        }
+        assert_eq!(read, self.journal);
+        self.compare_events(name, store);
+        self.compare_pending(name, store);
+        self.compare_progress(name, store);
+        self.compare_alerts(name, store);
+    }
+
+    fn compare_events(&self, name: &str, store: &dyn Store) {
+        let mut stored = self.stored();
+        let seqs: Vec<u64> = (0..self.last_seq + 2).rev().collect();
+        let by_number = |seq: &u64| stored.iter().find(|event| event.seq == *seq).cloned();
+        assert_eq!(
+            store.events(name, &seqs).expect("events"),
+            seqs.iter().map(by_number).collect::<Vec<_>>()
+        );
+        for (log, id) in &self.seen {
+            assert_eq!(store.known(name, log, &["?", id]).expect("known"), [false, true]);
+        }
+        stored.sort_by_key(|event| (event.event.time, event.seq));
+        let middle = stored.get(stored.len() / 2).map(|event| event.event.time);
+        for logs in [vec![], vec!["authentication".to_owned()]] {
+            for tail in [None, Some(0), Some(1), Some(4)] {
+                for (since, until) in [(None, None), (middle, None), (None, middle), (middle, middle)] {
+                    let within = |event: &&StoredEvent| {
+                        (logs.is_empty() || logs.contains(&event.log.to_string()))
+                            && since.is_none_or(|since| event.event.time >= since)
+                            && until.is_none_or(|until| event.event.time <= until)
+                    };
+                    let expected: Vec<_> = stored.iter().filter(within).cloned().collect();
+                    let from = expected.len().saturating_sub(tail.unwrap_or(usize::MAX));
+                    let filter = EventFilter {
+                        logs: logs.clone(),
+                        since,
+                        until,
+                        tail,
+                    };
+                    assert_eq!(
+                        store.search(name, &filter).expect("search"),
+                        expected[from..],
+                        "{filter:?}"
+                    );
+                }
+            }
+        }
+        let mut count: BTreeMap<Arc<str>, u64> = BTreeMap::new();
+        stored
+            .iter()
+            .for_each(|event| *count.entry(event.log.clone()).or_default() += 1);
+        assert_eq!(store.count(name).expect("count"), count.into_iter().collect::<Vec<_>>());
+    }
+
+    fn compare_pending(&self, name: &str, store: &dyn Store) {
+        for up_to in [0, self.last_seq / 2, self.last_seq] {
+            let from = self.stored().get(1).map_or(0, |event| event.event.time);
+            let pending = store.pending(name, up_to, from).expect("pending");
+            let events: Vec<_> = pending
+                .iter()
+                .flat_map(|admission| &admission.events)
+                .cloned()
+                .collect();
+            let expected = self
+                .stored()
+                .into_iter()
+                .filter(|event| event.seq <= up_to && event.event.time >= from);
+            assert_eq!(
+                events,
+                expected.map(|event| (event.seq, event.event)).collect::<Vec<_>>()
+            );
+            let marks: Vec<Mark> = pending.into_iter().flat_map(|admission| admission.marks).collect();
+            let read = self.journal.iter().filter(|admission| admission.last_seq() <= up_to);
+            let all: Vec<Mark> = read.flat_map(|admission| admission.marks.clone()).collect();
+            assert_eq!(greatest(&marks), greatest(&all));
+            assert_eq!(others(&marks), others(&all));
+        }
+    }
+
+    fn compare_progress(&self, name: &str, store: &dyn Store) {
+        let cursors = self.cursors.iter().map(|(log, cursor)| CursorRow {
+            log: log.clone(),
+            cursor: cursor.clone(),
+        });
+        assert_eq!(store.cursors(name).expect("cursors"), cursors.collect::<Vec<_>>());
+        let rules = store.rules(name).expect("rules");
+        assert_eq!(rules.len(), self.rules.len());
+        for (row, ((rule, state_version), (position, standing, state))) in rules.into_iter().zip(&self.rules) {
+            let RuleRow {
+                rule: stored,
+                state_version: version,
+                position: at,
+                standing: stands,
+            } = row;
+            assert_eq!(
+                (&stored, version, &at, &stands),
+                (rule, *state_version, position, standing)
+            );
+            assert_eq!(store.state(name, rule, *state_version).expect("state"), *state);
+        }
+    }
+
+    fn compare_alerts(&self, name: &str, store: &dyn Store) {
+        let mut alerts = self.alerts.clone();
+        alerts.sort_by_key(|alert| alert.time);
+        assert_eq!(store.alerts(name, &AlertFilter::default()).expect("alerts"), alerts);
+        let latest = AlertFilter {
+            latest: Some(2),
+            ..AlertFilter::default()
+        };
+        let last: Vec<_> = alerts.iter().rev().take(2).cloned().collect();
+        assert_eq!(store.alerts(name, &latest).expect("alerts"), last);
+        for since in [i64::MIN, alerts.first().map_or(0, |alert| alert.dedup_until)] {
+            let open = alerts.iter().filter(|alert| alert.dedup_until > since);
+            let mut windows: Vec<DedupRow> = open
+                .map(|alert| DedupRow {
+                    rule: alert.rule.clone(),
+                    key: alert.dedup_key.clone(),
+                    alert: alert.id.clone(),
+                    time: alert.time,
+                    until: alert.dedup_until,
+                })
+                .collect();
+            windows.sort_by_key(|row| (row.rule.clone(), row.key.clone(), row.time));
+            assert_eq!(store.dedup(name, since).expect("dedup"), windows);
+        }
+    }
+}
+
+/// How far each log is said to be complete or given up.
+fn greatest(marks: &[Mark]) -> BTreeMap<Arc<str>, i64> {
+    let mut greatest: BTreeMap<Arc<str>, i64> = BTreeMap::new();
+    for mark in marks {
+        if let Mark::Complete { log, to } | Mark::Stalled { log, to } = mark {
+            let known = greatest.entry(log.clone()).or_insert(*to);
+            *known = (*known).max(*to);
+        }
+    }
+    greatest
+}
+
+fn others(marks: &[Mark]) -> Vec<&Mark> {
+    marks
+        .iter()
+        .filter(|mark| !matches!(mark, Mark::Complete { .. } | Mark::Stalled { .. }))
+        .collect()
+}

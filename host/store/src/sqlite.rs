@@ -1,4 +1,0 @@
-//! The SQLite engine.
-/// The SQLite engine.
-#[derive(Debug)]
-pub struct SqliteStore;

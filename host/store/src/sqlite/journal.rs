@@ -1,0 +1,308 @@
+//! Reading the journal back.
+//!
+//! The small rows of `admission` are walked first, a body is fetched and unpacked only where it is needed. A piece that cannot
+//! be read back is an error that names it, or, where the store was opened to skip damage, noted and taken as having no events
+//! or no marks.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use picket_contract::{Admission, EventRecord, Mark};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+
+use super::fault::Fault;
+use super::submission::hash;
+use crate::block::{self, Block};
+use crate::{EventFilter, StoredAdmission, StoredEvent};
+
+/// What is done about damage, and what was found so far.
+#[derive(Debug, Default)]
+pub(super) struct Damage {
+    pub(super) skip: bool,
+    pub(super) problems: Mutex<Vec<String>>,
+}
+
+/// Reads one tenant's journal within one read transaction.
+pub(super) struct Journal<'c> {
+    connection: &'c Connection,
+    damage: &'c Damage,
+    tenant: i64,
+}
+
+/// A row of `admission`.
+#[derive(Debug, Clone)]
+struct Entry {
+    id: i64,
+    first_seq: u64,
+    last_seq: u64,
+    log: Arc<str>,
+    events: usize,
+    marks: Option<String>,
+}
+
+const ENTRY: &str = "SELECT id, first_seq, last_seq, log, events, marks FROM admission";
+
+impl Entry {
+    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Entry {
+            id: row.get(0)?,
+            first_seq: row.get(1)?,
+            last_seq: row.get(2)?,
+            log: row.get(3)?,
+            events: row.get(4)?,
+            marks: row.get(5)?,
+        })
+    }
+
+    fn what(&self) -> String {
+        format!("journal entry {} to {} of {}", self.first_seq, self.last_seq, self.log)
+    }
+}
+
+/// The row of a tenant by name.
+pub(super) fn tenant(connection: &Connection, name: &str) -> Result<Option<i64>, Fault> {
+    let mut statement = connection.prepare_cached("SELECT id FROM tenant WHERE name = ?1")?;
+    Ok(statement.query_row([name], |row| row.get(0)).optional()?)
+}
+
+impl<'c> Journal<'c> {
+    /// None: nothing is stored of this tenant.
+    pub(super) fn of(connection: &'c Connection, damage: &'c Damage, name: &str) -> Result<Option<Self>, Fault> {
+        Ok(tenant(connection, name)?.map(|tenant| Journal {
+            connection,
+            damage,
+            tenant,
+        }))
+    }
+
+    pub(super) fn last_seq(&self) -> Result<u64, Fault> {
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT last_seq FROM tenant WHERE id = ?1")?;
+        Ok(statement.query_row([self.tenant], |row| row.get(0))?)
+    }
+
+    pub(super) fn known(&self, log: &str, ids: &[&str]) -> Result<Vec<bool>, Fault> {
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT 1 FROM seen WHERE tenant = ?1 AND id = ?2")?;
+        ids.iter()
+            .map(|id| Ok(statement.exists(params![self.tenant, hash(log, id)])?))
+            .collect()
+    }
+
+    pub(super) fn read(&self, after: u64, max_events: usize) -> Result<Vec<Admission>, Fault> {
+        let mut statement = self.connection.prepare_cached(&format!(
+            "{ENTRY} WHERE tenant = ?1 AND last_seq > ?2 ORDER BY last_seq"
+        ))?;
+        let mut rows = statement.query(params![self.tenant, after])?;
+        let mut found: Vec<Admission> = Vec::new();
+        let mut events = 0;
+        while events < max_events.max(1)
+            && let Some(row) = rows.next()?
+        {
+            let entry = Entry::read(row)?;
+            events += entry.events.max(1);
+            match self.whole(&entry) {
+                Ok((records, marks)) => {
+                    found.push(Admission {
+                        first_seq: entry.first_seq,
+                        log: entry.log,
+                        events: records,
+                        marks,
+                    });
+                }
+                // What comes before the damage is good; asked again from there, the damage is the answer.
+                Err(Fault::Damaged { .. }) if !found.is_empty() => break,
+                Err(fault) => return Err(fault),
+            }
+        }
+        Ok(found)
+    }
+
+    pub(super) fn pending(&self, up_to: u64, from: i64) -> Result<Vec<StoredAdmission>, Fault> {
+        let sql = "SELECT id, first_seq, last_seq, log, events, marks, t_max FROM admission WHERE tenant = ?1 ORDER BY last_seq";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let mut rows = statement.query([self.tenant])?;
+        let mut found: Vec<StoredAdmission> = Vec::new();
+        while let Some(row) = rows.next()? {
+            let entry = Entry::read(row)?;
+            if entry.first_seq > up_to {
+                break;
+            }
+            let marks = if entry.last_seq <= up_to {
+                self.marks(&entry)?
+            } else {
+                Vec::new()
+            };
+            let recent = row.get::<_, Option<i64>>(6)?.is_some_and(|t_max| t_max >= from);
+            let events = if recent { self.events_of(&entry)? } else { Vec::new() };
+            let numbered = (entry.first_seq..=up_to)
+                .zip(events)
+                .filter(|(_, event)| event.time >= from);
+            found.push(StoredAdmission {
+                log: entry.log,
+                events: numbered.collect(),
+                marks,
+            });
+        }
+        drop_overtaken(&mut found);
+        found.retain(|admission| !admission.events.is_empty() || !admission.marks.is_empty());
+        Ok(found)
+    }
+
+    pub(super) fn events(&self, seqs: &[u64]) -> Result<Vec<Option<StoredEvent>>, Fault> {
+        let sql = format!("{ENTRY} WHERE tenant = ?1 AND last_seq >= ?2 ORDER BY last_seq LIMIT 1");
+        let mut statement = self.connection.prepare_cached(&sql)?;
+        let mut blocks: HashMap<i64, Vec<EventRecord>> = HashMap::new();
+        let mut found = Vec::with_capacity(seqs.len());
+        for &seq in seqs {
+            let entry = statement.query_row(params![self.tenant, seq], Entry::read).optional()?;
+            let Some(entry) = entry.filter(|entry| entry.events > 0 && entry.first_seq <= seq) else {
+                found.push(None);
+                continue;
+            };
+            if !blocks.contains_key(&entry.id) {
+                blocks.insert(entry.id, self.events_of(&entry)?);
+            }
+            let index = usize::try_from(seq - entry.first_seq).unwrap_or(usize::MAX);
+            let event = blocks.get(&entry.id).and_then(|events| events.get(index)).cloned();
+            found.push(event.map(|event| StoredEvent {
+                seq,
+                log: entry.log,
+                event,
+            }));
+        }
+        Ok(found)
+    }
+
+    pub(super) fn search(&self, filter: &EventFilter) -> Result<Vec<StoredEvent>, Fault> {
+        let (since, until) = (filter.since.unwrap_or(i64::MIN), filter.until.unwrap_or(i64::MAX));
+        let most = filter.tail.unwrap_or(usize::MAX);
+        let sql = "SELECT id, first_seq, last_seq, log, events, marks, t_max FROM admission
+                   WHERE tenant = ?1 AND events > 0 AND t_max >= ?2 AND t_min <= ?3 ORDER BY t_max DESC";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let mut rows = statement.query(params![self.tenant, since, until])?;
+        let mut found: Vec<StoredEvent> = Vec::new();
+        while let Some(row) = rows.next()? {
+            let entry = Entry::read(row)?;
+            if !filter.logs.is_empty() && !filter.logs.iter().any(|log| **log == *entry.log) {
+                continue;
+            }
+            // Once there are enough, an admission that ends before the earliest of them adds nothing.
+            let earliest = found.first().map(|event| event.event.time);
+            if found.len() >= most
+                && earliest.is_none_or(|earliest| row.get(6).is_ok_and(|t_max: i64| t_max < earliest))
+            {
+                break;
+            }
+            let events = self.events_of(&entry)?.into_iter().zip(entry.first_seq..);
+            let within = events.filter(|(event, _)| (since..=until).contains(&event.time));
+            found.extend(within.map(|(event, seq)| StoredEvent {
+                seq,
+                log: entry.log.clone(),
+                event,
+            }));
+            if found.len() >= most {
+                found.sort_by_key(|event| (event.event.time, event.seq));
+                found.drain(..found.len() - most);
+            }
+        }
+        found.sort_by_key(|event| (event.event.time, event.seq));
+        Ok(found)
+    }
+
+    pub(super) fn count(&self) -> Result<Vec<(Arc<str>, u64)>, Fault> {
+        let sql = "SELECT log, sum(events) FROM admission WHERE tenant = ?1 AND events > 0 GROUP BY log ORDER BY log";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let rows = statement.query_map([self.tenant], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    fn whole(&self, entry: &Entry) -> Result<(Vec<EventRecord>, Vec<Mark>), Fault> {
+        Ok((self.events_of(entry)?, self.marks(entry)?))
+    }
+
+    fn marks(&self, entry: &Entry) -> Result<Vec<Mark>, Fault> {
+        let Some(json) = &entry.marks else {
+            return Ok(Vec::new());
+        };
+        match serde_json::from_str(json) {
+            Ok(marks) => Ok(marks),
+            Err(error) => self.damaged(entry, format!("marks: {error}")),
+        }
+    }
+
+    fn events_of(&self, entry: &Entry) -> Result<Vec<EventRecord>, Fault> {
+        if entry.events == 0 {
+            return Ok(Vec::new());
+        }
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT size, crc32, body FROM block WHERE admission = ?1")?;
+        let block = statement
+            .query_row([entry.id], |row| {
+                Ok(Block {
+                    size: row.get(0)?,
+                    crc32: row.get(1)?,
+                    body: row.get(2)?,
+                })
+            })
+            .optional();
+        let unpacked = match block {
+            Ok(Some(block)) => block::decode(&block, entry.events),
+            Ok(None) => Err("its block is missing".to_owned()),
+            // Damage of the file's pages, or of a column's type: as local as damage of the block itself.
+            Err(error) if is_damage(&error) => Err(error.to_string()),
+            Err(error) => return Err(error.into()),
+        };
+        unpacked.or_else(|why| self.damaged(entry, why))
+    }
+
+    fn damaged<T>(&self, entry: &Entry, why: String) -> Result<Vec<T>, Fault> {
+        if !self.damage.skip {
+            return Err(Fault::Damaged {
+                what: entry.what(),
+                why,
+                last_seq: Some(entry.last_seq),
+            });
+        }
+        let problem = format!("{} is damaged and left out: {why}", entry.what());
+        let mut problems = self.damage.problems.lock().unwrap_or_else(PoisonError::into_inner);
+        if !problems.contains(&problem) {
+            tracing::error!(problem, "the store is damaged");
+            problems.push(problem);
+        }
+        Ok(Vec::new())
+    }
+}
+
+fn is_damage(error: &rusqlite::Error) -> bool {
+    let corrupt = error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseCorrupt);
+    corrupt
+        || matches!(
+            error,
+            rusqlite::Error::FromSqlConversionFailure(..)
+                | rusqlite::Error::IntegralValueOutOfRange(..)
+                | rusqlite::Error::InvalidColumnType(..)
+        )
+}
+
+/// Leaves out complete and stalled marks that a greater one of the same log follows.
+fn drop_overtaken(admissions: &mut [StoredAdmission]) {
+    let mut greatest: HashMap<Arc<str>, i64> = HashMap::new();
+    for admission in admissions.iter_mut().rev() {
+        let mut kept: Vec<Mark> = Vec::new();
+        for mark in std::mem::take(&mut admission.marks).into_iter().rev() {
+            if let Mark::Complete { log, to } | Mark::Stalled { log, to } = &mark {
+                if greatest.get(log).is_some_and(|greatest| greatest >= to) {
+                    continue;
+                }
+                greatest.insert(log.clone(), *to);
+            }
+            kept.push(mark);
+        }
+        kept.reverse();
+        admission.marks = kept;
+    }
+}

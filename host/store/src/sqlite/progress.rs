@@ -1,0 +1,222 @@
+//! Reading back everything that is not the journal: cursors, rules and their state, alerts, the outbox, notes.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use picket_contract::state::StateEntry;
+use picket_contract::{Key, Position, RuleState, Severity};
+use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension as _, Row, params, params_from_iter};
+
+use super::fault::Fault;
+use super::journal::tenant;
+use crate::{AlertFilter, AlertRow, CursorRow, DedupRow, OutboxRow, RuleRow};
+
+pub(super) fn tenants(connection: &Connection) -> Result<Vec<Arc<str>>, Fault> {
+    let sql = "SELECT name FROM tenant UNION SELECT tenant FROM note WHERE tenant <> '' ORDER BY 1";
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows = statement.query_map([], |row| row.get(0))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+pub(super) fn cursors(connection: &Connection, name: &str) -> Result<Vec<CursorRow>, Fault> {
+    let Some(tenant) = tenant(connection, name)? else {
+        return Ok(Vec::new());
+    };
+    let mut statement = connection.prepare_cached("SELECT log, cursor FROM cursor WHERE tenant = ?1 ORDER BY log")?;
+    let rows = statement.query_map([tenant], |row| {
+        Ok(CursorRow {
+            log: row.get(0)?,
+            cursor: row.get(1)?,
+        })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+pub(super) fn rules(connection: &Connection, name: &str) -> Result<Vec<RuleRow>, Fault> {
+    let Some(tenant) = tenant(connection, name)? else {
+        return Ok(Vec::new());
+    };
+    let sql = "SELECT rule, state_version, seq, released_time, released_log, released_id, standing FROM rule
+               WHERE tenant = ?1 ORDER BY rule, state_version";
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query([tenant])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        let rule: Arc<str> = row.get(0)?;
+        let standing: String = row.get(6)?;
+        found.push(RuleRow {
+            standing: serde_json::from_str(&standing)
+                .map_err(|error| Fault::damaged(format!("the standing of rule {rule} of {name}"), error))?,
+            rule,
+            state_version: row.get(1)?,
+            position: Position {
+                seq: row.get(2)?,
+                released: Key {
+                    time: row.get(3)?,
+                    log: row.get(4)?,
+                    id: row.get(5)?,
+                },
+            },
+        });
+    }
+    Ok(found)
+}
+
+pub(super) fn state(connection: &Connection, name: &str, rule: &str, state_version: u32) -> Result<RuleState, Fault> {
+    let sql = "SELECT rule.id, clock FROM rule JOIN tenant ON tenant.id = rule.tenant
+               WHERE tenant.name = ?1 AND rule = ?2 AND state_version = ?3";
+    let found: Option<(i64, Option<i64>)> = connection
+        .prepare_cached(sql)?
+        .query_row(params![name, rule, state_version], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    let Some((id, clock)) = found else {
+        return Ok(RuleState::default());
+    };
+    let mut statement = connection.prepare_cached("SELECT key, value, expires_at FROM state WHERE rule = ?1")?;
+    let entries = statement.query_map([id], |row| {
+        Ok((
+            bytes(row, 0)?,
+            StateEntry {
+                value: bytes(row, 1)?,
+                expires_at: row.get(2)?,
+            },
+        ))
+    })?;
+    let entries: Vec<_> = entries.collect::<Result<_, _>>()?;
+    let mut statement = connection.prepare_cached("SELECT key, at FROM timer WHERE rule = ?1")?;
+    let timers = statement.query_map([id], |row| Ok((bytes(row, 0)?, row.get(1)?)))?;
+    let timers: Vec<_> = timers.collect::<Result<_, _>>()?;
+    Ok(RuleState::restore(clock, entries, timers))
+}
+
+fn bytes(row: &Row<'_>, column: usize) -> rusqlite::Result<Arc<[u8]>> {
+    Ok(row.get_ref(column)?.as_blob()?.into())
+}
+
+pub(super) fn alerts(connection: &Connection, name: &str, filter: &AlertFilter) -> Result<Vec<AlertRow>, Fault> {
+    let Some(tenant) = tenant(connection, name)? else {
+        return Ok(Vec::new());
+    };
+    let mut sql = "SELECT id, rule, severity, time, raised, dedup_key, dedup_until, about, json, repeats, last_repeat
+                   FROM alert WHERE tenant = ?"
+        .to_owned();
+    let mut values = vec![Value::Integer(tenant)];
+    let mut and = |condition: &str, value: Value| {
+        sql.push_str(condition);
+        values.push(value);
+    };
+    if let Some(prefix) = &filter.id_prefix {
+        let prefix = if prefix.starts_with("al_") {
+            prefix.clone()
+        } else {
+            format!("al_{prefix}")
+        };
+        and(" AND id >= ?", prefix.clone().into());
+        and(" AND id < ?", format!("{prefix}\u{10ffff}").into());
+    }
+    if let Some(rule) = &filter.rule {
+        and(" AND rule = ?", rule.clone().into());
+    }
+    if let Some(about) = &filter.about {
+        and(" AND about = ?", about.clone().into());
+    }
+    if let Some(since) = filter.since {
+        and(" AND time >= ?", since.into());
+    }
+    match filter.latest {
+        None => sql.push_str(" ORDER BY time, number"),
+        Some(latest) => {
+            sql.push_str(" ORDER BY time DESC, number DESC LIMIT ?");
+            values.push(i64::try_from(latest).unwrap_or(i64::MAX).into());
+        }
+    }
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut rows = statement.query(params_from_iter(values))?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        found.push(alert(row)?);
+    }
+    Ok(found)
+}
+
+fn alert(row: &Row<'_>) -> Result<AlertRow, Fault> {
+    let id: Arc<str> = row.get(0)?;
+    let severity: String = row.get(2)?;
+    Ok(AlertRow {
+        rule: row.get(1)?,
+        severity: severity_of(&severity)
+            .ok_or_else(|| Fault::damaged(format!("alert {id}"), format!("severity {severity:?} is none")))?,
+        time: row.get(3)?,
+        raised: row.get(4)?,
+        dedup_key: row.get(5)?,
+        dedup_until: row.get(6)?,
+        about: row.get(7)?,
+        json: row.get(8)?,
+        repeats: row.get(9)?,
+        last_repeat: row.get(10)?,
+        id,
+    })
+}
+
+fn severity_of(word: &str) -> Option<Severity> {
+    let all = [
+        Severity::Info,
+        Severity::Low,
+        Severity::Medium,
+        Severity::High,
+        Severity::Critical,
+    ];
+    all.into_iter().find(|severity| severity.as_str() == word)
+}
+
+pub(super) fn dedup(connection: &Connection, name: &str, since: i64) -> Result<Vec<DedupRow>, Fault> {
+    let Some(tenant) = tenant(connection, name)? else {
+        return Ok(Vec::new());
+    };
+    let sql = "SELECT rule, dedup_key, id, time, dedup_until FROM alert WHERE tenant = ?1 AND dedup_until > ?2
+               ORDER BY rule, dedup_key, time, number";
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows = statement.query_map(params![tenant, since], |row| {
+        Ok(DedupRow {
+            rule: row.get(0)?,
+            key: row.get(1)?,
+            alert: row.get(2)?,
+            time: row.get(3)?,
+            until: row.get(4)?,
+        })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+pub(super) fn outbox(connection: &Connection, sink: &str, limit: usize) -> Result<Vec<OutboxRow>, Fault> {
+    let sql = "SELECT number, tenant.name, alert.id, json FROM alert JOIN tenant ON tenant.id = alert.tenant
+               WHERE number > coalesce((SELECT number FROM delivered WHERE sink = ?1), 0) ORDER BY number LIMIT ?2";
+    let mut statement = connection.prepare_cached(sql)?;
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    // Names repeat from row to row: one copy of each.
+    let mut names: BTreeSet<Arc<str>> = BTreeSet::new();
+    let mut rows = statement.query(params![sink, limit])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        let name: Arc<str> = row.get(1)?;
+        let tenant = names.get(&name).cloned().unwrap_or_else(|| {
+            names.insert(name.clone());
+            name
+        });
+        found.push(OutboxRow {
+            number: row.get(0)?,
+            tenant,
+            alert: row.get(2)?,
+            json: row.get(3)?,
+        });
+    }
+    Ok(found)
+}
+
+pub(super) fn note(connection: &Connection, tenant: &str, name: &str) -> Result<Option<String>, Fault> {
+    let mut statement = connection.prepare_cached("SELECT value FROM note WHERE tenant = ?1 AND name = ?2")?;
+    Ok(statement
+        .query_row(params![tenant, name], |row| row.get(0))
+        .optional()?)
+}

@@ -1,0 +1,262 @@
+//! One submission's statements. Whoever calls holds the transaction around them.
+
+use picket_contract::Mark;
+use rusqlite::{Connection, params};
+
+use super::fault::Fault;
+use super::submission::{Entry, Submission, Work, json};
+use crate::{AlertRow, Repeat, RuleCommit};
+
+/// Writes one piece of work; returns how many rows a [`Work::Forget`] removed, else 0.
+pub(super) fn apply(connection: &Connection, work: &Work) -> Result<u64, Fault> {
+    match work {
+        Work::Transact { tenant, submission } => transact(connection, tenant, submission).map(|()| 0),
+        Work::Delivered { sink, up_to } => {
+            let sql = "INSERT INTO delivered (sink, number) VALUES (?1, ?2)
+                       ON CONFLICT (sink) DO UPDATE SET number = max(number, excluded.number)";
+            connection.prepare_cached(sql)?.execute(params![sink, up_to])?;
+            Ok(0)
+        }
+        Work::Note {
+            tenant,
+            name,
+            value: Some(value),
+        } => {
+            let sql = "INSERT INTO note (tenant, name, value) VALUES (?1, ?2, ?3)
+                       ON CONFLICT (tenant, name) DO UPDATE SET value = excluded.value";
+            connection.prepare_cached(sql)?.execute(params![tenant, name, value])?;
+            Ok(0)
+        }
+        Work::Note {
+            tenant,
+            name,
+            value: None,
+        } => {
+            let sql = "DELETE FROM note WHERE tenant = ?1 AND name = ?2";
+            connection.prepare_cached(sql)?.execute(params![tenant, name])?;
+            Ok(0)
+        }
+        Work::Forget { tenant, before } => {
+            let sql = "DELETE FROM seen WHERE tenant = (SELECT id FROM tenant WHERE name = ?1) AND time < ?2";
+            Ok(connection.prepare_cached(sql)?.execute(params![tenant, before])? as u64)
+        }
+    }
+}
+
+fn transact(connection: &Connection, name: &str, submission: &Submission) -> Result<(), Fault> {
+    connection
+        .prepare_cached("INSERT INTO tenant (name) VALUES (?1) ON CONFLICT DO NOTHING")?
+        .execute([name])?;
+    let (tenant, mut last_seq): (i64, u64) = connection
+        .prepare_cached("SELECT id, last_seq FROM tenant WHERE name = ?1")?
+        .query_row([name], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    for entry in &submission.entries {
+        if entry.first_seq != last_seq + 1 {
+            return Err(Fault::Refused(format!(
+                "the journal of {name} goes on with number {}, not {}: read back where it stands",
+                last_seq + 1,
+                entry.first_seq
+            )));
+        }
+        admit(connection, tenant, name, entry)?;
+        last_seq = entry.last_seq;
+    }
+    if !submission.entries.is_empty() {
+        connection
+            .prepare_cached("UPDATE tenant SET last_seq = ?2 WHERE id = ?1")?
+            .execute(params![tenant, last_seq])?;
+    }
+    for cursor in &submission.cursors {
+        let sql = "INSERT INTO cursor (tenant, log, cursor) VALUES (?1, ?2, ?3)
+                   ON CONFLICT (tenant, log) DO UPDATE SET cursor = excluded.cursor";
+        connection
+            .prepare_cached(sql)?
+            .execute(params![tenant, cursor.log, cursor.cursor])?;
+    }
+    for commit in &submission.rules {
+        if commit.position.seq > last_seq {
+            return Err(Fault::Refused(format!(
+                "rule {} of {name} has read up to {}, but the journal ends at {last_seq}: read back where it stands",
+                commit.rule, commit.position.seq
+            )));
+        }
+        go_on(connection, tenant, commit)?;
+    }
+    submission
+        .alerts
+        .iter()
+        .try_for_each(|alert| raise(connection, tenant, alert))?;
+    submission
+        .repeats
+        .iter()
+        .try_for_each(|repeat| count(connection, tenant, repeat))
+}
+
+fn admit(connection: &Connection, tenant: i64, name: &str, entry: &Entry) -> Result<(), Fault> {
+    if entry.block.is_none() {
+        if entry.marks.is_empty() {
+            return Ok(());
+        }
+        merge(connection, tenant, &entry.marks)?;
+    }
+    let times = || entry.events.iter().map(|event| event.time);
+    let sql = "INSERT INTO admission (tenant, first_seq, last_seq, log, events, t_min, t_max, marks)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+    connection.prepare_cached(sql)?.execute(params![
+        tenant,
+        entry.first_seq,
+        entry.last_seq,
+        entry.log,
+        entry.events.len(),
+        times().min(),
+        times().max(),
+        entry.marks_json
+    ])?;
+    if let Some(block) = &entry.block {
+        let sql = "INSERT INTO block (admission, size, crc32, body) VALUES (?1, ?2, ?3, ?4)";
+        let admission = connection.last_insert_rowid();
+        connection
+            .prepare_cached(sql)?
+            .execute(params![admission, block.size, block.crc32, block.body])?;
+    }
+    let mut seen =
+        connection.prepare_cached("INSERT INTO seen (tenant, id, time) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING")?;
+    for event in &entry.events {
+        if seen.execute(params![tenant, event.hash, event.time])? == 0 {
+            return Err(Fault::Refused(format!(
+                "the journal of {name} holds event {} of {} already",
+                event.id, entry.log
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Removes entries that the new marks make superfluous, from the journal's end back to the last event or other mark.
+fn merge(connection: &Connection, tenant: i64, new: &[Mark]) -> Result<(), Fault> {
+    let sql = "SELECT id, events, marks FROM admission WHERE tenant = ?1 ORDER BY last_seq DESC";
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query([tenant])?;
+    let mut superfluous: Vec<i64> = Vec::new();
+    while let Some(row) = rows.next()? {
+        let marks = row.get_ref(2)?.as_str_or_null().map_err(rusqlite::Error::from)?;
+        // What cannot be read is left alone: it is named when somebody reads the journal.
+        let Some(old) = marks.and_then(|marks| serde_json::from_str::<Vec<Mark>>(marks).ok()) else {
+            break;
+        };
+        let only_complete = old.iter().all(|mark| matches!(mark, Mark::Complete { .. }));
+        if row.get::<_, u64>(1)? > 0 || !only_complete {
+            break;
+        }
+        if old.iter().all(|mark| says_more(new, mark)) {
+            superfluous.push(row.get(0)?);
+        }
+    }
+    for id in superfluous {
+        connection
+            .prepare_cached("DELETE FROM admission WHERE id = ?1")?
+            .execute([id])?;
+    }
+    Ok(())
+}
+
+fn says_more(new: &[Mark], old: &Mark) -> bool {
+    let Mark::Complete {
+        log: old_log,
+        to: old_to,
+    } = old
+    else {
+        return false;
+    };
+    new.iter()
+        .any(|mark| matches!(mark, Mark::Complete { log, to } if log == old_log && to >= old_to))
+}
+
+fn go_on(connection: &Connection, tenant: i64, commit: &RuleCommit) -> Result<(), Fault> {
+    let RuleCommit {
+        rule,
+        state_version,
+        position,
+        changes,
+        standing,
+    } = commit;
+    let sql =
+        "INSERT INTO rule (tenant, rule, state_version, seq, released_time, released_log, released_id, clock, standing)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+               ON CONFLICT (tenant, rule, state_version) DO UPDATE SET
+                   seq = excluded.seq, released_time = excluded.released_time, released_log = excluded.released_log,
+                   released_id = excluded.released_id, standing = excluded.standing,
+                   clock = coalesce(max(clock, excluded.clock), clock, excluded.clock)
+               RETURNING id";
+    let released = &position.released;
+    let id: i64 = connection.prepare_cached(sql)?.query_row(
+        params![
+            tenant,
+            rule,
+            state_version,
+            position.seq,
+            released.time,
+            released.log,
+            released.id,
+            changes.clock,
+            json(standing)?
+        ],
+        |row| row.get(0),
+    )?;
+    let put = "INSERT INTO state (rule, key, value, expires_at) VALUES (?1, ?2, ?3, ?4)
+               ON CONFLICT (rule, key) DO UPDATE SET value = excluded.value, expires_at = excluded.expires_at";
+    for (key, entry) in &changes.entries {
+        match entry {
+            Some(entry) => {
+                connection
+                    .prepare_cached(put)?
+                    .execute(params![id, &**key, &*entry.value, entry.expires_at])?
+            }
+            None => connection
+                .prepare_cached("DELETE FROM state WHERE rule = ?1 AND key = ?2")?
+                .execute(params![id, &**key])?,
+        };
+    }
+    let set =
+        "INSERT INTO timer (rule, key, at) VALUES (?1, ?2, ?3) ON CONFLICT (rule, key) DO UPDATE SET at = excluded.at";
+    for (key, at) in &changes.timers {
+        match at {
+            Some(at) => connection.prepare_cached(set)?.execute(params![id, &**key, at])?,
+            None => connection
+                .prepare_cached("DELETE FROM timer WHERE rule = ?1 AND key = ?2")?
+                .execute(params![id, &**key])?,
+        };
+    }
+    let collect = "DELETE FROM state WHERE rule = ?1 AND expires_at <= (SELECT clock FROM rule WHERE id = ?1)";
+    connection.prepare_cached(collect)?.execute([id])?;
+    Ok(())
+}
+
+fn raise(connection: &Connection, tenant: i64, alert: &AlertRow) -> Result<(), Fault> {
+    let sql = "INSERT INTO alert (tenant, id, rule, severity, time, raised, dedup_key, dedup_until, about, json, repeats, last_repeat)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) ON CONFLICT (tenant, id) DO NOTHING";
+    connection.prepare_cached(sql)?.execute(params![
+        tenant,
+        alert.id,
+        alert.rule,
+        alert.severity.as_str(),
+        alert.time,
+        alert.raised,
+        alert.dedup_key,
+        alert.dedup_until,
+        alert.about,
+        alert.json,
+        alert.repeats,
+        alert.last_repeat
+    ])?;
+    Ok(())
+}
+
+fn count(connection: &Connection, tenant: i64, repeat: &Repeat) -> Result<(), Fault> {
+    let sql = "UPDATE alert SET repeats = repeats + ?3, last_repeat = max(coalesce(last_repeat, ?4), ?4)
+               WHERE tenant = ?1 AND id = ?2";
+    connection
+        .prepare_cached(sql)?
+        .execute(params![tenant, repeat.id, repeat.count, repeat.time])?;
+    Ok(())
+}

@@ -1,0 +1,325 @@
+//! The one thread that writes, with group commit.
+//!
+//! A durable commit costs a flush of the disk, whatever is in it. So the writer takes everything that waits, writes it in one
+//! transaction (each submission in a savepoint of its own, so that a refused one takes nothing with it), commits once and then
+//! answers everybody. The queue is bounded: who submits faster than the disk flushes waits.
+//!
+//! An error of the engine before the commit makes the writer try each submission of the group alone, so that one tenant's
+//! impossible row fails that tenant's transaction and no other. An error at the commit itself leaves the outcome unknown (the
+//! commit may be on disk although it was reported as failed): connection and error are passed on, the next submission finds
+//! a new connection, and whoever submitted reads back where it stands.
+
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use rusqlite::Connection;
+
+use super::connection::Place;
+use super::fault::Fault;
+use super::submission::Work;
+use super::{Hook, Moment, write};
+use crate::StoreError;
+
+/// Submissions that wait before the next one has to.
+const QUEUE: usize = 256;
+
+/// What a submission's owner hears.
+type Reply = Result<u64, StoreError>;
+
+#[derive(Debug)]
+struct Job {
+    work: Work,
+    reply: Sender<Reply>,
+}
+
+/// The handle to the thread; dropping it lets the thread finish what waits.
+#[derive(Debug)]
+pub(super) struct Writer {
+    queue: Option<SyncSender<Job>>,
+    thread: Option<JoinHandle<()>>,
+    path: String,
+}
+
+/// What the thread writes to.
+pub(super) enum Target {
+    /// A file; the connection is opened anew after a failure.
+    File(Place, Option<Connection>),
+    /// The one connection to a database in memory.
+    Memory(Arc<Mutex<Connection>>),
+}
+
+impl Writer {
+    pub(super) fn start(target: Target, path: String, hook: Option<Hook>) -> Result<Self, StoreError> {
+        let (queue, jobs) = sync_channel(QUEUE);
+        let mut group = GroupCommit {
+            target,
+            path: path.clone(),
+            hook,
+        };
+        let thread = std::thread::Builder::new()
+            .name("store-writer".into())
+            .spawn(move || group.run(&jobs));
+        match thread {
+            Ok(thread) => Ok(Writer {
+                queue: Some(queue),
+                thread: Some(thread),
+                path,
+            }),
+            Err(error) => Err(StoreError::Unusable {
+                path,
+                why: format!("cannot start its writing thread: {error}"),
+            }),
+        }
+    }
+
+    pub(super) fn submit(&self, work: Work) -> Reply {
+        let gone = || StoreError::Engine {
+            path: self.path.clone(),
+            doing: "submitting",
+            source: "the writing thread has stopped; restart picket".into(),
+        };
+        let (reply, answer) = channel();
+        self.queue
+            .as_ref()
+            .ok_or_else(gone)?
+            .send(Job { work, reply })
+            .map_err(|_| gone())?;
+        answer.recv().map_err(|_| gone())?
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        drop(self.queue.take());
+        if let Some(thread) = self.thread.take() {
+            // A thread that panicked has said so already.
+            let _ = thread.join();
+        }
+    }
+}
+
+struct GroupCommit {
+    target: Target,
+    path: String,
+    hook: Option<Hook>,
+}
+
+/// Why a whole group failed.
+enum Failed {
+    /// Before anything was committed, perhaps by one submission's fault.
+    Writing(rusqlite::Error),
+    /// The store cannot be opened, or the commit failed: trying each alone is of no use.
+    Whole(&'static str, Arc<dyn std::error::Error + Send + Sync>),
+}
+
+impl GroupCommit {
+    fn run(&mut self, jobs: &Receiver<Job>) {
+        while let Ok(first) = jobs.recv() {
+            let mut group = vec![first];
+            group.extend(jobs.try_iter().take(QUEUE));
+            self.commit(group);
+        }
+    }
+
+    fn commit(&mut self, group: Vec<Job>) {
+        match self.attempt(&group) {
+            Ok(replies) => {
+                for (job, reply) in group.into_iter().zip(replies) {
+                    // Who no longer waits for the answer finds it in the store.
+                    let _ = job.reply.send(reply);
+                }
+            }
+            Err(Failed::Writing(_)) if group.len() > 1 => {
+                for job in group {
+                    self.commit(vec![job]);
+                }
+            }
+            Err(Failed::Writing(error)) => self.fail(&group, "writing", &Arc::new(error)),
+            Err(Failed::Whole(doing, error)) => self.fail(&group, doing, &Arc::new(error)),
+        }
+    }
+
+    fn fail<E>(&self, group: &[Job], doing: &'static str, error: &Arc<E>)
+    where
+        E: std::error::Error + Send + Sync + 'static,
+    {
+        tracing::error!(store = self.path, doing, %error, submissions = group.len(), "the store failed");
+        for job in group {
+            let source = Box::new(error.clone());
+            let _ = job.reply.send(Err(StoreError::Engine {
+                path: self.path.clone(),
+                doing,
+                source,
+            }));
+        }
+    }
+
+    /// One transaction for the whole group. After an error the connection is gone.
+    fn attempt(&mut self, group: &[Job]) -> Result<Vec<Reply>, Failed> {
+        let GroupCommit { target, path, hook } = self;
+        match target {
+            Target::Memory(connection) => {
+                let connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
+                let replies = write_all(&connection, group, path, hook.as_ref());
+                if replies.is_err() && !connection.is_autocommit() {
+                    // It cannot fail where a transaction is open, and there is no second connection to turn to.
+                    let _ = connection.execute_batch("ROLLBACK");
+                }
+                replies
+            }
+            Target::File(place, kept) => {
+                let connection = match kept.take() {
+                    Some(connection) => connection,
+                    None => place
+                        .writer()
+                        .map_err(|error| Failed::Whole("opening again", Arc::new(error)))?,
+                };
+                let replies = write_all(&connection, group, path, hook.as_ref())?;
+                *kept = Some(connection);
+                Ok(replies)
+            }
+        }
+    }
+}
+
+fn write_all(connection: &Connection, group: &[Job], path: &str, hook: Option<&Hook>) -> Result<Vec<Reply>, Failed> {
+    let run = |sql: &str| connection.execute_batch(sql).map_err(Failed::Writing);
+    let call = |moment: Moment| match hook {
+        Some(hook) => (hook.0)(moment).map_err(|error| Failed::Whole("committing", Arc::new(error))),
+        None => Ok(()),
+    };
+    run("BEGIN IMMEDIATE")?;
+    let mut replies = Vec::with_capacity(group.len());
+    for job in group {
+        run("SAVEPOINT submission")?;
+        match write::apply(connection, &job.work) {
+            Ok(count) => {
+                run("RELEASE submission")?;
+                replies.push(Ok(count));
+            }
+            Err(Fault::Engine(error)) => return Err(Failed::Writing(error)),
+            Err(refused) => {
+                run("ROLLBACK TO submission; RELEASE submission")?;
+                replies.push(Err(refused.at(path, "writing")));
+            }
+        }
+    }
+    call(Moment::BeforeCommit {
+        submissions: group.len(),
+    })?;
+    connection
+        .execute_batch("COMMIT")
+        .map_err(|error| Failed::Whole("committing", Arc::new(error)))?;
+    call(Moment::AfterCommit {
+        submissions: group.len(),
+    })?;
+    Ok(replies)
+}
+
+impl Target {
+    pub(super) fn file(place: &Place) -> Result<Self, StoreError> {
+        let connection = place.writer()?;
+        Ok(Target::File(place.clone(), Some(connection)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sqlite::submission::Submission;
+    use crate::{CursorRow, Transaction};
+
+    fn job(tenant: &str, transaction: Transaction) -> (Job, Receiver<Reply>) {
+        let (reply, answer) = channel();
+        let submission = Submission::new(transaction).unwrap();
+        (
+            Job {
+                work: Work::Transact {
+                    tenant: tenant.into(),
+                    submission,
+                },
+                reply,
+            },
+            answer,
+        )
+    }
+
+    fn cursor(log: &str) -> Transaction {
+        let cursor = CursorRow {
+            log: log.into(),
+            cursor: "{}".into(),
+        };
+        Transaction {
+            cursors: vec![cursor],
+            ..Transaction::default()
+        }
+    }
+
+    /// Lets the writer find all these waiting; returns the answers and how many submissions each commit had.
+    fn run(connection: Connection, jobs: Vec<(Job, Receiver<Reply>)>) -> (Vec<Reply>, Vec<usize>) {
+        let commits: Arc<Mutex<Vec<usize>>> = Arc::default();
+        let seen = commits.clone();
+        let hook = Hook(Arc::new(move |moment| {
+            if let Moment::AfterCommit { submissions } = moment {
+                seen.lock().unwrap().push(submissions);
+            }
+            Ok(())
+        }));
+        let (queue, waiting) = sync_channel(QUEUE);
+        let mut answers = Vec::new();
+        for (job, answer) in jobs {
+            queue.send(job).unwrap();
+            answers.push(answer);
+        }
+        drop(queue);
+        let target = Target::Memory(Arc::new(Mutex::new(connection)));
+        GroupCommit {
+            target,
+            path: ":memory:".into(),
+            hook: Some(hook),
+        }
+        .run(&waiting);
+        let commits = commits.lock().unwrap().clone();
+        (
+            answers.into_iter().map(|answer| answer.recv().unwrap()).collect(),
+            commits,
+        )
+    }
+
+    #[test]
+    fn what_waits_shares_a_commit_and_who_is_refused_is_refused_alone() {
+        let wrong = Transaction {
+            admissions: vec![crate::conformance::admission(7, "a", &[("e", 1)], &[])],
+            ..cursor("a")
+        };
+        let jobs = (0..9)
+            .map(|n| job(&n.to_string(), if n == 3 { wrong.clone() } else { cursor("a") }))
+            .collect();
+        let (answers, commits) = run(Place::memory().unwrap(), jobs);
+        assert_eq!(commits, [9]);
+        for (number, answer) in answers.iter().enumerate() {
+            assert_eq!(
+                matches!(answer, Err(StoreError::Refused { .. })),
+                number == 3,
+                "{answer:?}"
+            );
+            assert_eq!(answer.is_ok(), number != 3);
+        }
+    }
+
+    #[test]
+    fn what_the_engine_cannot_write_fails_alone() {
+        let connection = Place::memory().unwrap();
+        let trigger = "CREATE TRIGGER no BEFORE INSERT ON cursor WHEN new.log = 'bad'
+                       BEGIN SELECT RAISE(ROLLBACK, 'not this one'); END";
+        connection.execute_batch(trigger).unwrap();
+        let jobs = ["a", "bad", "b"].map(|log| job("acme", cursor(log))).into();
+        let (answers, commits) = run(connection, jobs);
+        assert_eq!(commits, [1, 1]);
+        assert_eq!(
+            answers.iter().map(Result::is_ok).collect::<Vec<_>>(),
+            [true, false, true]
+        );
+    }
+}

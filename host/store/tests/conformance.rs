@@ -1,0 +1,218 @@
+//! The suite on both kinds of SQLite store, and random transactions against the model.
+
+use std::sync::Arc;
+
+use picket_contract::state::StateEntry;
+use picket_contract::{Admission, EventRecord, Key, Mark, Position, StateChanges};
+use picket_store::conformance::{Model, alert, check};
+use picket_store::{CursorRow, Repeat, RuleCommit, SqliteStore, Standing, Store, Transaction};
+use proptest::prelude::*;
+
+#[test]
+fn in_memory() {
+    check(&|| Box::new(SqliteStore::in_memory().unwrap()));
+}
+
+#[test]
+fn on_disk() {
+    let directory = tempfile::tempdir().unwrap();
+    let count = std::cell::Cell::new(0);
+    check(&|| {
+        count.set(count.get() + 1);
+        Box::new(SqliteStore::open(&directory.path().join(count.get().to_string())).unwrap())
+    });
+}
+
+/// One step of a random history.
+#[derive(Debug, Clone)]
+enum Step {
+    /// A transaction; `skew` spoils the journal numbers now and then.
+    Transact {
+        tenant: &'static str,
+        parts: Vec<Part>,
+        skew: u64,
+    },
+    /// A sink takes some.
+    Deliver { sink: &'static str, most: usize },
+    /// The store is closed and opened.
+    Reopen,
+}
+
+#[derive(Debug, Clone)]
+enum Part {
+    Admit {
+        log: &'static str,
+        events: Vec<(u8, i64)>,
+        marks: Vec<Mark>,
+    },
+    Cursor {
+        log: &'static str,
+        cursor: String,
+    },
+    Rule {
+        rule: &'static str,
+        version: u32,
+        behind: u64,
+        released: i64,
+        changes: StateChanges,
+    },
+    Alert {
+        id: u8,
+        rule: &'static str,
+        time: i64,
+    },
+    Repeat {
+        id: u8,
+        count: u64,
+        time: i64,
+    },
+}
+
+const LOGS: [&str; 3] = ["authentication", "activity", "telephony"];
+
+fn log() -> impl Strategy<Value = &'static str> {
+    prop::sample::select(LOGS.as_slice())
+}
+
+fn mark() -> impl Strategy<Value = Mark> {
+    prop_oneof![
+        6 => (log(), 0..60_i64).prop_map(|(log, to)| Mark::Complete { log: log.into(), to }),
+        1 => (log(), 0..60_i64).prop_map(|(log, to)| Mark::Stalled { log: log.into(), to }),
+        1 => log().prop_map(|log| Mark::Closed { log: log.into() }),
+        1 => log().prop_map(|log| Mark::Feed { logical: "admin".into(), log: log.into() }),
+    ]
+}
+
+fn key() -> impl Strategy<Value = Arc<[u8]>> {
+    prop::collection::vec(0..3_u8, 0..3).prop_map(Arc::from)
+}
+
+fn changes() -> impl Strategy<Value = StateChanges> {
+    let entry = (key(), 0..80_i64).prop_map(|(value, expires_at)| StateEntry { value, expires_at });
+    let entries = prop::collection::btree_map(key(), prop::option::of(entry), 0..4);
+    let timers = prop::collection::btree_map(key(), prop::option::of(0..80_i64), 0..3);
+    (prop::option::of(0..60_i64), entries, timers).prop_map(|(clock, entries, timers)| StateChanges {
+        clock,
+        entries,
+        timers,
+    })
+}
+
+fn part() -> impl Strategy<Value = Part> {
+    let rule = || prop::sample::select(["r", "s"].as_slice());
+    // Few ids, so that repeats are met; few times, so that ties are.
+    let events = prop::collection::vec((any::<u8>(), 0..50_i64), 0..5);
+    prop_oneof![
+        4 => (log(), events, prop::collection::vec(mark(), 0..3))
+            .prop_map(|(log, events, marks)| Part::Admit { log, events, marks }),
+        1 => (log(), "[a-c]{0,3}").prop_map(|(log, cursor)| Part::Cursor { log, cursor }),
+        2 => (rule(), 1..3_u32, prop_oneof![9 => 1..5_u64, 1 => Just(0)], 0..60_i64, changes())
+            .prop_map(|(rule, version, behind, released, changes)| Part::Rule { rule, version, behind, released, changes }),
+        1 => (0..6_u8, rule(), 0..300_i64).prop_map(|(id, rule, time)| Part::Alert { id, rule, time }),
+        1 => (0..6_u8, 1..4_u64, 0..300_i64).prop_map(|(id, count, time)| Part::Repeat { id, count, time }),
+    ]
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let tenant = prop::sample::select(["acme", "other"].as_slice());
+    let sink = prop::sample::select(["one", "two"].as_slice());
+    prop_oneof![
+        12 => (tenant, prop::collection::vec(part(), 0..5), prop_oneof![9 => Just(0_u64), 1 => 1..3_u64])
+            .prop_map(|(tenant, parts, skew)| Step::Transact { tenant, parts, skew }),
+        2 => (sink, 0..4_usize).prop_map(|(sink, most)| Step::Deliver { sink, most }),
+        1 => Just(Step::Reopen),
+    ]
+}
+
+fn transaction(model: &Model, tenant: &str, parts: &[Part], skew: u64) -> Transaction {
+    let mut transaction = Transaction::default();
+    let mut next = model.next_seq(tenant) + skew;
+    for part in parts.iter().cloned() {
+        match part {
+            Part::Admit { log, events, marks } => {
+                let event = |(id, time): (u8, i64)| {
+                    let id: Arc<str> = format!("{id:02x}").into();
+                    EventRecord {
+                        raw: format!("{{\"id\":\"{id}\"}}").into(),
+                        id,
+                        time,
+                    }
+                };
+                let events = events.into_iter().map(event).collect();
+                let admission = Admission {
+                    first_seq: next,
+                    log: log.into(),
+                    events,
+                    marks,
+                };
+                next = admission.last_seq() + 1;
+                transaction.admissions.push(admission);
+            }
+            Part::Cursor { log, cursor } => transaction.cursors.push(CursorRow {
+                log: log.into(),
+                cursor,
+            }),
+            Part::Rule {
+                rule,
+                version,
+                behind,
+                released,
+                changes,
+            } => transaction.rules.push(RuleCommit {
+                rule: rule.into(),
+                state_version: version,
+                position: Position {
+                    seq: next.saturating_sub(behind),
+                    released: Key::end_of(released),
+                },
+                changes,
+                standing: Standing {
+                    quarantine: None,
+                    unreadable: vec![("user.key".into(), behind)],
+                },
+            }),
+            Part::Alert { id, rule, time } => transaction.alerts.push(alert(&format!("al_{id}"), rule, "ada", time)),
+            Part::Repeat { id, count, time } => {
+                transaction.repeats.push(Repeat {
+                    id: format!("al_{id}").into(),
+                    count,
+                    time,
+                });
+            }
+        }
+    }
+    transaction
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_history_reads_back_as_the_model_has_it(steps in prop::collection::vec(step(), 1..40)) {
+        let directory = tempfile::tempdir().unwrap();
+        let mut store = SqliteStore::open(directory.path()).unwrap();
+        let mut model = Model::new();
+        for step in steps {
+            match step {
+                Step::Transact { tenant, parts, skew } => {
+                    let transaction = transaction(&model, tenant, &parts, skew);
+                    let accepted = model.transact(tenant, &transaction);
+                    prop_assert_eq!(store.transact(tenant, transaction).is_ok(), accepted);
+                }
+                Step::Deliver { sink, most } => {
+                    let rows = store.outbox(sink, most).unwrap();
+                    if let Some(number) = model.deliver(sink, &rows) {
+                        store.delivered(sink, number).unwrap();
+                    }
+                }
+                Step::Reopen => {
+                    drop(store);
+                    store = SqliteStore::open(directory.path()).unwrap();
+                }
+            }
+        }
+        model.compare(&store);
+        drop(store);
+        model.compare(&SqliteStore::open_read_only(directory.path()).unwrap());
+    }
+}

@@ -1,0 +1,388 @@
+//! What is the SQLite engine's own: files, locks, versions, shared and failed commits, damage.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use picket_contract::{Admission, StateChanges};
+use picket_store::conformance::{Model, admission, alert, complete, rule};
+use picket_store::{AlertFilter, EventFilter, Hook, Moment, Options, SqliteStore, Store, StoreError, Transaction};
+
+fn admit(admission: Admission) -> Transaction {
+    Transaction {
+        admissions: vec![admission],
+        ..Transaction::default()
+    }
+}
+
+fn one(seq: u64) -> Transaction {
+    admit(admission(
+        seq,
+        "authentication",
+        &[(&format!("e{seq}"), seq as i64)],
+        &[],
+    ))
+}
+
+fn why(store: Result<SqliteStore, StoreError>) -> String {
+    match store {
+        Err(error @ StoreError::Unusable { .. }) => error.to_string(),
+        other => panic!("unusable is what it should be, not {other:?}"),
+    }
+}
+
+fn sqlite(directory: &Path) -> rusqlite::Connection {
+    rusqlite::Connection::open(directory.join("picket.db")).unwrap()
+}
+
+#[test]
+fn files_are_private() {
+    let parent = tempfile::tempdir().unwrap();
+    let directory = parent.path().join("lib/picket");
+    let store = SqliteStore::open(&directory).unwrap();
+    store.transact("acme", one(1)).unwrap();
+    let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&directory), 0o700);
+    let files: Vec<_> = std::fs::read_dir(&directory)
+        .unwrap()
+        .map(|file| file.unwrap().path())
+        .collect();
+    assert!(files.len() >= 3, "{files:?}");
+    assert!(files.iter().all(|file| mode(file) == 0o600), "{files:?}");
+}
+
+#[test]
+fn a_file_that_others_may_read_is_made_private() {
+    let directory = tempfile::tempdir().unwrap();
+    drop(SqliteStore::open(directory.path()).unwrap());
+    let file = directory.path().join("picket.db");
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
+    drop(SqliteStore::open(directory.path()).unwrap());
+    assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+#[test]
+fn two_daemons_do_not_share_a_store() {
+    let directory = tempfile::tempdir().unwrap();
+    let first = SqliteStore::open(directory.path()).unwrap();
+    let message = why(SqliteStore::open(directory.path()));
+    assert!(
+        message.contains(&format!(
+            "another picket (process {}) is running on it",
+            std::process::id()
+        )),
+        "{message}"
+    );
+    drop(first);
+    SqliteStore::open(directory.path()).unwrap();
+}
+
+#[test]
+fn others_read_beside_the_daemon_and_after_it() {
+    let directory = tempfile::tempdir().unwrap();
+    assert!(why(SqliteStore::open_read_only(directory.path())).contains("there is no store"));
+    let store = SqliteStore::open(directory.path()).unwrap();
+    let reader = SqliteStore::open_read_only(directory.path()).unwrap();
+    for seq in 1..=3 {
+        store.transact("acme", one(seq)).unwrap();
+        assert_eq!(reader.last_seq("acme").unwrap(), seq);
+    }
+    let refusal = reader.transact("acme", one(4)).unwrap_err().to_string();
+    assert!(refusal.contains("opened for reading only"), "{refusal}");
+    drop(store);
+    assert_eq!(reader.last_seq("acme").unwrap(), 3);
+    drop(reader);
+    assert_eq!(
+        SqliteStore::open_read_only(directory.path())
+            .unwrap()
+            .last_seq("acme")
+            .unwrap(),
+        3
+    );
+}
+
+#[test]
+fn what_is_not_this_pickets_store_is_refused_with_words() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(
+        directory.path().join("picket.db"),
+        "not a database, but long enough to look at".repeat(100),
+    )
+    .unwrap();
+    assert!(why(SqliteStore::open(directory.path())).contains("not an SQLite database"));
+    assert!(why(SqliteStore::open_read_only(directory.path())).contains("not an SQLite database"));
+
+    let directory = tempfile::tempdir().unwrap();
+    sqlite(directory.path())
+        .execute_batch("CREATE TABLE cookies (name)")
+        .unwrap();
+    assert!(why(SqliteStore::open(directory.path())).contains("another program's database"));
+
+    let directory = tempfile::tempdir().unwrap();
+    drop(SqliteStore::open(directory.path()).unwrap());
+    sqlite(directory.path())
+        .pragma_update(None, "user_version", 99)
+        .unwrap();
+    for message in [
+        why(SqliteStore::open(directory.path())),
+        why(SqliteStore::open_read_only(directory.path())),
+    ] {
+        assert!(
+            message.contains("written by a newer picket (schema 99; this one knows 1)"),
+            "{message}"
+        );
+    }
+
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    assert!(why(SqliteStore::open(&file)).contains("cannot make its directory"));
+}
+
+/// A store whose next commit fails at `when`, with what had been written, after which it works.
+fn fails_once(directory: &Path, when: fn(Moment) -> bool) -> (SqliteStore, Arc<AtomicBool>) {
+    let armed = Arc::new(AtomicBool::new(false));
+    let trigger = armed.clone();
+    let hook = Hook(Arc::new(move |moment| {
+        if when(moment) && trigger.swap(false, Ordering::SeqCst) {
+            return Err(std::io::Error::other("the disk went away"));
+        }
+        Ok(())
+    }));
+    (
+        SqliteStore::open_with(
+            directory,
+            Options {
+                hook: Some(hook),
+                ..Options::default()
+            },
+        )
+        .unwrap(),
+        armed,
+    )
+}
+
+#[test]
+fn a_failed_commit_is_an_unknown_outcome_and_the_store_goes_on() {
+    let before: fn(Moment) -> bool = |moment| matches!(moment, Moment::BeforeCommit { .. });
+    let after: fn(Moment) -> bool = |moment| matches!(moment, Moment::AfterCommit { .. });
+    for (when, written) in [(before, 1), (after, 2)] {
+        let directory = tempfile::tempdir().unwrap();
+        let (store, armed) = fails_once(directory.path(), when);
+        store.transact("acme", one(1)).unwrap();
+        armed.store(true, Ordering::SeqCst);
+        let error = store.transact("acme", one(2)).unwrap_err();
+        assert!(matches!(error, StoreError::Engine { .. }));
+        assert!(error.to_string().ends_with("committing: the disk went away"), "{error}");
+        // Read back, go on from there.
+        let last = store.last_seq("acme").unwrap();
+        assert_eq!(last, written);
+        store.transact("acme", one(last + 1)).unwrap();
+        drop(store);
+        assert_eq!(
+            SqliteStore::open(directory.path()).unwrap().last_seq("acme").unwrap(),
+            last + 1
+        );
+    }
+}
+
+#[test]
+fn a_database_that_cannot_be_written_fails_and_recovers() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(directory.path()).unwrap();
+    store.transact("acme", one(1)).unwrap();
+    // A foreign trigger stands for whatever SQLite may find wrong with one tenant's row.
+    let foreign = sqlite(directory.path());
+    foreign
+        .execute_batch("CREATE TRIGGER no BEFORE INSERT ON cursor BEGIN SELECT RAISE(ABORT, 'no cursor today'); END")
+        .unwrap();
+    let cursor = picket_store::CursorRow {
+        log: "authentication".into(),
+        cursor: "{}".into(),
+    };
+    let both = || Transaction {
+        cursors: vec![cursor.clone()],
+        ..one(2)
+    };
+    let error = store.transact("acme", both()).unwrap_err().to_string();
+    assert!(error.ends_with("writing: no cursor today"), "{error}");
+    assert_eq!(store.last_seq("acme").unwrap(), 1);
+    store.transact("other", one(1)).unwrap();
+    foreign.execute_batch("DROP TRIGGER no").unwrap();
+    store.transact("acme", both()).unwrap();
+    assert_eq!(store.last_seq("acme").unwrap(), 2);
+}
+
+/// Three entries of which the second's block is damaged.
+fn damaged(directory: &Path) {
+    let store = SqliteStore::open(directory).unwrap();
+    for (first, name) in [(1, "a"), (3, "b"), (5, "c")] {
+        let events = [(name, first as i64)];
+        let whole = admit(admission(
+            first,
+            "authentication",
+            &events,
+            &[complete("authentication", first as i64)],
+        ));
+        store.transact("acme", whole).unwrap();
+    }
+    drop(store);
+    let changed = sqlite(directory)
+        .execute(
+            "UPDATE block SET body = cast('x' || substr(body, 2) AS BLOB)
+             WHERE admission = (SELECT id FROM admission WHERE first_seq = 3)",
+            [],
+        )
+        .unwrap();
+    assert_eq!(changed, 1);
+}
+
+#[test]
+fn a_damaged_block_is_named_and_the_rest_can_be_read() {
+    let directory = tempfile::tempdir().unwrap();
+    damaged(directory.path());
+    let store = SqliteStore::open(directory.path()).unwrap();
+    // What comes before it is read; at it the error says where to go on.
+    assert_eq!(store.read("acme", 0, 100).unwrap().len(), 1);
+    let error = store.read("acme", 2, 100).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("journal entry 3 to 4 of authentication is damaged: checksum"),
+        "{error}"
+    );
+    let StoreError::Damaged {
+        last_seq: Some(last), ..
+    } = error
+    else {
+        panic!("{error:?}")
+    };
+    assert_eq!(store.read("acme", last, 100).unwrap()[0].first_seq, 5);
+    assert!(store.events("acme", &[1, 5]).unwrap().iter().all(Option::is_some));
+    assert!(store.events("acme", &[3]).is_err());
+    assert!(store.search("acme", &EventFilter::default()).is_err());
+    assert_eq!(
+        store
+            .search(
+                "acme",
+                &EventFilter {
+                    since: Some(4),
+                    ..EventFilter::default()
+                }
+            )
+            .unwrap()
+            .len(),
+        1
+    );
+    store.transact("acme", one(7)).unwrap();
+}
+
+#[test]
+fn damage_is_read_around_where_asked() {
+    let directory = tempfile::tempdir().unwrap();
+    damaged(directory.path());
+    let store = SqliteStore::open_with(
+        directory.path(),
+        Options {
+            skip_damaged: true,
+            ..Options::default()
+        },
+    )
+    .unwrap();
+    let read = store.read("acme", 0, 100).unwrap();
+    assert_eq!(
+        read.iter().map(|entry| entry.events.len()).collect::<Vec<_>>(),
+        [1, 0, 1]
+    );
+    assert_eq!(read[1].marks, [complete("authentication", 3)]);
+    assert_eq!(store.search("acme", &EventFilter::default()).unwrap().len(), 2);
+    assert_eq!(store.pending("acme", 6, 0).unwrap().len(), 2);
+    assert_eq!(store.problems().len(), 1, "{:?}", store.problems());
+    assert!(store.problems()[0].contains("journal entry 3 to 4 of authentication is damaged and left out"));
+}
+
+#[test]
+fn damaged_marks_and_standings_are_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(directory.path()).unwrap();
+    store
+        .transact("acme", admit(admission(1, "activity", &[], &[complete("activity", 1)])))
+        .unwrap();
+    let progress = Transaction {
+        rules: vec![rule("r", 1, 1, StateChanges::default())],
+        ..Transaction::default()
+    };
+    store.transact("acme", progress).unwrap();
+    sqlite(directory.path())
+        .execute_batch("UPDATE admission SET marks = '[{'; UPDATE rule SET standing = '{'")
+        .unwrap();
+    let error = store.read("acme", 0, 10).unwrap_err().to_string();
+    assert!(
+        error.contains("journal entry 1 to 1 of activity is damaged: marks:"),
+        "{error}"
+    );
+    let error = store.rules("acme").unwrap_err().to_string();
+    assert!(error.contains("the standing of rule r of acme is damaged"), "{error}");
+    // Marks that cannot be read are not merged away.
+    store
+        .transact("acme", admit(admission(2, "activity", &[], &[complete("activity", 2)])))
+        .unwrap();
+    assert_eq!(store.read("acme", 1, 10).unwrap().len(), 1);
+}
+
+#[test]
+fn a_year_of_idle_polls_stays_small() {
+    let store = SqliteStore::in_memory().unwrap();
+    let mut model = Model::new();
+    for poll in 0..2_000_u64 {
+        let log = ["authentication", "activity", "telephony"][poll as usize % 3];
+        let idle = admit(admission(poll + 1, log, &[], &[complete(log, poll as i64)]));
+        assert!(model.transact("acme", &idle));
+        store.transact("acme", idle).unwrap();
+    }
+    assert_eq!(store.read("acme", 0, usize::MAX).unwrap().len(), 3);
+    model.compare(&store);
+}
+
+#[test]
+fn bodies_are_compressed() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(directory.path()).unwrap();
+    let names: Vec<String> = (0..1000).map(|n| format!("event-{n}")).collect();
+    let events: Vec<(&str, i64)> = names
+        .iter()
+        .zip(0..)
+        .map(|(name, time)| (name.as_str(), time))
+        .collect();
+    store
+        .transact("acme", admit(admission(1, "authentication", &events, &[])))
+        .unwrap();
+    let sizes = sqlite(directory.path())
+        .query_row("SELECT sum(size), sum(length(body)) FROM block", [], |row| {
+            Ok((row.get::<_, u64>(0)?, row.get::<_, u64>(1)?))
+        })
+        .unwrap();
+    assert!(sizes.1 * 4 < sizes.0, "{sizes:?}");
+}
+
+#[test]
+fn alerts_survive_with_everything_on_them() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(directory.path()).unwrap();
+    store
+        .transact(
+            "acme",
+            Transaction {
+                alerts: vec![alert("al_1", "r", "ada", 5)],
+                ..Transaction::default()
+            },
+        )
+        .unwrap();
+    drop(store);
+    let store = SqliteStore::open_read_only(directory.path()).unwrap();
+    assert_eq!(
+        store.alerts("acme", &AlertFilter::default()).unwrap(),
+        [alert("al_1", "r", "ada", 5)]
+    );
+}
