@@ -47,8 +47,12 @@ impl BackOff {
     /// After the `attempt`th 429 in a row (from 1), ms. What Duo asks for is the least, up to an hour.
     #[must_use]
     pub fn after_rate_limit(&self, attempt: u32, asked: Option<Duration>) -> i64 {
-        let asked = asked.map_or(0, |asked| i64::try_from(asked.as_millis()).unwrap_or(i64::MAX)).min(3_600_000);
-        doubled(self.rate_limited_first, attempt).min(self.rate_limited_max).max(asked)
+        let asked = asked
+            .map_or(0, |asked| i64::try_from(asked.as_millis()).unwrap_or(i64::MAX))
+            .min(3_600_000);
+        doubled(self.rate_limited_first, attempt)
+            .min(self.rate_limited_max)
+            .max(asked)
     }
 
     /// After the `attempt`th failure in a row (from 1), ms. `seed` tells tasks apart, so that they do not ask in step.

@@ -37,7 +37,11 @@ impl ScaledClock {
     /// Shows `start_ms` (ms since the Unix epoch) now and runs `factor` (at least 1) times as fast as the system's.
     #[must_use]
     pub fn new(start_ms: i64, factor: u32) -> Self {
-        ScaledClock { start_ms, begun: Instant::now(), factor: factor.max(1) }
+        ScaledClock {
+            start_ms,
+            begun: Instant::now(),
+            factor: factor.max(1),
+        }
     }
 }
 

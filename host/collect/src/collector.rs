@@ -29,7 +29,17 @@ impl<D: DuoLogs, A: Admit, C: Clock> Collector<D, A, C> {
         let mut logs = logs.to_vec();
         logs.sort_unstable();
         logs.dedup();
-        Collector { shared: Shared { tenant: Arc::from(tenant), duo, admit, clock, board, settings }, logs }
+        Collector {
+            shared: Shared {
+                tenant: Arc::from(tenant),
+                duo,
+                admit,
+                clock,
+                board,
+                settings,
+            },
+            logs,
+        }
     }
 
     /// Where to read how the logs stand.
@@ -82,6 +92,9 @@ async fn close<D: DuoLogs, A: Admit, C: Clock>(shared: Shared<D, A, C>, log: Log
     while let Err(error) = close_uncollected(&*shared.admit, log).await {
         failures += 1;
         tracing::warn!(tenant = %shared.tenant, %log, "{error}");
-        shared.clock.sleep(shared.settings.back_off.after_failure(failures, log.as_str())).await;
+        shared
+            .clock
+            .sleep(shared.settings.back_off.after_failure(failures, log.as_str()))
+            .await;
     }
 }

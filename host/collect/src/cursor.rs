@@ -36,6 +36,9 @@ impl Cursor {
     /// # Errors
     /// None in practice; the JSON's.
     pub fn row(&self, log: &str) -> Result<CursorRow, serde_json::Error> {
-        Ok(CursorRow { log: Arc::from(log), cursor: serde_json::to_string(self)? })
+        Ok(CursorRow {
+            log: Arc::from(log),
+            cursor: serde_json::to_string(self)?,
+        })
     }
 }

@@ -44,7 +44,11 @@ mod tests {
             (Starting, Working, None),
             (Starting, Starting, None),
         ] {
-            assert_eq!(feeder(activity, administrator), expected, "{activity:?} {administrator:?}");
+            assert_eq!(
+                feeder(activity, administrator),
+                expected,
+                "{activity:?} {administrator:?}"
+            );
         }
     }
 }

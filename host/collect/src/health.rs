@@ -91,9 +91,21 @@ impl Board {
     /// A board for the logs that are collected; the others are shown as not collected.
     #[must_use]
     pub fn new(collected: &[Log]) -> Self {
-        let standing = |log| if collected.contains(&log) { Standing::Starting } else { Standing::NotCollected };
-        let logs = Log::ALL.into_iter().map(|log| (log, LogHealth::new(log, standing(log)))).collect();
-        Board { logs: Mutex::new(logs), feed: tokio::sync::Mutex::new(None) }
+        let standing = |log| {
+            if collected.contains(&log) {
+                Standing::Starting
+            } else {
+                Standing::NotCollected
+            }
+        };
+        let logs = Log::ALL
+            .into_iter()
+            .map(|log| (log, LogHealth::new(log, standing(log))))
+            .collect();
+        Board {
+            logs: Mutex::new(logs),
+            feed: tokio::sync::Mutex::new(None),
+        }
     }
 
     /// How every log stands, at `now` (ms since the Unix epoch).
@@ -103,18 +115,30 @@ impl Board {
             let duo_now = now.saturating_add(health.clock_skew.unwrap_or(0));
             health.complete_to.map(|to| duo_now.saturating_sub(to).max(0))
         };
-        self.lock().values().map(|health| LogHealth { lag: lag(health), ..health.clone() }).collect()
+        self.lock()
+            .values()
+            .map(|health| LogHealth {
+                lag: lag(health),
+                ..health.clone()
+            })
+            .collect()
     }
 
     /// How one log stands.
     #[must_use]
     pub fn standing(&self, log: Log) -> Standing {
-        self.lock().get(&log).map_or(Standing::NotCollected, |health| health.standing)
+        self.lock()
+            .get(&log)
+            .map_or(Standing::NotCollected, |health| health.standing)
     }
 
     /// How far the furthest of the other logs is complete, ms.
     pub(crate) fn furthest_but(&self, log: Log) -> Option<i64> {
-        self.lock().values().filter(|health| health.log != log).filter_map(|health| health.complete_to).max()
+        self.lock()
+            .values()
+            .filter(|health| health.log != log)
+            .filter_map(|health| health.complete_to)
+            .max()
     }
 
     pub(crate) fn update(&self, log: Log, change: impl FnOnce(&mut LogHealth)) {

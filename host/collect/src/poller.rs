@@ -54,6 +54,8 @@ pub(crate) struct Poller<D, A, C> {
     /// When the overlap is due to be read again.
     again_at: i64,
     is_catching_up: bool,
+    /// Where a walk that was led in a circle came to.
+    resume: Option<i64>,
     pub(crate) has_held: bool,
 }
 
@@ -82,6 +84,7 @@ impl<D: DuoLogs, A: Admit, C: Clock> Poller<D, A, C> {
             stalled_to: None,
             again_at: now,
             is_catching_up: false,
+            resume: None,
             has_held: false,
         }
     }
@@ -94,7 +97,8 @@ impl<D: DuoLogs, A: Admit, C: Clock> Poller<D, A, C> {
                 Ok(true) => {}
                 Ok(false) => {
                     let passed = (self.now() - begun).max(0);
-                    self.pause((self.shared.settings.poll_interval - passed).max(1), false).await;
+                    self.pause((self.shared.settings.poll_interval - passed).max(1), false)
+                        .await;
                 }
                 Err(failure) => {
                     let wait = self.failed(failure).await;
@@ -109,7 +113,14 @@ impl<D: DuoLogs, A: Admit, C: Clock> Poller<D, A, C> {
         let cursor = self.load().await?;
         let again = !self.is_catching_up && self.now() >= self.again_at;
         let duo_now = self.now().saturating_add(self.skew.unwrap_or(0));
-        let Some(window) = window(self.log, &self.shared.settings, &cursor, duo_now, again) else { return Ok(false) };
+        let back = match self.resume.take() {
+            Some(at) => cursor.read_to.map_or(0, |read_to| (read_to - at).max(0)),
+            None if again => self.shared.settings.overlap,
+            None => 0,
+        };
+        let Some(window) = window(self.log, &self.shared.settings, &cursor, duo_now, back) else {
+            return Ok(false);
+        };
         let mut walk = Walk::new(self.log, window, self.shared.settings.page_limit);
         loop {
             let is_first = self.skew.is_none();
@@ -119,13 +130,21 @@ impl<D: DuoLogs, A: Admit, C: Clock> Poller<D, A, C> {
             }
             self.announce().await?;
             let taken = walk.take(&page, |raw| self.shared.admit.identify(self.log, raw));
-            let step = taken.step;
+            let (step, reached) = (taken.step, taken.reached);
             self.keep(window, walk.end, taken).await?;
             match step {
                 Step::Next => {}
                 Step::Restart => {
-                    self.is_catching_up = true;
+                    self.resume = reached;
                     return Ok(true);
+                }
+                Step::Circle => {
+                    self.resume = reached;
+                    let why = "the same `next_offset` comes again, with other rows".to_owned();
+                    return Err(Failure::Duo(DuoError::Malformed {
+                        at: self.log.path().to_owned(),
+                        why,
+                    }));
                 }
                 Step::Finished => {
                     self.is_catching_up = window.is_behind;
@@ -151,7 +170,9 @@ impl<D: DuoLogs, A: Admit, C: Clock> Poller<D, A, C> {
                     if let Some(date) = page.server_date_ms {
                         self.skew = Some(date - self.now());
                         let under_way = (self.now() - sent).max(0);
-                        walk.end = walk.end.min(final_at(self.log, date - under_way, self.shared.settings.delay));
+                        walk.end = walk
+                            .end
+                            .min(final_at(self.log, date - under_way, self.shared.settings.delay));
                     }
                     return Ok(page);
                 }
@@ -168,7 +189,11 @@ impl<D: DuoLogs, A: Admit, C: Clock> Poller<D, A, C> {
 
     /// Keeps to the rate that Duo tolerates: `burst` requests at once, and on average one each `request_interval`.
     async fn pace(&mut self) {
-        let Settings { burst, request_interval, .. } = self.shared.settings;
+        let Settings {
+            burst,
+            request_interval,
+            ..
+        } = self.shared.settings;
         if self.sent.len() >= burst.max(1)
             && let Some(oldest) = self.sent.pop_front()
         {
@@ -185,13 +210,19 @@ impl<D: DuoLogs, A: Admit, C: Clock> Poller<D, A, C> {
     /// Waits; while the log fails it looks after the `stalled` mark in between.
     async fn pause(&mut self, ms: i64, is_failing: bool) {
         let next = self.now().saturating_add(ms);
-        self.shared.board.update(self.log, |health| health.next_poll = Some(next));
+        self.shared
+            .board
+            .update(self.log, |health| health.next_poll = Some(next));
         let mut left = ms;
         while left > 0 {
             if is_failing {
                 self.mark_stalled().await;
             }
-            let step = if is_failing { left.min(self.shared.settings.poll_interval.max(1)) } else { left };
+            let step = if is_failing {
+                left.min(self.shared.settings.poll_interval.max(1))
+            } else {
+                left
+            };
             self.shared.clock.sleep(step).await;
             left -= step;
         }
@@ -208,7 +239,15 @@ impl<D: DuoLogs, A: Admit, C: Clock> Poller<D, A, C> {
         }
         self.failures += 1;
         let is_closing = matches!(error, DuoError::Forbidden { .. } | DuoError::NotFound { .. });
-        self.trouble(error.to_string(), true, if is_closing { Standing::Closed } else { Standing::Failing });
+        self.trouble(
+            error.to_string(),
+            true,
+            if is_closing {
+                Standing::Closed
+            } else {
+                Standing::Failing
+            },
+        );
         if is_closing && let Err(error) = self.close().await {
             return self.failed_to_admit(&error);
         }
@@ -219,6 +258,8 @@ impl<D: DuoLogs, A: Admit, C: Clock> Poller<D, A, C> {
         self.failures += 1;
         // It may have been written all the same: the journal knows.
         self.cursor = None;
+        self.resume = None;
+        self.again_at = self.now();
         self.trouble(error.to_string(), false, Standing::Failing);
         self.shared.settings.back_off.after_failure(self.failures, &self.seed())
     }
@@ -227,7 +268,11 @@ impl<D: DuoLogs, A: Admit, C: Clock> Poller<D, A, C> {
         self.failures += 1;
         let back_off = self.shared.settings.back_off;
         let is_closed = self.cursor.as_ref().is_some_and(|cursor| cursor.closed);
-        self.trouble(error.to_string(), false, if is_closed { Standing::Closed } else { Standing::Failing });
+        self.trouble(
+            error.to_string(),
+            false,
+            if is_closed { Standing::Closed } else { Standing::Failing },
+        );
         match error {
             DuoError::RateLimited { retry_after, .. } => {
                 self.shared.board.update(self.log, |health| health.rate_limited += 1);
@@ -240,7 +285,11 @@ impl<D: DuoLogs, A: Admit, C: Clock> Poller<D, A, C> {
     fn trouble(&self, text: String, is_configuration: bool, standing: Standing) {
         let tenant = &self.shared.tenant;
         tracing::warn!(%tenant, log = %self.log, failures = self.failures, "{text}");
-        let trouble = Trouble { at: self.now(), text, is_configuration };
+        let trouble = Trouble {
+            at: self.now(),
+            text,
+            is_configuration,
+        };
         self.shared.board.update(self.log, |health| {
             health.standing = standing;
             health.last_error = Some(trouble);

@@ -41,7 +41,9 @@ pub struct Settings {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SettingsError {
     /// Too fast for Duo.
-    #[error("poll_interval: {given_s} s is too often: Duo locks out who asks more than once a minute for a log; 120 s is the least")]
+    #[error(
+        "poll_interval: {given_s} s is too often: Duo locks out who asks more than once a minute for a log; 120 s is the least"
+    )]
     TooOften {
         /// What was given, s.
         given_s: i64,
@@ -62,7 +64,9 @@ impl Settings {
     pub fn new(host: &Host, poll_interval: i64) -> Result<Self, SettingsError> {
         let is_fast = poll_interval < LEAST_POLL_INTERVAL;
         if poll_interval <= 0 || (is_fast && !host.is_loopback()) {
-            return Err(SettingsError::TooOften { given_s: poll_interval / 1000 });
+            return Err(SettingsError::TooOften {
+                given_s: poll_interval / 1000,
+            });
         }
         let part = poll_interval.min(LEAST_POLL_INTERVAL);
         Ok(Settings {
@@ -86,7 +90,9 @@ impl Settings {
     /// [`SettingsError::TooFarBack`].
     pub fn starting(mut self, ago: i64) -> Result<Self, SettingsError> {
         if !(0..=180 * 86_400_000).contains(&ago) {
-            return Err(SettingsError::TooFarBack { given_days: ago / 86_400_000 });
+            return Err(SettingsError::TooFarBack {
+                given_days: ago / 86_400_000,
+            });
         }
         self.start = ago;
         Ok(self)
@@ -101,7 +107,12 @@ mod tests {
     fn duo_is_not_polled_more_often_than_every_two_minutes() {
         let duo: Host = "api-00000000.duosecurity.com".parse().unwrap();
         let here: Host = "127.0.0.1:40441".parse().unwrap();
-        assert!(Settings::new(&duo, 119_999).unwrap_err().to_string().contains("120 s is the least"));
+        assert!(
+            Settings::new(&duo, 119_999)
+                .unwrap_err()
+                .to_string()
+                .contains("120 s is the least")
+        );
         assert_eq!(Settings::new(&duo, 120_000).unwrap().back_off, BackOff::default());
         assert_eq!(Settings::new(&duo, 600_000).unwrap().request_interval, 60_000);
         assert_eq!(Settings::new(&here, 1_200).unwrap().back_off.rate_limited_first, 600);

@@ -23,7 +23,9 @@ struct Feed {
 }
 
 fn unreadable(error: &serde_json::Error) -> AdmitError {
-    AdmitError(format!("a cursor cannot be read or written ({error}): was it written by a newer version?"))
+    AdmitError(format!(
+        "a cursor cannot be read or written ({error}): was it written by a newer version?"
+    ))
 }
 
 /// Closes a log that the configuration does not ask for, unless it is closed already.
@@ -33,11 +35,22 @@ pub(crate) async fn close_uncollected<A: Admit>(admit: &A, log: Log) -> Result<(
     if cursor.closed {
         return Ok(());
     }
-    write(admit, log, Vec::new(), 0, vec![closed(log)], &Cursor { closed: true, ..cursor }).await.map(|_| ())
+    write(
+        admit,
+        log,
+        Vec::new(),
+        0,
+        vec![closed(log)],
+        &Cursor { closed: true, ..cursor },
+    )
+    .await
+    .map(|_| ())
 }
 
 fn closed(log: Log) -> Mark {
-    Mark::Closed { log: Arc::from(log.as_str()) }
+    Mark::Closed {
+        log: Arc::from(log.as_str()),
+    }
 }
 
 async fn write<A: Admit>(
@@ -50,7 +63,15 @@ async fn write<A: Admit>(
 ) -> Result<Admitted, AdmitError> {
     let log: Arc<str> = Arc::from(log.as_str());
     let row = cursor.row(&log).map_err(|error| unreadable(&error))?;
-    admit.admit(Intake { log, events, unidentified, marks, cursor: Some(row) }).await
+    admit
+        .admit(Intake {
+            log,
+            events,
+            unidentified,
+            marks,
+            cursor: Some(row),
+        })
+        .await
 }
 
 impl<D: DuoLogs, A: Admit, C: Clock> Poller<D, A, C> {
@@ -61,7 +82,9 @@ impl<D: DuoLogs, A: Admit, C: Clock> Poller<D, A, C> {
         }
         let row = self.shared.admit.cursor(self.log.as_str()).await?;
         let cursor = Cursor::read(row.as_ref()).map_err(|error| unreadable(&error))?;
-        self.shared.board.update(self.log, |health| health.complete_to = cursor.complete.or(health.complete_to));
+        self.shared.board.update(self.log, |health| {
+            health.complete_to = cursor.complete.or(health.complete_to)
+        });
         self.cursor = Some(cursor.clone());
         Ok(cursor)
     }
@@ -71,11 +94,15 @@ impl<D: DuoLogs, A: Admit, C: Clock> Poller<D, A, C> {
         let mut cursor = self.load().await?;
         if cursor.closed {
             cursor.closed = false;
-            let open = Mark::Open { log: Arc::from(self.log.as_str()) };
+            let open = Mark::Open {
+                log: Arc::from(self.log.as_str()),
+            };
             write(&*self.shared.admit, self.log, Vec::new(), 0, vec![open], &cursor).await?;
             self.cursor = Some(cursor);
         }
-        self.shared.board.update(self.log, |health| health.standing = Standing::Working);
+        self.shared
+            .board
+            .update(self.log, |health| health.standing = Standing::Working);
         let mut is_settled = self.settle_feed().await?;
         if self.log == Log::Administrator && !self.has_held {
             // Rows that nobody is said to feed would be lost to the rules on `admin`.
@@ -107,7 +134,11 @@ impl<D: DuoLogs, A: Admit, C: Clock> Poller<D, A, C> {
         let current = match known.take() {
             Some(current) => current,
             None => match admit.cursor(ADMIN).await? {
-                Some(row) => Some(serde_json::from_str::<Feed>(&row.cursor).map_err(|error| unreadable(&error))?.feed),
+                Some(row) => Some(
+                    serde_json::from_str::<Feed>(&row.cursor)
+                        .map_err(|error| unreadable(&error))?
+                        .feed,
+                ),
                 None => None,
             },
         };
@@ -118,10 +149,24 @@ impl<D: DuoLogs, A: Admit, C: Clock> Poller<D, A, C> {
         };
         let log: Arc<str> = Arc::from(ADMIN);
         let cursor = serde_json::to_string(&Feed { feed }).map_err(|error| unreadable(&error))?;
-        let mark = Mark::Feed { logical: log.clone(), log: Arc::from(feed.as_str()) };
+        let mark = Mark::Feed {
+            logical: log.clone(),
+            log: Arc::from(feed.as_str()),
+        };
         // Should this fail, `known` stays empty and is read from the journal.
-        let row = CursorRow { log: log.clone(), cursor };
-        admit.admit(Intake { log, events: Vec::new(), unidentified: 0, marks: vec![mark], cursor: Some(row) }).await?;
+        let row = CursorRow {
+            log: log.clone(),
+            cursor,
+        };
+        admit
+            .admit(Intake {
+                log,
+                events: Vec::new(),
+                unidentified: 0,
+                marks: vec![mark],
+                cursor: Some(row),
+            })
+            .await?;
         *known = Some(Some(feed));
         Ok(true)
     }
@@ -129,14 +174,28 @@ impl<D: DuoLogs, A: Admit, C: Clock> Poller<D, A, C> {
     /// The rows of an answer, how far they complete the log, and where to go on: as one. `end`: up to where they are final.
     pub(crate) async fn keep(&mut self, window: Window, end: i64, taken: Taken) -> Result<(), AdmitError> {
         let before = self.load().await?;
-        let Taken { events, unidentified, reached, step } = taken;
+        let Taken {
+            events,
+            unidentified,
+            reached,
+            step,
+        } = taken;
         let is_finished = step == Step::Finished;
         let read_to = before.read_to.max(reached).max(is_finished.then_some(end));
         let page_mark = reached.map(|reached| reached - 1);
         let furthest = end - self.shared.settings.lateness;
-        let complete = if is_finished { Some(furthest) } else { page_mark.map(|mark| mark.min(furthest)) };
+        let complete = if is_finished {
+            Some(furthest)
+        } else {
+            page_mark.map(|mark| mark.min(furthest))
+        };
         let complete = complete.max(before.complete);
-        let after = Cursor { start: Some(window.start), read_to, complete, closed: false };
+        let after = Cursor {
+            start: Some(window.start),
+            read_to,
+            complete,
+            closed: false,
+        };
         let mut marks = Vec::new();
         if complete > before.complete {
             let log = Arc::from(self.log.as_str());
@@ -164,7 +223,15 @@ impl<D: DuoLogs, A: Admit, C: Clock> Poller<D, A, C> {
         let cursor = self.load().await?;
         if !cursor.closed {
             let cursor = Cursor { closed: true, ..cursor };
-            write(&*self.shared.admit, self.log, Vec::new(), 0, vec![closed(self.log)], &cursor).await?;
+            write(
+                &*self.shared.admit,
+                self.log,
+                Vec::new(),
+                0,
+                vec![closed(self.log)],
+                &cursor,
+            )
+            .await?;
             self.cursor = Some(cursor);
         }
         self.settle_feed().await.map(|_| ())
@@ -176,11 +243,23 @@ impl<D: DuoLogs, A: Admit, C: Clock> Poller<D, A, C> {
         if !is_waited_for || self.now() - self.last_progress < self.shared.settings.max_wait {
             return;
         }
-        let own = self.cursor.as_ref().and_then(|cursor| cursor.complete).max(self.stalled_to);
-        let Some(to) = self.shared.board.furthest_but(self.log).filter(|to| Some(*to) > own) else { return };
+        let own = self
+            .cursor
+            .as_ref()
+            .and_then(|cursor| cursor.complete)
+            .max(self.stalled_to);
+        let Some(to) = self.shared.board.furthest_but(self.log).filter(|to| Some(*to) > own) else {
+            return;
+        };
         let log: Arc<str> = Arc::from(self.log.as_str());
         let marks = vec![Mark::Stalled { log: log.clone(), to }];
-        let intake = Intake { log, events: Vec::new(), unidentified: 0, marks, cursor: None };
+        let intake = Intake {
+            log,
+            events: Vec::new(),
+            unidentified: 0,
+            marks,
+            cursor: None,
+        };
         // If the journal fails too, the next pause tries again.
         if self.shared.admit.admit(intake).await.is_ok() {
             self.stalled_to = Some(to);

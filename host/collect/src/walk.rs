@@ -28,19 +28,27 @@ pub(crate) struct Window {
 /// log that counts in seconds) may still be missing.
 pub(crate) fn final_at(log: Log, duo_now: i64, delay: i64) -> i64 {
     let end = duo_now.saturating_sub(delay);
-    if log.is_v2() { end - 1 } else { end.div_euclid(1000) * 1000 - 1 }
+    if log.is_v2() {
+        end - 1
+    } else {
+        end.div_euclid(1000) * 1000 - 1
+    }
 }
 
-/// The next window; none if it would be too short to ask for. `again` reads the overlap again.
-pub(crate) fn window(log: Log, settings: &Settings, cursor: &Cursor, duo_now: i64, again: bool) -> Option<Window> {
+/// The next window; none if it would be too short to ask for. `back`: how far (ms) before the high-water mark it begins.
+pub(crate) fn window(log: Log, settings: &Settings, cursor: &Cursor, duo_now: i64, back: i64) -> Option<Window> {
     let start = cursor.start.unwrap_or(duo_now.saturating_sub(settings.start));
     let read_to = cursor.read_to.unwrap_or(start);
-    let overlap = if again { settings.overlap } else { 0 };
     let oldest = start.max(duo_now.saturating_sub(RETENTION));
-    let min = read_to.saturating_sub(overlap).max(oldest);
+    let min = read_to.saturating_sub(back).max(oldest);
     let last = final_at(log, duo_now, settings.delay);
     let end = read_to.max(oldest).saturating_add(settings.window).min(last);
-    (end - min >= LEAST_WINDOW).then_some(Window { start, min, end, is_behind: end < last })
+    (end - min >= LEAST_WINDOW).then_some(Window {
+        start,
+        min,
+        end,
+        is_behind: end < last,
+    })
 }
 
 /// What follows after a page.
@@ -52,6 +60,8 @@ pub(crate) enum Step {
     Finished,
     /// The offset leads nowhere although there may be more: a new walk from where this one came to.
     Restart,
+    /// It leads nowhere, and asking by time would not lead further.
+    Circle,
 }
 
 /// What a page brought.
@@ -78,7 +88,7 @@ pub(crate) struct Walk {
     offset: Option<Offset>,
     seen: HashSet<Offset>,
     empty: u32,
-    /// v1: ids of the page before.
+    /// Ids of the page before.
     before: HashSet<Arc<str>>,
     pub(crate) pages: u32,
 }
@@ -100,7 +110,12 @@ impl Walk {
     }
 
     pub(crate) fn query(&self) -> Query {
-        Query { mintime: self.min, maxtime: self.window.end, limit: self.limit, offset: self.offset.clone() }
+        Query {
+            mintime: self.min,
+            maxtime: self.window.end,
+            limit: self.limit,
+            offset: self.offset.clone(),
+        }
     }
 
     /// Takes the answer to [`Walk::query`].
@@ -127,38 +142,50 @@ impl Walk {
             // A row without a time stands where Duo put it.
             let identity = identity.unwrap_or_else(|| unknown(raw, reached.unwrap_or(self.min)));
             if ids.insert(identity.id.clone()) {
-                events.push(EventRecord { id: identity.id, time: identity.time, raw: Arc::from(raw) });
+                events.push(EventRecord {
+                    id: identity.id,
+                    time: identity.time,
+                    raw: Arc::from(raw),
+                });
             }
         }
+        let is_new = ids.iter().any(|id| !self.before.contains(id));
+        self.before = ids;
         let step = if self.log.is_v2() {
-            self.step(page, reached)
+            self.step(page, reached, is_new)
         } else {
-            self.step_v1(page, ids, reached, beyond)
+            self.step_v1(page, reached.filter(|_| !beyond), is_new)
         };
-        Taken { events, unidentified, reached, step }
+        Taken {
+            events,
+            unidentified,
+            reached,
+            step,
+        }
     }
 
     /// An offset is no promise of more, and its absence the only sure end. One that came before leads in a circle: with an
     /// empty page that is Duo's way to say that this was all; with rows it is not, so the rest is asked for by time.
-    fn step(&mut self, page: &Page, reached: Option<i64>) -> Step {
+    fn step(&mut self, page: &Page, reached: Option<i64>, is_new: bool) -> Step {
         self.empty = if page.rows.is_empty() { self.empty + 1 } else { 0 };
-        let Some(next) = &page.next_offset else { return Step::Finished };
+        let Some(next) = &page.next_offset else {
+            return Step::Finished;
+        };
         if self.seen.insert(next.clone()) && self.empty < 2 {
             self.offset = Some(next.clone());
             return Step::Next;
         }
         match reached {
             Some(reached) if reached > self.window.min => Step::Restart,
+            _ if is_new => Step::Circle,
             _ => Step::Finished,
         }
     }
 
     /// v1 gives the earliest rows from a second on, as many as it likes. So the last second is asked for again, until that
-    /// brings nothing new.
-    fn step_v1(&mut self, page: &Page, ids: HashSet<Arc<str>>, reached: Option<i64>, beyond: bool) -> Step {
-        let Some(reached) = reached.filter(|_| !beyond) else { return Step::Finished };
-        let is_new = ids.iter().any(|id| !self.before.contains(id));
-        self.before = ids;
+    /// brings nothing new. `reached` is none where the answer went beyond what is final, or had no rows.
+    fn step_v1(&mut self, page: &Page, reached: Option<i64>, is_new: bool) -> Step {
+        let Some(reached) = reached else { return Step::Finished };
         let second = reached.div_euclid(1000) * 1000;
         if second > self.min {
             self.min = second;
@@ -174,14 +201,21 @@ impl Walk {
             );
         }
         self.min = self.min.div_euclid(1000) * 1000 + 1000;
-        if (is_new || is_full) && self.min <= self.end { Step::Next } else { Step::Finished }
+        if (is_new || is_full) && self.min <= self.end {
+            Step::Next
+        } else {
+            Step::Finished
+        }
     }
 }
 
 /// A row that is no event is kept, under a hash of its text.
 fn unknown(raw: &str, time: i64) -> Identity {
     let hash = blake3::hash(raw.as_bytes()).to_hex();
-    Identity { id: format!("raw:{}", hash.get(..32).unwrap_or_default()).into(), time }
+    Identity {
+        id: format!("raw:{}", hash.get(..32).unwrap_or_default()).into(),
+        time,
+    }
 }
 
 #[cfg(test)]
@@ -195,33 +229,50 @@ mod tests {
     }
 
     fn at(start: i64, read_to: i64) -> Cursor {
-        Cursor { start: Some(start), read_to: Some(read_to), ..Cursor::default() }
+        Cursor {
+            start: Some(start),
+            read_to: Some(read_to),
+            ..Cursor::default()
+        }
     }
 
     #[test]
     fn a_window_ends_where_duo_is_final_and_begins_with_the_overlap() {
         let cursor = at(NOW - 86_400_000, NOW - 300_000);
-        let window = window(Log::Activity, &settings(), &cursor, NOW, true).unwrap();
-        assert_eq!((window.min, window.end, window.is_behind), (NOW - 1_200_000, NOW - 120_001, false));
+        let window = window(Log::Activity, &settings(), &cursor, NOW, 900_000).unwrap();
+        assert_eq!(
+            (window.min, window.end, window.is_behind),
+            (NOW - 1_200_000, NOW - 120_001, false)
+        );
         assert_eq!(final_at(Log::Administrator, NOW + 999, 120_000), NOW - 120_001);
     }
 
     #[test]
     fn a_first_window_begins_at_the_start_and_a_long_backlog_is_cut() {
         let settings = settings().starting(3 * 86_400_000).unwrap();
-        let first = window(Log::Activity, &settings, &Cursor::default(), NOW, true).unwrap();
-        assert_eq!((first.min, first.end, first.is_behind), (NOW - 3 * 86_400_000, NOW - 2 * 86_400_000, true));
+        let first = window(Log::Activity, &settings, &Cursor::default(), NOW, 900_000).unwrap();
+        assert_eq!(
+            (first.min, first.end, first.is_behind),
+            (NOW - 3 * 86_400_000, NOW - 2 * 86_400_000, true)
+        );
         // Nothing before the start, nothing that Duo has dropped.
-        let second = window(Log::Activity, &settings, &at(first.start, first.start + 1), NOW, true).unwrap();
+        let second = window(
+            Log::Activity,
+            &settings,
+            &at(first.start, first.start + 1),
+            NOW,
+            900_000,
+        )
+        .unwrap();
         assert_eq!(second.min, first.start);
-        let old = window(Log::Activity, &settings, &at(0, 0), NOW, true).unwrap();
+        let old = window(Log::Activity, &settings, &at(0, 0), NOW, 0).unwrap();
         assert_eq!(old.min, NOW - RETENTION);
     }
 
     #[test]
     fn a_window_of_less_than_five_seconds_is_not_asked_for() {
         let cursor = at(NOW - 86_400_000, NOW - 120_001 - 4_999);
-        assert_eq!(window(Log::Activity, &settings(), &cursor, NOW, false), None);
-        assert!(window(Log::Activity, &settings(), &cursor, NOW + 1, false).is_some());
+        assert_eq!(window(Log::Activity, &settings(), &cursor, NOW, 0), None);
+        assert!(window(Log::Activity, &settings(), &cursor, NOW + 1, 0).is_some());
     }
 }

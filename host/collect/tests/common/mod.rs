@@ -1,0 +1,389 @@
+//! A Duo, a journal and a clock, all in memory, deterministic, and as faulty as asked.
+#![allow(dead_code, reason = "each test uses a part")]
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use picket_collect::{Admit, AdmitError, Admitted, Clock, Collector, DuoLogs, Identity, Intake, Settings};
+use picket_contract::{EventRecord, Mark};
+use picket_duo::{DuoError, Log, Offset, Page, Query, TransportKind};
+use picket_store::CursorRow;
+use serde_json::value::RawValue;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+pub const T0: i64 = 1_782_896_400_000;
+pub const MINUTE: i64 = 60_000;
+pub const HOUR: i64 = 60 * MINUTE;
+
+/// Pseudo-random numbers (splitmix64): the same for a seed, for ever.
+pub struct Dice(pub u64);
+
+impl Dice {
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    pub fn below(&mut self, n: i64) -> i64 {
+        (self.next() % n as u64) as i64
+    }
+
+    pub fn percent(&mut self, p: i64) -> bool {
+        self.below(100) < p
+    }
+}
+
+/// A clock that stands still until it is moved on.
+pub struct TestClock {
+    now: AtomicI64,
+    sleepers: Mutex<BTreeMap<i64, Arc<Notify>>>,
+}
+
+impl Clock for TestClock {
+    fn now_ms(&self) -> i64 {
+        self.now.load(Ordering::SeqCst)
+    }
+
+    async fn sleep(&self, ms: i64) {
+        let until = self.now_ms() + ms.max(1);
+        let bell = self.sleepers.lock().unwrap().entry(until).or_default().clone();
+        bell.notified().await;
+    }
+}
+
+impl TestClock {
+    pub fn new() -> Arc<Self> {
+        Arc::new(TestClock {
+            now: AtomicI64::new(T0),
+            sleepers: Mutex::default(),
+        })
+    }
+
+    /// Lets everybody run until all sleep, then moves on to the next who wakes, for so long.
+    pub async fn run(&self, ms: i64) {
+        let end = self.now_ms() + ms;
+        loop {
+            for _ in 0..64 {
+                tokio::task::yield_now().await;
+            }
+            let next = self
+                .sleepers
+                .lock()
+                .unwrap()
+                .first_key_value()
+                .map(|(at, _)| *at)
+                .filter(|at| *at <= end);
+            let Some(at) = next else { break };
+            self.now.store(at, Ordering::SeqCst);
+            let bell = self.sleepers.lock().unwrap().remove(&at);
+            if let Some(bell) = bell {
+                bell.notify_waiters();
+            }
+        }
+        self.now.store(end, Ordering::SeqCst);
+    }
+}
+
+#[derive(Clone)]
+pub struct Row {
+    pub log: Log,
+    pub time: i64,
+    pub id: String,
+    /// How much later than Duo's two minutes it appears, ms.
+    pub late: i64,
+}
+
+/// How Duo misbehaves: chances in percent.
+#[derive(Clone, Copy, Default)]
+pub struct Faults {
+    pub throttle: i64,
+    pub fail: i64,
+    pub stale_offset: i64,
+    pub repeat_row: i64,
+    pub odd_row: i64,
+    pub short_page: i64,
+    pub offset_at_end: i64,
+    pub no_date: i64,
+}
+
+pub struct FakeDuo {
+    pub clock: Arc<TestClock>,
+    pub rows: Mutex<Vec<Row>>,
+    pub faults: Mutex<Faults>,
+    pub dice: Mutex<Dice>,
+    pub refused: Mutex<HashMap<Log, DuoError>>,
+    pub asked: Mutex<Vec<(i64, Log, Query)>>,
+    /// Duo's clock less ours.
+    pub skew: AtomicI64,
+}
+
+impl FakeDuo {
+    pub fn new(clock: &Arc<TestClock>, seed: u64) -> Arc<Self> {
+        Arc::new(FakeDuo {
+            clock: clock.clone(),
+            rows: Mutex::default(),
+            faults: Mutex::default(),
+            dice: Mutex::new(Dice(seed)),
+            refused: Mutex::default(),
+            asked: Mutex::default(),
+            skew: AtomicI64::new(0),
+        })
+    }
+
+    pub fn now(&self) -> i64 {
+        self.clock.now_ms() + self.skew.load(Ordering::SeqCst)
+    }
+
+    pub fn add(&self, log: Log, time: i64, id: &str, late: i64) {
+        self.rows.lock().unwrap().push(Row {
+            log,
+            time,
+            id: id.to_owned(),
+            late,
+        });
+    }
+
+    pub fn refuse(&self, log: Log, error: Option<DuoError>) {
+        let mut refused = self.refused.lock().unwrap();
+        match error {
+            Some(error) => refused.insert(log, error),
+            None => refused.remove(&log),
+        };
+    }
+
+    pub fn requests(&self, log: Log) -> usize {
+        self.asked
+            .lock()
+            .unwrap()
+            .iter()
+            .filter(|(_, asked, _)| *asked == log)
+            .count()
+    }
+
+    fn answer(&self, log: Log, query: &Query) -> Result<Page, DuoError> {
+        let at = log.path().to_owned();
+        self.asked
+            .lock()
+            .unwrap()
+            .push((self.clock.now_ms(), log, query.clone()));
+        if let Some(error) = self.refused.lock().unwrap().get(&log) {
+            return Err(error.clone());
+        }
+        let faults = *self.faults.lock().unwrap();
+        let mut dice = self.dice.lock().unwrap();
+        if dice.percent(faults.throttle) {
+            return Err(DuoError::RateLimited { at, retry_after: None });
+        }
+        if dice.percent(faults.fail) {
+            return Err(match dice.below(4) {
+                0 => DuoError::Server {
+                    at,
+                    status: 502,
+                    message: "<html>".into(),
+                },
+                1 => DuoError::Malformed {
+                    at,
+                    why: "it ends too early".into(),
+                },
+                2 => DuoError::NotJson {
+                    at,
+                    status: 200,
+                    start: "<html>".into(),
+                },
+                _ => DuoError::Transport {
+                    at,
+                    kind: TransportKind::Timeout,
+                    detail: String::new(),
+                },
+            });
+        }
+        let now = self.now();
+        let unit = if log.is_v2() { 1 } else { 1000 };
+        let seen = |row: &&Row| row.log == log && row.time + 120_000 + row.late <= now;
+        let from = query.mintime.div_euclid(unit) * unit;
+        let mut rows: Vec<Row> = self.rows.lock().unwrap().iter().filter(seen).cloned().collect();
+        rows.retain(|row| row.time >= from && (!log.is_v2() || row.time <= query.maxtime));
+        rows.sort_by(|a, b| (a.time, &a.id).cmp(&(b.time, &b.id)));
+        if let Some(offset) = &query.offset {
+            let (time, id) = offset.as_str().split_once(',').unwrap();
+            let after = (time.parse::<i64>().unwrap(), id.to_owned());
+            rows.retain(|row| (row.time, row.id.clone()) > after);
+        }
+        let mut size = usize::from(query.limit);
+        if log.is_v2() && dice.percent(faults.short_page) {
+            size = 1 + dice.below(4) as usize;
+        }
+        let is_more = rows.len() > size;
+        rows.truncate(size);
+        let mut next_offset = rows.last().map(|row| Offset::new(format!("{},{}", row.time, row.id)));
+        if !is_more {
+            next_offset = match dice.percent(faults.offset_at_end) {
+                true => next_offset.or_else(|| query.offset.clone()),
+                false => None,
+            };
+        }
+        if query.offset.is_some() && !rows.is_empty() && dice.percent(faults.stale_offset) {
+            next_offset = query.offset.clone();
+        }
+        let mut raws: Vec<String> = rows
+            .iter()
+            .map(|row| format!(r#"{{"id":"{}","time":{}}}"#, row.id, row.time))
+            .collect();
+        if !raws.is_empty() && dice.percent(faults.repeat_row) {
+            raws.push(raws[raws.len() - 1].clone());
+        }
+        if dice.percent(faults.odd_row) {
+            raws.insert(0, "\"odd\"".to_owned());
+        }
+        let date = now.div_euclid(1000) * 1000;
+        Ok(Page {
+            rows: raws
+                .into_iter()
+                .map(|raw| RawValue::from_string(raw).unwrap())
+                .collect(),
+            next_offset: next_offset.filter(|_| log.is_v2()),
+            server_date_ms: (!dice.percent(faults.no_date)).then_some(date),
+        })
+    }
+}
+
+impl DuoLogs for FakeDuo {
+    async fn page(&self, log: Log, query: &Query) -> Result<Page, DuoError> {
+        self.answer(log, query)
+    }
+}
+
+#[derive(Debug, Clone)]
+pub enum Entry {
+    Event(String, EventRecord),
+    Mark(Mark),
+}
+
+/// A journal in memory.
+#[derive(Default)]
+pub struct FakeJournal {
+    pub entries: Mutex<Vec<Entry>>,
+    pub cursors: Mutex<BTreeMap<String, CursorRow>>,
+    ids: Mutex<BTreeSet<(String, String)>>,
+    /// In percent: fails without writing, fails after writing.
+    pub failing: Mutex<(i64, i64)>,
+    dice: Mutex<Option<Dice>>,
+}
+
+impl FakeJournal {
+    pub fn new(seed: u64) -> Arc<Self> {
+        Arc::new(FakeJournal {
+            dice: Mutex::new(Some(Dice(seed))),
+            ..FakeJournal::default()
+        })
+    }
+
+    fn fails(&self, percent: i64) -> Result<(), AdmitError> {
+        let is_failing = self
+            .dice
+            .lock()
+            .unwrap()
+            .as_mut()
+            .is_some_and(|dice| dice.percent(percent));
+        if is_failing {
+            Err(AdmitError("disk full".into()))
+        } else {
+            Ok(())
+        }
+    }
+
+    pub fn ids(&self, log: Log) -> Vec<String> {
+        let entries = self.entries.lock().unwrap();
+        let ids = entries.iter().filter_map(|entry| match entry {
+            Entry::Event(of, event) if of == log.as_str() => Some(event.id.to_string()),
+            _ => None,
+        });
+        ids.collect()
+    }
+
+    pub fn marks(&self) -> Vec<Mark> {
+        let entries = self.entries.lock().unwrap();
+        entries
+            .iter()
+            .filter_map(|entry| {
+                if let Entry::Mark(mark) = entry {
+                    Some(mark.clone())
+                } else {
+                    None
+                }
+            })
+            .collect()
+    }
+}
+
+impl Admit for FakeJournal {
+    fn identify(&self, _log: Log, raw: &str) -> Option<Identity> {
+        let row: serde_json::Value = serde_json::from_str(raw).ok()?;
+        Some(Identity {
+            id: row.get("id")?.as_str()?.into(),
+            time: row.get("time")?.as_i64()?,
+        })
+    }
+
+    async fn cursor(&self, log: &str) -> Result<Option<CursorRow>, AdmitError> {
+        self.fails(self.failing.lock().unwrap().0)?;
+        Ok(self.cursors.lock().unwrap().get(log).cloned())
+    }
+
+    async fn admit(&self, intake: Intake) -> Result<Admitted, AdmitError> {
+        let (before, after) = *self.failing.lock().unwrap();
+        self.fails(before)?;
+        let mut entries = self.entries.lock().unwrap();
+        let mut ids = self.ids.lock().unwrap();
+        let mut admitted = Admitted::default();
+        for event in intake.events {
+            if ids.insert((intake.log.to_string(), event.id.to_string())) {
+                admitted.new += 1;
+                entries.push(Entry::Event(intake.log.to_string(), event));
+            } else {
+                admitted.known += 1;
+            }
+        }
+        entries.extend(intake.marks.into_iter().map(Entry::Mark));
+        if let Some(cursor) = intake.cursor {
+            self.cursors.lock().unwrap().insert(cursor.log.to_string(), cursor);
+        }
+        self.fails(after)?;
+        Ok(admitted)
+    }
+}
+
+pub fn settings() -> Settings {
+    Settings::new(&"127.0.0.1".parse().unwrap(), 120_000).unwrap()
+}
+
+/// A collector under way.
+pub struct Running {
+    pub board: Arc<picket_collect::Board>,
+    stop: CancellationToken,
+    task: tokio::task::JoinHandle<()>,
+}
+
+pub fn start(logs: &[Log], settings: Settings, duo: &Arc<FakeDuo>, journal: &Arc<FakeJournal>) -> Running {
+    let collector = Collector::new("acme", logs, settings, duo.clone(), journal.clone(), duo.clock.clone());
+    let stop = CancellationToken::new();
+    let board = collector.board();
+    Running {
+        board,
+        stop: stop.clone(),
+        task: tokio::spawn(collector.run(stop)),
+    }
+}
+
+impl Running {
+    /// Breaks it off where it stands.
+    pub async fn kill(self) {
+        self.stop.cancel();
+        self.task.await.unwrap();
+    }
+}
