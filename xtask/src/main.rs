@@ -1,1 +1,50 @@
-fn main() {}
+//! `cargo xtask`: what builds, shows, tests and measures Picket as a whole.
+#![forbid(unsafe_code)]
+
+mod bench;
+mod demo;
+mod rules;
+mod test;
+mod toolchain;
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::{Parser, Subcommand};
+
+/// Build, show, test and measure Picket.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Build the stock rules and the example rules into target/rules/*.wasm.
+    Rules(rules::Arguments),
+    /// Everything that must hold: formatting, lints, tests, the rules' own cases in the sandbox.
+    Test(test::Arguments),
+    /// Picket at work against a simulated Duo, with nothing but a Rust toolchain.
+    Demo(demo::Arguments),
+    /// The figures that the design promises.
+    Bench(bench::Arguments),
+}
+
+fn main() -> anyhow::Result<()> {
+    let root = root()?;
+    match Arguments::parse().verb {
+        Verb::Rules(arguments) => rules::run(&root, &arguments),
+        Verb::Test(arguments) => test::run(&root, &arguments),
+        Verb::Demo(arguments) => demo::run(&root, &arguments),
+        Verb::Bench(arguments) => bench::run(&root, &arguments),
+    }
+}
+
+/// The workspace.
+fn root() -> anyhow::Result<PathBuf> {
+    let own = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let root = own.parent().context("xtask has no parent directory")?;
+    Ok(root.to_owned())
+}

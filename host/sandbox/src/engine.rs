@@ -1,0 +1,337 @@
+//! The engine: how it is hardened, and how a module is admitted.
+
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+use wasmtime::component::types::ComponentItem;
+use wasmtime::component::{Component, Linker};
+use wasmtime::{Config, Enabled, InstanceAllocationStrategy, OperatorCost, OptLevel, PoolingAllocationConfig};
+
+use crate::admission::{self, Inspected, VERSION};
+use crate::artifact::{Cache, CacheError};
+use crate::failure::failure;
+use crate::module::{Code, Guest, usage};
+use crate::services::{Lent, SERVICES};
+use crate::slots::Slots;
+use crate::{Limits, Module, Rejected, imports, manifest, text, wire};
+
+/// Core instances of one component: the rule itself, and what binding generators put around it.
+const CORE_INSTANCES: u32 = 16;
+/// Tables of one component, for the same reason.
+const TABLES: u32 = 8;
+/// Memory of a pooled instance that stays mapped between calls, bytes: what a call of ordinary size touches. Page faults are
+/// most of what a fresh instance costs.
+const KEEP_RESIDENT: usize = 1 << 20;
+
+/// The functions of the contract, by interface.
+const FUNCTIONS: &[(&str, &[&str])] = &[
+    ("state", &["get", "get-many", "put", "delete", "scan"]),
+    ("timers", &["set", "cancel", "next"]),
+    ("lookup", &["find"]),
+    ("params", &["get"]),
+    ("log", &["write"]),
+];
+
+/// Why there is no sandbox.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// Wasmtime refused the settings, or the machine the pool.
+    #[error(
+        "the sandbox cannot start: {detail}. It reserves 4 GiB of address space for each concurrent call (limits.concurrency)"
+    )]
+    Start {
+        /// Its words.
+        detail: String,
+    },
+    /// The directory for compiled code is not usable.
+    #[error(transparent)]
+    Cache(#[from] CacheError),
+}
+
+/// What this machine gives the sandbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Host {
+    /// Whether used memory is found by the kernel (PAGEMAP_SCAN, Linux 6.7 or newer).
+    pub pagemap_scan: bool,
+}
+
+impl Host {
+    /// What is lost here, in words; nothing on a good machine.
+    #[must_use]
+    pub fn losses(&self) -> Option<&'static str> {
+        if self.pagemap_scan {
+            return None;
+        }
+        Some(
+            "the kernel has no PAGEMAP_SCAN (Linux 6.7 or newer): a fresh instance costs about 25 µs more for each call",
+        )
+    }
+}
+
+/// Loads modules. Cheap to clone; all clones share one pool.
+#[derive(Debug, Clone)]
+pub struct Engine {
+    inner: Arc<Inner>,
+}
+
+/// What modules share.
+pub(crate) struct Inner {
+    pub(crate) engine: wasmtime::Engine,
+    pub(crate) limits: Limits,
+    pub(crate) slots: Slots,
+    linker: Linker<Guest>,
+    cache: Option<Cache>,
+    host: Host,
+}
+
+impl Engine {
+    /// An engine with these limits.
+    ///
+    /// # Errors
+    /// [`EngineError`] if the machine cannot reserve the pool, or the cache directory is not ours alone.
+    pub fn new(limits: Limits) -> Result<Engine, EngineError> {
+        let start = |error: wasmtime::Error| EngineError::Start {
+            detail: format!("{error:#}"),
+        };
+        let limits = Limits {
+            concurrency: limits.concurrency.max(1),
+            ..limits
+        };
+        let engine = wasmtime::Engine::new(&config(&limits)).map_err(start)?;
+        let mut linker = Linker::new(&engine);
+        imports::define(&mut linker).map_err(start)?;
+        let cache = match &limits.cache {
+            Some(directory) => Some(Cache::open(directory, &compatibility(&engine))?),
+            None => None,
+        };
+        let host = Host {
+            pagemap_scan: PoolingAllocationConfig::is_pagemap_scan_available(),
+        };
+        let slots = Slots::new(limits.concurrency);
+        Ok(Engine {
+            inner: Arc::new(Inner {
+                engine,
+                limits,
+                slots,
+                linker,
+                cache,
+                host,
+            }),
+        })
+    }
+
+    /// What this machine gives the sandbox.
+    #[must_use]
+    pub fn host(&self) -> &Host {
+        &self.inner.host
+    }
+
+    /// A hash of everything here that decides outcomes: engine version, settings and limits. Part of a generation.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        let limits = &self.inner.limits;
+        let deciding = (
+            limits.fuel,
+            limits.start_fuel,
+            limits.memory_bytes,
+            limits.table_entries,
+            limits.stack_bytes,
+        );
+        let answers = (limits.handover_bytes, limits.state, limits.alerts, limits.log);
+        let text = format!(
+            "{VERSION} {} {deciding:?} {answers:?}",
+            compatibility(&self.inner.engine)
+        );
+        blake3::hash(text.as_bytes()).to_hex().to_string()
+    }
+
+    /// Admits a module: structure, imports, compilation, `describe`, manifest.
+    ///
+    /// # Errors
+    /// [`Rejected`] says what was wrong and what would be right.
+    pub fn load(&self, bytes: &[u8]) -> Result<Module, Rejected> {
+        let inner = &self.inner;
+        let inspected = admission::inspect(bytes, &inner.limits)?;
+        let hash: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        let component = inner.compile(bytes, &hash)?;
+        let code = inner.link(&component, &inspected)?;
+        let described = inner.describe(&code)?;
+        let manifest = manifest::read(&described).map_err(|problems| Rejected::Manifest { problems })?;
+        Ok(Module {
+            digest: format!("sha256:{hash}").into(),
+            manifest: Arc::new(manifest),
+            engine: inner.clone(),
+            code,
+        })
+    }
+}
+
+impl Inner {
+    fn compile(&self, bytes: &[u8], hash: &str) -> Result<Component, Rejected> {
+        if let Some(component) = self.cache.as_ref().and_then(|cache| cache.get(&self.engine, hash)) {
+            return Ok(component);
+        }
+        let component = Component::new(&self.engine, bytes).map_err(|error| {
+            let detail = text::clean(&format!("{error:#}"), 400);
+            match error.downcast_ref::<wasmparser::BinaryReaderError>() {
+                Some(_) => Rejected::Invalid { detail },
+                None => Rejected::Compile { detail },
+            }
+        })?;
+        if let Some(cache) = &self.cache
+            && let Err(error) = cache.put(&component, hash)
+        {
+            tracing::warn!(%error, "compiled code is not kept: the module is compiled anew at the next start");
+        }
+        Ok(component)
+    }
+
+    fn link(&self, component: &Component, inspected: &Inspected) -> Result<Code, Rejected> {
+        let contract = |detail: String| Rejected::Contract {
+            supported: VERSION,
+            detail: text::clean(&detail, 400),
+        };
+        for (name, import) in component.component_type().imports(&self.engine) {
+            let ComponentItem::ComponentInstance(instance) = import.ty else {
+                continue;
+            };
+            let short = name
+                .strip_prefix("picket:rule/")
+                .and_then(|rest| rest.split('@').next())
+                .unwrap_or_default();
+            let known = FUNCTIONS
+                .iter()
+                .find(|(interface, _)| *interface == short)
+                .map_or(&[][..], |(_, known)| known);
+            for (function, item) in instance.exports(&self.engine) {
+                if matches!(item.ty, ComponentItem::ComponentFunc(_)) && !known.contains(&function) {
+                    let name = text::clean(&format!("{name} function {function}"), 160);
+                    let hint = ". This host's contract has no such function: the module may be built for a later one";
+                    return Err(Rejected::Import { name, hint });
+                }
+            }
+        }
+        let pre = self
+            .linker
+            .instantiate_pre(component)
+            .map_err(|error| contract(format!("{error:#}")))?;
+        let missing = || contract(format!("{} lacks describe or evaluate", inspected.export));
+        Code::new(component, pre, &inspected.export).ok_or_else(missing)
+    }
+
+    /// Brings the module up once: its types are checked, and it describes itself.
+    fn describe(&self, code: &Code) -> Result<String, Rejected> {
+        let contract = |error: wasmtime::Error| Rejected::Contract {
+            supported: VERSION,
+            detail: text::clean(&format!("{error:#}"), 400),
+        };
+        let limits = Limits {
+            fuel: self.limits.describe_fuel,
+            ..self.limits.clone()
+        };
+        let _slot = self.slots.take();
+        let mut lent = Lent::closed(&limits);
+        let mut store = Guest::store(&self.engine, &limits, limits.describe_fuel).map_err(contract)?;
+        store.set_hostcall_fuel(limits.manifest_bytes);
+        let brought_up = SERVICES.set(&mut lent, || code.pre.instantiate(&mut store));
+        let described = brought_up.map(|instance| {
+            instance.get_typed_func::<wire::EvaluateParams<'_>, wire::EvaluateResults>(&mut store, &code.evaluate)?;
+            instance.get_typed_func::<(), wire::DescribeResults>(&mut store, &code.describe)
+        });
+        let answer = match described {
+            Ok(typed) => {
+                let describe = typed.map_err(contract)?;
+                SERVICES.set(&mut lent, || describe.call(&mut store, ()))
+            }
+            Err(error) => Err(error),
+        };
+        match answer {
+            Ok((manifest,)) => Ok(manifest),
+            Err(error) => {
+                let usage = usage(&store, lent.dropped());
+                Err(Rejected::Describe(failure(&error, lent.last_error(), usage, &limits)))
+            }
+        }
+    }
+}
+
+/// What compiled code depends on besides the module: wasmtime's version, settings and this processor.
+fn compatibility(engine: &wasmtime::Engine) -> String {
+    // Not stable over releases of Rust, and need not be: another hash means compiling once more.
+    #[allow(
+        deprecated,
+        reason = "the one hasher of the standard library without random keys, whatever its algorithm"
+    )]
+    let mut hasher = std::hash::SipHasher::new();
+    engine.precompile_compatibility_hash().hash(&mut hasher);
+    format!("{:016x}", hasher.finish())
+}
+
+/// The hardening list of the project's sandbox study, as far as it concerns components.
+fn config(limits: &Limits) -> Config {
+    let mut cost = OperatorCost::new();
+    // Growing costs what some hundred operators do; without a price, a loop of failing grows outlives its budget 50 times.
+    cost.MemoryGrow = 60;
+    cost.TableGrow = 60;
+    cost.variable.memory_grow_per_page = u8::MAX;
+
+    let mut config = Config::new();
+    config
+        .consume_fuel(true)
+        .operator_cost(cost)
+        // A synchronous call of a component costs a third without it.
+        .concurrency_support(false)
+        // Everything that is on by default and that compiled Rust does not use is less to get wrong. Threads, garbage
+        // collection, exceptions and their kin are not even compiled in.
+        .wasm_memory64(false)
+        .wasm_multi_memory(false)
+        .wasm_tail_call(false)
+        .wasm_custom_page_sizes(false)
+        .wasm_wide_arithmetic(false)
+        .wasm_relaxed_simd(false)
+        .wasm_simd(false)
+        // Equal calls give equal answers on every machine.
+        .cranelift_nan_canonicalization(true)
+        .cranelift_opt_level(OptLevel::Speed)
+        .max_wasm_stack(limits.stack_bytes)
+        .memory_init_cow(true)
+        .signals_based_traps(true)
+        .guard_before_linear_memory(true)
+        .native_unwind_info(false)
+        .wasm_backtrace_max_frames(std::num::NonZeroUsize::new(16))
+        // Reading debug information of a hostile module is work that no budget bounds.
+        .wasm_backtrace_details(wasmtime::WasmBacktraceDetails::Disable)
+        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool(limits)));
+    config
+}
+
+fn pool(limits: &Limits) -> PoolingAllocationConfig {
+    let calls = limits.concurrency;
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(calls)
+        .total_core_instances(calls.saturating_mul(CORE_INSTANCES))
+        .total_memories(calls)
+        .total_tables(calls.saturating_mul(TABLES))
+        .max_core_instances_per_component(CORE_INSTANCES)
+        .max_memories_per_component(1)
+        .max_tables_per_component(TABLES)
+        .max_memories_per_module(1)
+        .max_tables_per_module(TABLES)
+        .max_memory_size(limits.memory_bytes)
+        .table_elements(limits.table_entries)
+        .linear_memory_keep_resident(KEEP_RESIDENT)
+        .table_keep_resident(64 << 10)
+        .pagemap_scan(Enabled::Auto)
+        .decommit_batch_size(1);
+    pool
+}
+
+impl std::fmt::Debug for Inner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Inner")
+            .field("limits", &self.limits)
+            .field("host", &self.host)
+            .finish_non_exhaustive()
+    }
+}

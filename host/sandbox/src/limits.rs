@@ -1,0 +1,160 @@
+//! Every number that bounds a module or a call, in one place.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use picket_contract::state::StateLimits;
+
+/// What a module and each call of it may spend.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Fuel for one call, however many rows: about 30 ms of plain computing at worst.
+    pub fuel: u64,
+    /// Fuel for bringing an instance up, before the call's own budget begins.
+    pub start_fuel: u64,
+    /// Fuel for `describe`, which a module answers once, when it is loaded.
+    pub describe_fuel: u64,
+    /// Most linear memory of an instance, bytes.
+    pub memory_bytes: usize,
+    /// Most entries of one table.
+    pub table_entries: usize,
+    /// Most stack of the guest, bytes. The calling thread needs as much and 512 KiB more.
+    pub stack_bytes: usize,
+    /// Most bytes a guest hands over in one call of a host function, or in its answer.
+    pub handover_bytes: usize,
+    /// Longest manifest, bytes: it carries the rules' timed cases.
+    pub manifest_bytes: usize,
+    /// How many calls run at once; more wait.
+    pub concurrency: u32,
+    /// Caps on one rule's state for one tenant.
+    pub state: StateLimits,
+    /// Caps on what a call answers.
+    pub alerts: AlertLimits,
+    /// Caps on what a call logs.
+    pub log: LogLimits,
+    /// Caps on what is compiled.
+    pub module: StaticLimits,
+    /// A call that takes longer on the wall clock is reported, and otherwise left alone: fuel decides, not time.
+    pub late_after: Duration,
+    /// Where compiled code is kept, in a directory that only this user may enter. None: compiled anew each time.
+    pub cache: Option<PathBuf>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            fuel: 50_000_000,
+            start_fuel: 5_000_000,
+            describe_fuel: 50_000_000,
+            memory_bytes: 16 << 20,
+            table_entries: 10_000,
+            stack_bytes: 256 << 10,
+            handover_bytes: 256 << 10,
+            manifest_bytes: 4 << 20,
+            concurrency: 8,
+            state: StateLimits::default(),
+            alerts: AlertLimits::default(),
+            log: LogLimits::default(),
+            module: StaticLimits::default(),
+            late_after: Duration::from_secs(1),
+            cache: None,
+        }
+    }
+}
+
+/// Caps on the alerts of one call. Text is cut; a wrong number makes the answer malformed.
+#[derive(Debug, Clone, Copy)]
+pub struct AlertLimits {
+    /// In one call.
+    pub call: usize,
+    /// Raised by one row.
+    pub row: usize,
+    /// Facts of one alert.
+    pub facts: usize,
+    /// Evidence numbers of one alert.
+    pub evidence: usize,
+    /// Longest title, bytes.
+    pub title_bytes: usize,
+    /// Longest dedup key, or key of what it is about, bytes. A longer one is cut and carries a hash of the whole.
+    pub key_bytes: usize,
+    /// Longest fact (its name or its value), bytes.
+    pub fact_bytes: usize,
+}
+
+impl Default for AlertLimits {
+    fn default() -> Self {
+        AlertLimits {
+            call: 1000,
+            row: 16,
+            facts: 64,
+            evidence: 1000,
+            title_bytes: 300,
+            key_bytes: 512,
+            fact_bytes: 2048,
+        }
+    }
+}
+
+/// Caps on the log of one call.
+#[derive(Debug, Clone, Copy)]
+pub struct LogLimits {
+    /// Lines.
+    pub lines: usize,
+    /// Longest line, bytes; the rest is cut.
+    pub line_bytes: usize,
+}
+
+impl Default for LogLimits {
+    fn default() -> Self {
+        LogLimits {
+            lines: 100,
+            line_bytes: 1024,
+        }
+    }
+}
+
+/// Caps on what is compiled: a few kilobytes of module can cost a compiler minutes, and that is no bug of the compiler.
+///
+/// Measured on two cores, with fuel: 2000 functions of 50,000 unused locals 6 s, 900 nested loops over 50 locals 23 s, 60
+/// branch tables of 2000 targets 33 s. The caps keep each of these under about a second; the rules that we ship stay under
+/// a tenth of every cap.
+#[derive(Debug, Clone, Copy)]
+pub struct StaticLimits {
+    /// Size of the file, bytes.
+    pub bytes: usize,
+    /// Core modules in the component.
+    pub modules: usize,
+    /// Functions, all modules together.
+    pub functions: usize,
+    /// Imports and exports of one module.
+    pub names: usize,
+    /// One function's code, bytes.
+    pub function_bytes: usize,
+    /// Locals of all functions together.
+    pub locals: u64,
+    /// Locals of one function times its loops.
+    pub loop_locals: u64,
+    /// Loops inside one another.
+    pub loop_depth: usize,
+    /// Blocks inside one another.
+    pub depth: usize,
+    /// Targets of all branch tables together.
+    pub branch_targets: u64,
+}
+
+impl Default for StaticLimits {
+    fn default() -> Self {
+        StaticLimits {
+            bytes: 8 << 20,
+            modules: 16,
+            functions: 20_000,
+            names: 1000,
+            function_bytes: 256 << 10,
+            locals: 2_000_000,
+            loop_locals: 40_000,
+            loop_depth: 64,
+            depth: 2000,
+            branch_targets: 10_000,
+        }
+    }
+}

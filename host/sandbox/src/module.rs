@@ -1,0 +1,199 @@
+//! A module that was admitted, and the call of one of its rules.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use picket_contract::{Call, Evaluate, Failure, FailureKind, Manifest, Outcome, Usage};
+use wasmtime::component::{Component, ComponentExportIndex, InstancePre};
+use wasmtime::{ResourceLimiter, Store};
+
+use crate::engine::Inner;
+use crate::failure::{OverCap, failure};
+use crate::services::{Lent, SERVICES};
+use crate::{Limits, answer, text, wire};
+
+/// An admitted module. Calls of it may come from several threads at once; each gets an instance of its own.
+pub struct Module {
+    /// Of the bytes it was made of, as `sha256sum` would say it: `sha256:` and 64 hex digits.
+    pub digest: Arc<str>,
+    /// What it says of itself, validated.
+    pub manifest: Arc<Manifest>,
+    pub(crate) engine: Arc<Inner>,
+    pub(crate) code: Code,
+}
+
+/// What a call needs of a compiled module.
+pub(crate) struct Code {
+    pub(crate) pre: InstancePre<Guest>,
+    pub(crate) describe: ComponentExportIndex,
+    pub(crate) evaluate: ComponentExportIndex,
+}
+
+/// What a store owns: the caps of one instance.
+#[derive(Debug)]
+pub(crate) struct Guest {
+    memory_most: usize,
+    memory_peak: usize,
+    table_most: usize,
+    /// What was last given to the guest, to tell what it used.
+    budget: u64,
+}
+
+impl ResourceLimiter for Guest {
+    fn memory_growing(&mut self, _current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+        let most = maximum.unwrap_or(usize::MAX).min(self.memory_most);
+        if desired > most {
+            return Err(OverCap {
+                wanted: desired,
+                most,
+                unit: "bytes of memory",
+            }
+            .into());
+        }
+        self.memory_peak = self.memory_peak.max(desired);
+        Ok(true)
+    }
+
+    fn memory_grow_failed(&mut self, error: wasmtime::Error) -> wasmtime::Result<()> {
+        Err(error)
+    }
+
+    fn table_growing(&mut self, _current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+        let most = maximum.unwrap_or(usize::MAX).min(self.table_most);
+        if desired > most {
+            return Err(OverCap {
+                wanted: desired,
+                most,
+                unit: "table entries",
+            }
+            .into());
+        }
+        Ok(true)
+    }
+
+    fn table_grow_failed(&mut self, error: wasmtime::Error) -> wasmtime::Result<()> {
+        Err(error)
+    }
+}
+
+impl Guest {
+    /// A store with its caps and `fuel`, for one instance and one call.
+    pub(crate) fn store(engine: &wasmtime::Engine, limits: &Limits, fuel: u64) -> wasmtime::Result<Store<Guest>> {
+        let guest = Guest {
+            memory_most: limits.memory_bytes,
+            memory_peak: 0,
+            table_most: limits.table_entries,
+            budget: 0,
+        };
+        let mut store = Store::new(engine, guest);
+        store.limiter(|guest| guest);
+        store.set_hostcall_fuel(limits.handover_bytes);
+        refill(&mut store, fuel)?;
+        Ok(store)
+    }
+}
+
+/// A new budget.
+pub(crate) fn refill(store: &mut Store<Guest>, fuel: u64) -> wasmtime::Result<()> {
+    store.data_mut().budget = fuel;
+    store.set_fuel(fuel)
+}
+
+/// What the last budget was spent on.
+pub(crate) fn usage(store: &Store<Guest>, log_dropped: u64) -> Usage {
+    let left = store.get_fuel().unwrap_or(0);
+    let guest = store.data();
+    Usage {
+        fuel: guest.budget.saturating_sub(left),
+        memory: guest.memory_peak as u64,
+        log_dropped,
+    }
+}
+
+impl Module {
+    fn limits(&self) -> &Limits {
+        &self.engine.limits
+    }
+
+    fn run(&self, store: &mut Store<Guest>, call: &Call<'_>) -> wasmtime::Result<Result<Vec<wire::Alert>, String>> {
+        let instance = self.code.pre.instantiate(&mut *store)?;
+        refill(store, self.limits().fuel)?;
+        let evaluate = instance
+            .get_typed_func::<wire::EvaluateParams<'_>, wire::EvaluateResults>(&mut *store, &self.code.evaluate)?;
+        let (answer,) = evaluate.call(store, (call.rule, wire::Batch::from(call.batch)))?;
+        Ok(answer)
+    }
+
+    /// Says so if a call took long on the wall clock. Nothing is decided by it.
+    fn note_if_late(&self, rule: &str, started: Instant) {
+        let took = started.elapsed();
+        if took > self.limits().late_after {
+            let millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+            tracing::warn!(rule, module = %self.digest, took_ms = millis, "a call was late on the wall clock");
+        }
+    }
+}
+
+impl Evaluate for Module {
+    fn evaluate(&self, call: Call<'_>) -> Result<Outcome, Failure> {
+        let limits = self.limits();
+        let _slot = self.engine.slots.take();
+        let started = Instant::now();
+        let mut lent = Lent::new(call, limits);
+        let host = |error: wasmtime::Error| Failure {
+            kind: FailureKind::Host,
+            message: error.to_string(),
+            usage: Usage::default(),
+        };
+        let mut store = Guest::store(&self.engine.engine, limits, limits.start_fuel).map_err(host)?;
+        let answer = SERVICES.set(&mut lent, || self.run(&mut store, &call));
+        self.note_if_late(call.rule, started);
+
+        let usage = usage(&store, lent.dropped());
+        let alerts = match answer {
+            Ok(Ok(alerts)) => alerts,
+            Ok(Err(message)) => {
+                return Err(Failure {
+                    kind: FailureKind::RuleError,
+                    message: text::clean(&message, 1000),
+                    usage,
+                });
+            }
+            Err(error) => return Err(failure(&error, lent.last_error(), usage, limits)),
+        };
+        let alerts = answer::check(alerts, call.batch, &limits.alerts).map_err(|message| Failure {
+            kind: FailureKind::Malformed,
+            message,
+            usage,
+        })?;
+        let (changes, log, _) = lent.finish();
+        Ok(Outcome {
+            alerts,
+            changes,
+            usage,
+            log,
+        })
+    }
+}
+
+impl Code {
+    /// The exports of a compiled module, by index, so that a call looks nothing up by name.
+    pub(crate) fn new(component: &Component, pre: InstancePre<Guest>, export: &str) -> Option<Code> {
+        let interface = component.get_export_index(None, export)?;
+        Some(Code {
+            describe: component.get_export_index(Some(&interface), "describe")?,
+            evaluate: component.get_export_index(Some(&interface), "evaluate")?,
+            pre,
+        })
+    }
+}
+
+impl std::fmt::Debug for Module {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let rules: Vec<&str> = self.manifest.rules.iter().map(|rule| rule.id.as_str()).collect();
+        f.debug_struct("Module")
+            .field("digest", &self.digest)
+            .field("rules", &rules)
+            .finish_non_exhaustive()
+    }
+}
