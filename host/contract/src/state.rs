@@ -4,6 +4,7 @@
 //! when the host collects expired entries cannot be observed. Every operation is deterministic, caps included: only entries
 //! that are alive count towards them.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -37,6 +38,9 @@ pub struct StateEntry {
     /// Gone once the clock reaches it, ms.
     pub expires_at: i64,
 }
+
+/// A key and its value.
+pub type KeyValue = (Arc<[u8]>, Arc<[u8]>);
 
 /// Everything one rule remembers for one tenant, as committed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -174,7 +178,7 @@ impl RuleState {
 /// A state during one call: reads fall through to what is committed, writes are kept apart.
 #[derive(Debug)]
 pub struct StateOverlay<'a> {
-    base: &'a RuleState,
+    base: Cow<'a, RuleState>,
     limits: StateLimits,
     changes: StateChanges,
     clock: Option<i64>,
@@ -182,17 +186,29 @@ pub struct StateOverlay<'a> {
     timers: usize,
 }
 
+impl StateOverlay<'static> {
+    /// A call begins whose host cannot borrow: it works on a state of its own.
+    #[must_use]
+    pub fn owned(base: RuleState, limits: StateLimits) -> Self {
+        Self::over(Cow::Owned(base), limits)
+    }
+}
+
 impl<'a> StateOverlay<'a> {
     /// A call begins.
     #[must_use]
     pub fn new(base: &'a RuleState, limits: StateLimits) -> Self {
+        Self::over(Cow::Borrowed(base), limits)
+    }
+
+    fn over(base: Cow<'a, RuleState>, limits: StateLimits) -> Self {
         StateOverlay {
-            base,
             limits,
             changes: StateChanges::default(),
             clock: base.clock,
             bytes: base.bytes,
             timers: base.timers.len(),
+            base,
         }
     }
 
@@ -254,7 +270,7 @@ impl<'a> StateOverlay<'a> {
     }
 
     /// Keys that start with `prefix` and are alive, in order, at most `limit`.
-    pub fn scan(&mut self, prefix: &[u8], now: i64, limit: usize) -> Vec<(Arc<[u8]>, Arc<[u8]>)> {
+    pub fn scan(&mut self, prefix: &[u8], now: i64, limit: usize) -> Vec<KeyValue> {
         self.pass(now);
         let mut found: BTreeMap<&Arc<[u8]>, &StateEntry> =
             range(&self.base.entries, prefix).filter(|(key, _)| !self.changes.entries.contains_key(*key)).collect();

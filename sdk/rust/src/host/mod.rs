@@ -1,0 +1,69 @@
+//! Whoever runs the rule: the sandbox, or a test on the author's machine. The rest of the SDK does not know which.
+
+use std::cell::Cell;
+
+use crate::time::Time;
+
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) mod native;
+#[cfg(target_arch = "wasm32")]
+pub(crate) mod wasm;
+
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) use native::with;
+#[cfg(target_arch = "wasm32")]
+pub(crate) use wasm::with;
+
+/// A row of a lookup table.
+pub(crate) type TableRow = Vec<(String, String)>;
+
+/// The host services of the contract. Keys and values are bytes, times ms.
+pub(crate) trait Host {
+    fn get(&mut self, key: &[u8], now: i64) -> Option<Vec<u8>>;
+    fn put(&mut self, key: &[u8], value: &[u8], now: i64, expires_at: i64) -> bool;
+    fn delete(&mut self, key: &[u8], now: i64);
+    fn set_timer(&mut self, key: &[u8], at: i64) -> bool;
+    fn cancel_timer(&mut self, key: &[u8]);
+    fn next_timer(&mut self, before: i64) -> Option<(Vec<u8>, i64)>;
+    fn find(&mut self, table: &str, index: &str, key: &str) -> Option<Vec<TableRow>>;
+    fn param(&mut self, name: &str) -> Option<Value>;
+    fn log(&mut self, level: Level, message: &str);
+}
+
+/// A parameter's value. Durations are ms.
+#[derive(Debug, Clone)]
+pub enum Value {
+    /// True or false.
+    Boolean(bool),
+    /// Whole number or duration.
+    Integer(i64),
+    /// Floating-point number.
+    Number(f64),
+    /// Text.
+    Text(String),
+    /// List of texts.
+    Texts(Vec<String>),
+}
+
+/// How much a log line matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Level {
+    Error,
+    Warn,
+    Info,
+    Debug,
+}
+
+thread_local! {
+    static NOW: Cell<i64> = const { Cell::new(i64::MIN) };
+}
+
+/// The time of the row or timer that is being judged: what state helpers pass as `now`.
+pub(crate) fn now() -> i64 {
+    NOW.get()
+}
+
+#[inline]
+pub(crate) fn set_now(time: Time) {
+    NOW.set(time.as_ms());
+}

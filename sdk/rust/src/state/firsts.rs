@@ -1,0 +1,157 @@
+//! First-seen sets: whether a value is new for a key, and since when the key is known at all.
+
+use super::{Reader, Slot, cut, write_text};
+use crate::define::{Store, StoreDef};
+use crate::time::{Span, Time};
+
+/// Sets of values seen, one for each key.
+///
+/// A value that is not seen for `keep` is new again; past `cap` values of a key, those not seen for longest go.
+#[derive(Debug)]
+pub struct Firsts {
+    def: StoreDef,
+}
+
+/// The set of one key.
+#[derive(Debug)]
+pub struct First {
+    slot: Slot,
+}
+
+impl Store for Firsts {
+    const KIND: &'static str = "firsts";
+    fn open(def: StoreDef) -> Self {
+        Firsts { def }
+    }
+}
+
+impl Firsts {
+    /// The set of a key.
+    #[must_use]
+    pub fn of(&self, key: impl AsRef<str>) -> First {
+        First {
+            slot: Slot::new(self.def, key.as_ref()),
+        }
+    }
+}
+
+impl First {
+    /// Whether the value was not seen before. Now it is. The first value of a key is new as well: see [`First::learned`].
+    pub fn is_new(&mut self, value: &str) -> bool {
+        let stored = self.slot.get();
+        let mut set = Set::read(stored.as_deref(), &self.slot);
+        let (value, now) = (cut(value), self.slot.now);
+        let known = set.entries.iter_mut().find(|entry| entry.value == value);
+        let renewed = match known {
+            Some(entry) => {
+                let stale = now.saturating_sub(entry.seen) >= self.slot.slack().max(1);
+                if stale {
+                    entry.seen = now;
+                }
+                if !stale && set.since <= now {
+                    return false;
+                }
+                false
+            }
+            None => {
+                set.entries.push(Entry { seen: now, value });
+                true
+            }
+        };
+        set.since = set.since.min(now);
+        if set.entries.len() > self.slot.cap() {
+            let oldest = set
+                .entries
+                .iter()
+                .enumerate()
+                .min_by_key(|(_, entry)| entry.seen)
+                .map(|(index, _)| index);
+            oldest.map(|index| set.entries.remove(index));
+        }
+        let used = set.entries.iter().map(|entry| entry.seen).max().unwrap_or(now);
+        self.slot.put(&set.write(), used);
+        renewed
+    }
+
+    /// Whether the value was seen before; nothing changes.
+    #[must_use]
+    pub fn knows(&self, value: &str) -> bool {
+        let stored = self.slot.get();
+        Set::read(stored.as_deref(), &self.slot)
+            .entries
+            .iter()
+            .any(|entry| entry.value == cut(value))
+    }
+
+    /// When the first value of the key was seen.
+    #[must_use]
+    pub fn since(&self) -> Option<Time> {
+        let stored = self.slot.get()?;
+        Reader::new(&stored).i64().map(Time::from_ms)
+    }
+
+    /// Whether the key has been known for `period` before now: until then every value is only learned.
+    #[must_use]
+    pub fn learned(&self, period: Span) -> bool {
+        self.since().is_some_and(|since| {
+            let now = Time::from_ms(self.slot.now);
+            since < now && now - since >= period
+        })
+    }
+
+    /// The values seen, in order of first appearance.
+    #[must_use]
+    pub fn values(&self) -> Vec<String> {
+        let stored = self.slot.get();
+        Set::read(stored.as_deref(), &self.slot)
+            .entries
+            .iter()
+            .map(|entry| entry.value.to_owned())
+            .collect()
+    }
+}
+
+/// As stored: since when the key is known, then for each value when it was last renewed.
+struct Set<'v> {
+    since: i64,
+    entries: Vec<Entry<'v>>,
+}
+
+struct Entry<'v> {
+    seen: i64,
+    value: &'v str,
+}
+
+impl<'v> Set<'v> {
+    /// Leaves out what is forgotten by now.
+    fn read(value: Option<&'v [u8]>, slot: &Slot) -> Self {
+        let mut reader = Reader::new(value.unwrap_or_default());
+        let Some(since) = reader.i64() else {
+            return Set {
+                since: i64::MAX,
+                entries: Vec::new(),
+            };
+        };
+        let entries = std::iter::from_fn(|| {
+            Some(Entry {
+                seen: reader.i64()?,
+                value: reader.text()?,
+            })
+        });
+        let oldest = slot.now.saturating_sub(slot.def.keep_ms).saturating_sub(slot.slack());
+        Set {
+            since,
+            entries: entries.filter(|entry| entry.seen > oldest).collect(),
+        }
+    }
+
+    fn write(&self) -> Vec<u8> {
+        let mut value = Vec::with_capacity(8 + self.entries.iter().map(|entry| 10 + entry.value.len()).sum::<usize>());
+        value.extend_from_slice(&self.since.to_le_bytes());
+        for entry in &self.entries {
+            value.extend_from_slice(&entry.seen.to_le_bytes());
+            write_text(&mut value, entry.value);
+        }
+        value
+    }
+}

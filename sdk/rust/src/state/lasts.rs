@@ -1,0 +1,73 @@
+//! Last values: what something was the last time.
+
+use super::{Reader, Slot, cut, write_text};
+use crate::define::{Store, StoreDef};
+
+/// The last value of each key.
+#[derive(Debug)]
+pub struct Lasts {
+    def: StoreDef,
+}
+
+/// The last value of one key.
+#[derive(Debug)]
+pub struct Last {
+    slot: Slot,
+}
+
+impl Store for Lasts {
+    const KIND: &'static str = "lasts";
+    fn open(def: StoreDef) -> Self {
+        Lasts { def }
+    }
+}
+
+impl Lasts {
+    /// The last value of a key.
+    #[must_use]
+    pub fn of(&self, key: impl AsRef<str>) -> Last {
+        Last {
+            slot: Slot::new(self.def, key.as_ref()),
+        }
+    }
+}
+
+impl Last {
+    /// Whether the last value was this one; from now on it is. None is no value: nothing changes, and it was not.
+    ///
+    /// A row that comes late does not replace a later value.
+    pub fn swap<'v>(&mut self, value: impl Into<Option<&'v str>>) -> bool {
+        let Some(value) = value.into().map(cut) else {
+            return false;
+        };
+        let stored = self.slot.get();
+        let last = stored.as_deref().and_then(read);
+        let same = last.is_some_and(|(_, last)| last == value);
+        let now = self.slot.now;
+        let fresh =
+            last.is_some_and(|(at, _)| now < at.saturating_add(if same { self.slot.slack().max(1) } else { 0 }));
+        if !fresh {
+            let mut next = Vec::with_capacity(10 + value.len());
+            next.extend_from_slice(&now.to_le_bytes());
+            write_text(&mut next, value);
+            self.slot.put(&next, now);
+        }
+        same
+    }
+
+    /// The last value.
+    #[must_use]
+    pub fn get(&self) -> Option<String> {
+        self.slot
+            .get()
+            .as_deref()
+            .and_then(read)
+            .map(|(_, value)| value.to_owned())
+    }
+}
+
+/// As stored: when it was last renewed, and the value.
+fn read(value: &[u8]) -> Option<(i64, &str)> {
+    let mut reader = Reader::new(value);
+    Some((reader.i64()?, reader.text()?))
+}

@@ -1,0 +1,122 @@
+//! What a rule remembers with.
+//!
+//! Each helper is a field of the author's `#[derive(State)]` struct and keeps one value for each key: `memory.windows.of(user)`.
+//! Three promises hold for all of them:
+//!
+//! - **Event time only.** What is in a window, what is forgotten and what expires follows from the times of rows, so a replay
+//!   remembers what the live rule remembered.
+//! - **Split invariance.** Nothing is cached between rows: after a call the state is what row-by-row calls would have left.
+//! - **Few writes.** A value that only needs renewing is renewed at most once in a sixteenth of the time it is kept, so that
+//!   it lives between `keep` and 17/16 of it after it was last used.
+//!
+//! At most `cap` entries are kept for a key; past it the oldest go. Where the host's cap on the rule's state is reached, new
+//! entries are not remembered, and the module's log says so.
+
+mod firsts;
+mod lasts;
+mod sequences;
+mod windows;
+
+pub use firsts::{First, Firsts};
+pub use lasts::{Last, Lasts};
+pub use sequences::{Sequence, Sequences, Steps};
+pub use windows::{Burst, Window, Windows};
+
+use crate::define::StoreDef;
+use crate::host::{self, Level};
+
+/// One key of one helper.
+#[derive(Debug)]
+struct Slot {
+    key: Vec<u8>,
+    def: StoreDef,
+    now: i64,
+}
+
+impl Slot {
+    fn new(def: StoreDef, key: &str) -> Self {
+        let mut bytes = Vec::with_capacity(def.name.len() + 1 + key.len());
+        bytes.extend_from_slice(def.name.as_bytes());
+        bytes.push(0);
+        bytes.extend_from_slice(key.as_bytes());
+        Slot {
+            key: bytes,
+            def,
+            now: host::now(),
+        }
+    }
+
+    fn get(&self) -> Option<Vec<u8>> {
+        host::with(|host| host.get(&self.key, self.now))
+    }
+
+    /// Keeps a value that was last used at `used` (ms).
+    fn put(&self, value: &[u8], used: i64) {
+        let expires_at = used.saturating_add(self.def.keep_ms).saturating_add(self.slack());
+        if !host::with(|host| host.put(&self.key, value, self.now, expires_at)) {
+            host::with(|host| host.log(Level::Warn, "the rule's state is full: an entry was not remembered"));
+        }
+    }
+
+    fn delete(&self) {
+        host::with(|host| host.delete(&self.key, self.now));
+    }
+
+    /// How long a value may go without being renewed.
+    fn slack(&self) -> i64 {
+        self.def.keep_ms / 16
+    }
+
+    fn cap(&self) -> usize {
+        self.def.cap as usize
+    }
+}
+
+/// Reads little-endian fields one after the other. A value that is cut short ends the reading: the rest is forgotten.
+#[derive(Debug, Clone)]
+struct Reader<'v> {
+    rest: &'v [u8],
+}
+
+impl<'v> Reader<'v> {
+    fn new(value: &'v [u8]) -> Self {
+        Reader { rest: value }
+    }
+
+    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (head, rest) = self.rest.split_first_chunk::<N>()?;
+        self.rest = rest;
+        Some(*head)
+    }
+
+    fn i64(&mut self) -> Option<i64> {
+        self.array().map(i64::from_le_bytes)
+    }
+
+    fn u64(&mut self) -> Option<u64> {
+        self.array().map(u64::from_le_bytes)
+    }
+
+    fn u8(&mut self) -> Option<u8> {
+        self.array::<1>().map(|[byte]| byte)
+    }
+
+    fn text(&mut self) -> Option<&'v str> {
+        let length = usize::from(self.array().map(u16::from_le_bytes)?);
+        let (head, rest) = self.rest.split_at_checked(length)?;
+        self.rest = rest;
+        std::str::from_utf8(head).ok()
+    }
+}
+
+/// Writes a text with its length. What is longer than 255 bytes is cut at a character: no field of Duo's that makes a
+/// sensible entry is.
+fn write_text(value: &mut Vec<u8>, text: &str) {
+    let text = cut(text);
+    value.extend_from_slice(&u16::try_from(text.len()).unwrap_or_default().to_le_bytes());
+    value.extend_from_slice(text.as_bytes());
+}
+
+fn cut(text: &str) -> &str {
+    text.get(..text.floor_char_boundary(255)).unwrap_or_default()
+}

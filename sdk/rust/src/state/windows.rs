@@ -1,0 +1,243 @@
+//! Sliding windows: how often something happened lately, how many different values it had, and which events those were.
+
+use super::{Reader, Slot, cut, write_text};
+use crate::alert::Handle;
+use crate::define::{Store, StoreDef};
+use crate::row::Row;
+use crate::time::{Span, Time};
+
+/// Sliding windows of events, one for each key.
+///
+/// `keep` is the longest window that can be asked for; `cap` is how many events are kept for a key.
+#[derive(Debug)]
+pub struct Windows {
+    def: StoreDef,
+}
+
+/// The window of one key.
+#[derive(Debug)]
+pub struct Window {
+    slot: Slot,
+}
+
+/// Events of a window, oldest first.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Burst {
+    entries: Vec<(Handle, String)>,
+}
+
+impl Store for Windows {
+    const KIND: &'static str = "windows";
+    fn open(def: StoreDef) -> Self {
+        Windows { def }
+    }
+}
+
+impl Windows {
+    /// The window of a key.
+    #[must_use]
+    pub fn of(&self, key: impl AsRef<str>) -> Window {
+        Window {
+            slot: Slot::new(self.def, key.as_ref()),
+        }
+    }
+}
+
+impl Window {
+    /// Remembers the row.
+    pub fn add<T>(&mut self, row: &Row<T>) {
+        self.insert(row.handle(), "");
+    }
+
+    /// Remembers the row with a value, of which [`Burst::distinct`] counts the different ones. An empty one is not counted.
+    pub fn add_with<T>(&mut self, row: &Row<T>, value: &str) {
+        self.insert(row.handle(), value);
+    }
+
+    /// The events of the last `span` up to now, both ends included.
+    #[must_use]
+    pub fn within(&self, span: Span) -> Burst {
+        let value = self.slot.get().unwrap_or_default();
+        Burst {
+            entries: self.up_to_now(&value, span).collect(),
+        }
+    }
+
+    /// How many events the last `span` holds.
+    #[must_use]
+    pub fn count(&self, span: Span) -> usize {
+        let value = self.slot.get().unwrap_or_default();
+        let from = self.slot.now.saturating_sub(span.as_ms());
+        entries(&value)
+            .filter(|entry| (from..=self.slot.now).contains(&entry.time))
+            .count()
+    }
+
+    /// The events of the last `span`; they and all older ones are forgotten.
+    pub fn take(&mut self, span: Span) -> Burst {
+        let Some(value) = self.slot.get() else {
+            return Burst::default();
+        };
+        let burst = Burst {
+            entries: self.up_to_now(&value, span).collect(),
+        };
+        let mut rest = Vec::new();
+        let mut newest = None;
+        for entry in entries(&value).filter(|entry| entry.time > self.slot.now) {
+            entry.write(&mut rest);
+            newest = newest.max(Some(entry.time));
+        }
+        match newest {
+            Some(newest) => self.slot.put(&rest, newest),
+            None => self.slot.delete(),
+        }
+        burst
+    }
+
+    /// Forgets every event.
+    pub fn clear(&mut self) {
+        self.slot.delete();
+    }
+
+    fn up_to_now<'v>(&self, value: &'v [u8], span: Span) -> impl Iterator<Item = (Handle, String)> + use<'v> {
+        let now = self.slot.now;
+        let from = now.saturating_sub(span.as_ms());
+        entries(value)
+            .filter(move |entry| (from..=now).contains(&entry.time))
+            .map(|entry| (entry.handle(), entry.value.to_owned()))
+    }
+
+    fn insert(&mut self, handle: Handle, text: &str) {
+        let value = self.slot.get().unwrap_or_default();
+        let entry = Entry {
+            time: handle.time.as_ms(),
+            event: handle.event,
+            value: cut(text),
+        };
+        let newest = entries(&value)
+            .map(|known| known.time)
+            .max()
+            .unwrap_or(entry.time)
+            .max(entry.time);
+        let oldest = newest.saturating_sub(self.slot.def.keep_ms);
+        let alive = || entries(&value).filter(|known| known.time >= oldest);
+        // A late row older than everything kept has no place where the window is full already.
+        let surplus = (alive().count() + 1).saturating_sub(self.slot.cap());
+        let mut next = Vec::with_capacity(value.len() + Entry::HEAD + entry.value.len());
+        let mut skipped = 0;
+        let mut write = |entry: &Entry<'_>| {
+            if skipped < surplus {
+                skipped += 1;
+            } else {
+                entry.write(&mut next);
+            }
+        };
+        let mut waiting = Some(&entry);
+        for known in alive() {
+            if let Some(entry) = waiting.take_if(|entry| known.time > entry.time) {
+                write(entry);
+            }
+            write(&known);
+        }
+        if let Some(entry) = waiting {
+            write(entry);
+        }
+        self.slot.put(&next, newest);
+    }
+}
+
+/// One event of a window, as stored: time, journal number, value.
+struct Entry<'v> {
+    time: i64,
+    event: u64,
+    value: &'v str,
+}
+
+impl Entry<'_> {
+    const HEAD: usize = 18;
+
+    fn handle(&self) -> Handle {
+        Handle {
+            time: Time::from_ms(self.time),
+            event: self.event,
+        }
+    }
+
+    fn write(&self, value: &mut Vec<u8>) {
+        value.extend_from_slice(&self.time.to_le_bytes());
+        value.extend_from_slice(&self.event.to_le_bytes());
+        write_text(value, self.value);
+    }
+}
+
+fn entries(value: &[u8]) -> impl Iterator<Item = Entry<'_>> {
+    let mut reader = Reader::new(value);
+    std::iter::from_fn(move || {
+        Some(Entry {
+            time: reader.i64()?,
+            event: reader.u64()?,
+            value: reader.text()?,
+        })
+    })
+}
+
+impl Burst {
+    /// How many events.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// How many different values the events had.
+    #[must_use]
+    pub fn distinct(&self) -> usize {
+        self.values().len()
+    }
+
+    /// The different values, in order of first appearance.
+    #[must_use]
+    pub fn values(&self) -> Vec<&str> {
+        let mut values: Vec<&str> = Vec::new();
+        for (_, value) in &self.entries {
+            if !value.is_empty() && !values.contains(&value.as_str()) {
+                values.push(value);
+            }
+        }
+        values
+    }
+
+    /// When the first happened.
+    #[must_use]
+    pub fn start(&self) -> Option<Time> {
+        self.entries.first().map(|(handle, _)| handle.time())
+    }
+
+    /// When the last happened.
+    #[must_use]
+    pub fn end(&self) -> Option<Time> {
+        self.entries.last().map(|(handle, _)| handle.time())
+    }
+
+    /// The events, as evidence.
+    pub fn handles(&self) -> impl Iterator<Item = Handle> {
+        self.entries.iter().map(|(handle, _)| *handle)
+    }
+}
+
+impl IntoIterator for Burst {
+    type Item = Handle;
+    type IntoIter = std::vec::IntoIter<Handle>;
+    fn into_iter(self) -> Self::IntoIter {
+        self.entries
+            .into_iter()
+            .map(|(handle, _)| handle)
+            .collect::<Vec<_>>()
+            .into_iter()
+    }
+}
