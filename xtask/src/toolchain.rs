@@ -216,7 +216,9 @@ fn missing() -> Vec<String> {
 }
 
 fn has_standard_library_source() -> bool {
-    let Ok(output) = Command::new(DEBIAN_RUSTC).args(["--print", "sysroot"]).output() else { return false };
+    let Ok(output) = Command::new(DEBIAN_RUSTC).args(["--print", "sysroot"]).output() else {
+        return false;
+    };
     let sysroot = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
     sysroot.join("lib/rustlib/src/rust/library/std/Cargo.toml").exists()
 }

@@ -69,6 +69,11 @@ fn kind_of_trap(trap: Trap) -> FailureKind {
         Trap::OutOfFuel => FailureKind::OutOfFuel,
         Trap::StackOverflow => FailureKind::StackOverflow,
         Trap::AllocationTooLarge => FailureKind::OutOfMemory,
+        Trap::StringOutOfBounds
+        | Trap::ListOutOfBounds
+        | Trap::InvalidDiscriminant
+        | Trap::UnalignedPointer
+        | Trap::InvalidChar => FailureKind::Malformed,
         _ => FailureKind::Trap,
     }
 }
@@ -116,7 +121,7 @@ mod tests {
         assert_eq!(of(FailureKind::OutOfFuel), 1);
         assert_eq!(of(FailureKind::StackOverflow), 1);
         assert_eq!(of(FailureKind::OutOfMemory), 1);
-        assert_eq!(of(FailureKind::Trap), traps.len() - 3);
+        assert_eq!(of(FailureKind::Trap), traps.len() - 8);
         assert_eq!(
             traps.len(),
             TRAPS,

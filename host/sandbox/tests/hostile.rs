@@ -29,7 +29,7 @@ fn endless_loops_spend_the_budget_and_no_more() {
         module_with(
             LOG,
             "",
-            "(loop (call $log (i32.const 1) (i32.const 65536) (i32.const 60000)) (br 0)) (i32.const 16)",
+            "(loop (call $log (i32.const 1) (i32.const 4096) (i32.const 60000)) (br 0)) (i32.const 16)",
         ),
         module_with(
             STATE,
@@ -181,7 +181,7 @@ fn good_alerts_pass_and_their_text_is_cut_and_cleaned() {
 fn a_log_flood_is_dropped_and_counted() {
     let body = "(local $i i32)
         (loop $next
-            (call $log (i32.const 2) (i32.const 65536) (i32.const 5000))
+            (call $log (i32.const 2) (i32.const 8192) (i32.const 5000))
             (local.set $i (i32.add (local.get $i) (i32.const 1)))
             (br_if $next (i32.lt_u (local.get $i) (i32.const 500))))
         (i32.const 16)";
