@@ -75,8 +75,8 @@ impl Cell {
             Cell::Bool(value) => Some(value),
             Cell::Whole(0) => Some(false),
             Cell::Whole(1) => Some(true),
-            Cell::Float(number) if number == 0.0 => Some(false),
-            Cell::Float(number) if number == 1.0 => Some(true),
+            Cell::Float(0.0) => Some(false),
+            Cell::Float(1.0) => Some(true),
             Cell::Text(_) => {
                 let text = text?.trim();
                 if text.eq_ignore_ascii_case("true") {

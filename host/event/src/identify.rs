@@ -23,6 +23,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::MAX_EVENT_BYTES;
+use crate::repair::repaired;
 use crate::time::rfc3339_to_ms;
 
 /// Which event a row is.
@@ -61,6 +62,15 @@ pub fn identify(log: &str, raw: &str) -> Result<Identity, Problem> {
     if raw.len() > MAX_EVENT_BYTES {
         return Err(Problem::TooLong(raw.len()));
     }
+    match read(log, raw) {
+        Err(Problem::NotJson(problem)) => {
+            repaired(raw).map_or(Err(Problem::NotJson(problem)), |repaired| read(log, &repaired))
+        }
+        read => read,
+    }
+}
+
+fn read(log: &str, raw: &str) -> Result<Identity, Problem> {
     let mut json = serde_json::Deserializer::from_str(raw);
     let read = json
         .deserialize_map(Head::default())

@@ -42,7 +42,7 @@
 //! # What bad input gets
 //!
 //! A row that is not a JSON object, or is longer than [`MAX_EVENT_BYTES`], is flagged ([`Page::broken`]), counted, and shown
-//! to no rule. Nesting deeper than 128 is refused wherever it is read. Nothing panics.
+//! to no rule. Half a character (`\ud83d` alone) reads as U+FFFD. Nesting deeper than 128 is refused wherever it is read. Nothing panics.
 #![forbid(unsafe_code)]
 
 mod address;
@@ -59,6 +59,7 @@ mod page;
 mod parse;
 mod path;
 mod plan;
+mod repair;
 mod select;
 mod subject;
 mod time;

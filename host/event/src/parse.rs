@@ -11,6 +11,7 @@ use picket_contract::NULL;
 use crate::coerce::Cell;
 use crate::dictionary::Dictionary;
 use crate::layout::{Node, Variant};
+use crate::repair::repaired;
 
 /// Longest row that is read as an event, bytes. Duo's are below 20 kB.
 pub const MAX_EVENT_BYTES: usize = 1 << 20;
@@ -45,20 +46,22 @@ impl<'a> Reader<'a> {
 
     /// Reads one row. False: it is no event, and all cells are null.
     pub(crate) fn read(&mut self, raw: &str) -> bool {
+        let read = raw.len() <= MAX_EVENT_BYTES
+            && (self.read_once(raw) || repaired(raw).is_some_and(|repaired| self.read_once(&repaired)));
+        if !read {
+            self.cells.fill(Cell::Null);
+        }
+        read
+    }
+
+    fn read_once(&mut self, raw: &str) -> bool {
         self.row += 1;
         self.lists.clear();
         self.cells.fill(Cell::Null);
-        if raw.len() > MAX_EVENT_BYTES {
-            return false;
-        }
         let mut json = serde_json::Deserializer::from_str(raw);
-        let read = json
-            .deserialize_map(Place { reader: self, node: 0 })
-            .and_then(|()| json.end());
-        if read.is_err() {
-            self.cells.fill(Cell::Null);
-        }
-        read.is_ok()
+        json.deserialize_map(Place { reader: self, node: 0 })
+            .and_then(|()| json.end())
+            .is_ok()
     }
 
     fn node(&self, node: u32) -> Option<&'a Node> {
@@ -84,6 +87,10 @@ impl<'a> Reader<'a> {
 
     fn forget(&mut self, node: u32) {
         self.set(node, Cell::Null);
+        self.forget_children(node);
+    }
+
+    fn forget_children(&mut self, node: u32) {
         // Paths are short, so this goes no deeper than they do.
         for (_, child) in self.node(node).map_or(&[][..], |node| &node.children) {
             self.forget(*child);
@@ -96,15 +103,21 @@ impl<'a> Reader<'a> {
         if !inside || text.len() > MAX_EMBEDDED_BYTES || !text.trim_ascii_start().starts_with('{') {
             return;
         }
-        let mut json = serde_json::Deserializer::from_str(text);
-        let read = json
-            .deserialize_map(Children { reader: self, node })
-            .and_then(|()| json.end());
-        if read.is_err() {
-            for (_, child) in self.node(node).map_or(&[][..], |node| &node.children) {
-                self.forget(*child);
-            }
+        let read = self.embedded_once(node, text)
+            || repaired(text).is_some_and(|repaired| {
+                self.forget_children(node);
+                self.embedded_once(node, &repaired)
+            });
+        if !read {
+            self.forget_children(node);
         }
+    }
+
+    fn embedded_once(&mut self, node: u32, text: &str) -> bool {
+        let mut json = serde_json::Deserializer::from_str(text);
+        json.deserialize_map(Children { reader: self, node })
+            .and_then(|()| json.end())
+            .is_ok()
     }
 
     fn intern_json(&mut self, value: &Value) -> u32 {

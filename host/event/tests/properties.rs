@@ -1,4 +1,9 @@
 //! Parsing and selecting against the same in a few plain lines.
+#![allow(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a test that fails may panic"
+)]
 
 mod naive;
 
@@ -311,6 +316,22 @@ fn equal_keys_the_last_counts() {
         (page.text(0, "user.name"), page.text(0, "target.details.status")),
         (None, None)
     );
+}
+
+#[test]
+fn half_a_character_hides_nothing() {
+    let fields = [
+        ("user.name", FieldType::Text, false),
+        ("target.details.status", FieldType::Text, false),
+    ];
+    let plan = Plan::new(&[source("activity", &fields, When::always())]);
+    let raw = r#"{"activity_id":"a","ts":"2026-01-01T00:00:00Z","user":{"name":"a\ud83d"},"target":{"details":"{\"status\":\"b\\ud83d\"}"}}"#;
+    let page = plan.parse("activity", "activity", &[record(0, raw)]);
+    assert_eq!(
+        (page.text(0, "user.name"), page.text(0, "target.details.status")),
+        (Some("a\u{fffd}"), Some("b\u{fffd}"))
+    );
+    assert!(identify("activity", raw).is_ok());
 }
 
 #[test]

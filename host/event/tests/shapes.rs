@@ -1,4 +1,9 @@
 //! Rows in every shape that Duo has given them, read through the catalogue's paths.
+#![allow(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a test that fails may panic"
+)]
 
 use picket_contract::manifest::Field;
 use picket_contract::{EventRecord, FieldType, Source, When};

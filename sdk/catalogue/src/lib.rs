@@ -138,6 +138,8 @@ impl Field {
         Some(Field {
             path,
             raw: None,
+            // A bool field's `unknown` is text.
+            kind: if self.kind == Kind::Bool { Kind::Text } else { self.kind },
             doc: "As received, before normalisation.",
             enumerated: false,
             address: false,
