@@ -23,6 +23,13 @@ pub fn dumps_str(text: &str) -> String {
     out
 }
 
+/// A time in ms since the epoch as RFC 3339; empty if it is beyond all calendars.
+pub(crate) fn rfc3339(ms: i64) -> String {
+    jiff::Timestamp::from_millisecond(ms)
+        .map(|at| at.to_string())
+        .unwrap_or_default()
+}
+
 fn write_value(out: &mut String, value: &Value) {
     match value {
         Value::Null => out.push_str("null"),

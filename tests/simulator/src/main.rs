@@ -81,6 +81,9 @@ struct Arguments {
     /// Write DIR/ACCOUNT/FEED.ndjson and planted.json, and exit
     #[arg(long, value_name = "DIR")]
     write: Option<PathBuf>,
+    /// Tell what was generated, and exit
+    #[arg(long, conflicts_with = "write")]
+    describe: bool,
     /// Exit when standard input ends
     #[arg(long)]
     die_with_parent: bool,
@@ -117,6 +120,11 @@ fn run(arguments: Arguments) -> Result<()> {
         .zip(&arguments.accounts)
         .map(|(at, name)| account(&arguments, from, at, name))
         .collect();
+    if arguments.describe {
+        return accounts
+            .iter()
+            .try_for_each(|account| say(company::describe(account).trim_end()));
+    }
     match &arguments.write {
         Some(dir) => {
             for account in &accounts {
@@ -223,10 +231,11 @@ async fn serve(
         "accounts": told, "seed": arguments.seed, "from": from, "to": to, "start": start,
         "speed": arguments.speed, "held": arguments.hold,
     });
-    say(&line.to_string())?;
-
+    // Before the line is out: who reads it may end us at once.
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    say(&line.to_string())?;
+
     let orphaned = async {
         if arguments.die_with_parent {
             input_ends().await;

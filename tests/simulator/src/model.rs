@@ -7,7 +7,9 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
+
+use crate::json::rfc3339;
 
 /// The log a row belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -104,6 +106,19 @@ pub struct Planted {
     pub events: Vec<String>,
     /// What happened, in a sentence.
     pub note: String,
+}
+
+impl Planted {
+    /// The story as `/sim/planted` and `planted.json` tell it: with its account's name, and its times as RFC 3339 too.
+    #[must_use]
+    pub fn told(&self, account: &str) -> Value {
+        json!({
+            "account": account, "story": self.story, "user": self.user, "kind": self.kind,
+            "from": rfc3339(self.from_us.div_euclid(1_000)), "from_us": self.from_us,
+            "to": rfc3339(self.to_us.div_euclid(1_000)), "to_us": self.to_us,
+            "events": self.events, "note": self.note,
+        })
+    }
 }
 
 /// A Duo account: its key and all it has in its logs.

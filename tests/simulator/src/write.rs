@@ -4,8 +4,6 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use serde_json::json;
-
 use crate::json::dumps;
 use crate::model::{Account, Feed};
 
@@ -43,7 +41,9 @@ pub fn write(dir: &Path, account: &Account) -> Result<Vec<PathBuf>, WriteError> 
         written.push(path);
     }
     let path = dir.join("planted.json");
-    let planted = std::iter::once(dumps(&json!(account.planted)));
+    let planted = std::iter::once(dumps(
+        &account.planted.iter().map(|story| story.told(&account.name)).collect(),
+    ));
     lines(&path, planted).map_err(|source| WriteError {
         path: path.clone(),
         source,

@@ -1,4 +1,9 @@
 //! The log endpoints as a client meets them, short of the wire.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test may panic, its helpers too"
+)]
 
 mod common;
 

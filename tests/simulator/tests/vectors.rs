@@ -1,4 +1,9 @@
 //! Every signing vector, made by Duo's own clients, through the verifier.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test may panic, its helpers too"
+)]
 
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -1,4 +1,9 @@
 //! The real thing: TLS, HTTP, headers, and the ways in which a connection ends badly.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test may panic, its helpers too"
+)]
 
 mod common;
 

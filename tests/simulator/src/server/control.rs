@@ -15,7 +15,7 @@ use super::answer::{ApiError, Reply, Request};
 use super::faults::{Fault, IncompleteFault, Place};
 use super::settings::{EmptyAuth, TotalObjects};
 use super::state::{Moving, State};
-use crate::json::dumps;
+use crate::json::{dumps, rfc3339};
 use crate::signature::Form;
 
 /// Whether the clock runs.
@@ -214,16 +214,7 @@ impl State {
     pub fn planted(&self) -> Value {
         self.accounts
             .iter()
-            .flat_map(|account| account.planted.iter().map(move |story| (account, story)))
-            .map(|(account, story)| {
-                let mut told = json!(story);
-                if let Some(members) = told.as_object_mut() {
-                    members.insert("account".to_owned(), json!(account.name));
-                    members.insert("from".to_owned(), json!(rfc3339(story.from_us.div_euclid(1_000))));
-                    members.insert("to".to_owned(), json!(rfc3339(story.to_us.div_euclid(1_000))));
-                }
-                told
-            })
+            .flat_map(|account| account.planted.iter().map(|story| story.told(&account.name)))
             .collect()
     }
 }
@@ -232,13 +223,6 @@ fn set<T>(place: &mut T, new: Option<T>) {
     if let Some(new) = new {
         *place = new;
     }
-}
-
-/// A time in ms as RFC 3339; empty if it is beyond all calendars.
-fn rfc3339(ms: i64) -> String {
-    jiff::Timestamp::from_millisecond(ms)
-        .map(|at| at.to_string())
-        .unwrap_or_default()
 }
 
 /// Answers what is asked under `/sim/`.

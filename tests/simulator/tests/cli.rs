@@ -1,0 +1,163 @@
+//! The program: what it prints, what it writes, and that it ends when it should.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test may panic, its helpers too"
+)]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use serde_json::Value;
+
+const SMALL: [&str; 8] = [
+    "--users",
+    "60",
+    "--days",
+    "3",
+    "--seed",
+    "11",
+    "--start",
+    "2026-03-04T00:00:00Z",
+];
+
+fn simulator(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_duo-simulator"));
+    command.args(SMALL).args(arguments);
+    command
+}
+
+fn start(arguments: &[&str]) -> (Child, Value) {
+    let mut child = simulator(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.as_mut().unwrap())
+        .read_line(&mut line)
+        .unwrap();
+    (child, serde_json::from_str(&line).unwrap())
+}
+
+fn get(url: &str, path: &str) -> Value {
+    let mut stream = TcpStream::connect(url.strip_prefix("http://").unwrap()).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
+    let mut came = String::new();
+    stream.read_to_string(&mut came).unwrap();
+    serde_json::from_str(came.split_once("\r\n\r\n").unwrap().1).unwrap()
+}
+
+#[test]
+fn it_says_where_it_is_serves_and_ends_with_its_parent() {
+    let dir = tempfile::tempdir().unwrap();
+    let ca = dir.path().join("ca.pem");
+    let ca_text = ca.display().to_string();
+    let arguments = [
+        "--accounts",
+        "acme,globex",
+        "--speed",
+        "720",
+        "--hold",
+        "--die-with-parent",
+        "--ca-out",
+        &ca_text,
+    ];
+    let (mut child, said) = start(&arguments);
+    assert!(
+        std::fs::read_to_string(&ca)
+            .unwrap()
+            .starts_with("-----BEGIN CERTIFICATE-----")
+    );
+    assert_eq!(said["ca"], ca_text);
+    assert_eq!(said["url"], format!("https://{}", said["host"].as_str().unwrap()));
+    assert_eq!(
+        (&said["from"], &said["start"]),
+        (&"2026-03-02T00:00:00Z".into(), &"2026-03-04T00:00:00Z".into())
+    );
+    let names: Vec<&str> = said["accounts"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(names, ["acme", "globex"]);
+    assert_ne!(said["accounts"][0]["ikey"], said["accounts"][1]["ikey"]);
+
+    let status = get(said["control"].as_str().unwrap(), "/sim/status");
+    assert_eq!(
+        (&status["now"], &status["held"]),
+        (&"2026-03-04T00:00:00Z".into(), &true.into())
+    );
+    let planted = get(said["control"].as_str().unwrap(), "/sim/planted");
+    assert!(
+        planted
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|story| story["account"] == "globex" && story["kind"] == "attack")
+    );
+
+    drop(child.stdin.take());
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn it_ends_on_sigterm() {
+    let (mut child, _) = start(&[]);
+    assert!(
+        Command::new("kill")
+            .args(["-TERM", &child.id().to_string()])
+            .status()
+            .unwrap()
+            .success()
+    );
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn it_writes_the_same_files_for_the_same_seed() {
+    let read = |dir: &Path, name: &str| std::fs::read_to_string(dir.join("acme").join(name)).unwrap();
+    let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    for dir in &dirs {
+        assert!(
+            simulator(&["--write", &dir.path().display().to_string()])
+                .output()
+                .unwrap()
+                .status
+                .success()
+        );
+    }
+    let names = [
+        "authentication.ndjson",
+        "activity.ndjson",
+        "telephony.ndjson",
+        "administrator.ndjson",
+        "planted.json",
+    ];
+    for name in names {
+        assert_eq!(read(dirs[0].path(), name), read(dirs[1].path(), name), "{name}");
+    }
+    let rows = read(dirs[0].path(), names[0]);
+    assert!(rows.lines().count() > 100);
+    assert!(
+        rows.lines()
+            .all(|line| serde_json::from_str::<Value>(line).unwrap()["txid"].is_string())
+    );
+}
+
+#[test]
+fn what_it_cannot_use_it_names() {
+    for (argument, told) in [
+        ("--fault={\"kind\": \"slow_body\"}", "needs `over_ms`"),
+        ("--speed=-1", "--speed"),
+        ("--ca-out=/nowhere/ca.pem", "/nowhere/ca.pem"),
+    ] {
+        let output = simulator(&[argument]).stdin(Stdio::null()).output().unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.contains(told), "{said}");
+    }
+}
