@@ -342,6 +342,9 @@ fn faults_strike_as_told_and_end() {
     fault(r#"{"kind": "unknown_values"}"#);
     assert_eq!(rows(&get(AUTHENTICATION))[0]["factor"], "carrier_pigeon");
 
+    let administrator = |state: &State| rows(&ask(state, "/admin/v1/logs/administrator", "mintime=0", NOW));
+    assert_eq!(administrator(&state)[0]["action"], "never_heard_of");
+
     fault(r#"{"kind": "empty_page", "times": 1}"#);
     let reply = get(AUTHENTICATION);
     assert!(rows(&reply).is_empty() && body(&reply)["response"]["metadata"]["next_offset"].is_array());

@@ -209,7 +209,7 @@ impl State {
         } else {
             v1::from(&parameters).map(|from| {
                 let rows = v1::page(log, from, &visibility, &moving.settings);
-                (v1::render(feed, log, &rows, struck.page.duplicate_rows), rows)
+                (v1::render(feed, log, &rows, struck.page), rows)
             })
         };
         match rows {

@@ -6,8 +6,9 @@ use serde_json::{Map, Value, json};
 
 use super::answer::ApiError;
 use super::archive::{Log, Visibility};
+use super::faults::Spoilt;
 use super::settings::Settings;
-use super::v2::values;
+use super::v2::{spoil, values};
 use crate::json::dumps;
 use crate::model::Feed;
 
@@ -34,8 +35,9 @@ pub(super) fn page(log: &Log, from_s: i64, visibility: &Visibility, settings: &S
 }
 
 /// The `response` for those rows, as JSON text: a bare array.
-pub(super) fn render(feed: Feed, log: &Log, rows: &[usize], duplicate: bool) -> String {
-    let again = rows.first().filter(|_| duplicate);
+pub(super) fn render(feed: Feed, log: &Log, rows: &[usize], spoilt: Spoilt) -> String {
+    let rows = if spoilt.empty { &[] } else { rows };
+    let again = rows.first().filter(|_| spoilt.duplicate_rows);
     let texts: Vec<String> = rows
         .iter()
         .chain(again)
@@ -45,6 +47,7 @@ pub(super) fn render(feed: Feed, log: &Log, rows: &[usize], duplicate: bool) -> 
             Feed::Telephony => converted(&row.text, row.second(), telephony),
             Feed::Activity | Feed::Administrator => row.text.to_string(),
         })
+        .map(|text| spoil(feed, &text, spoilt))
         .collect();
     format!("[{}]", texts.join(", "))
 }

@@ -173,7 +173,8 @@ fn plain_metadata(next: Option<&Cursor>, total: usize, settings: &Settings) -> S
     }
 }
 
-fn spoil(feed: Feed, text: &str, spoilt: Spoilt) -> String {
+/// The row's text as the faults leave it.
+pub(super) fn spoil(feed: Feed, text: &str, spoilt: Spoilt) -> String {
     if !spoilt.unknown_fields && !spoilt.unknown_values {
         return text.to_owned();
     }
