@@ -1,5 +1,6 @@
 //! Whatever Duo answers, whatever the journal refuses and whenever the process dies: each event is in the journal exactly
 //! once, and what a `complete` mark says is true.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! Logs fail each for itself, and the journal says what readers have to know.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
 
 mod common;
 

@@ -341,10 +341,13 @@ fn parse_retry_after(text: &str, server_ms: Option<i64>) -> Option<Duration> {
     Some(Duration::from_millis(u64::try_from(wait).unwrap_or(0)))
 }
 
+/// The resolver's failures have no type of their own here, only words.
+const UNRESOLVED: [&str; 3] = ["dns error", "invalid dns name", "lookup address"];
+
 fn transport(at: &str, error: &reqwest::Error) -> DuoError {
     let kind = if error.is_timeout() {
         TransportKind::Timeout
-    } else if chain(error).any(|cause| cause.contains("dns error") || cause.contains("lookup address")) {
+    } else if chain(error).any(|cause| UNRESOLVED.iter().any(|words| cause.contains(words))) {
         TransportKind::Dns
     } else if has_tls_cause(error) {
         TransportKind::Tls
@@ -376,10 +379,13 @@ fn deepest(error: &reqwest::Error) -> String {
 }
 
 fn has_tls_cause(error: &reqwest::Error) -> bool {
-    std::iter::successors(error.source(), |cause| (*cause).source()).any(|cause| {
-        let inner = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        cause.is::<rustls::Error>() || inner.is_some_and(|inner| inner.is::<rustls::Error>())
-    })
+    std::iter::successors(error.source(), |cause| (*cause).source()).any(is_tls)
+}
+
+/// An I/O error may wrap another; its `source` passes over what it wraps.
+fn is_tls(cause: &(dyn std::error::Error + 'static)) -> bool {
+    let wrapped = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    cause.is::<rustls::Error>() || wrapped.is_some_and(|wrapped| is_tls(wrapped))
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@
 //!
 //! What this crate does not do: it reads no event (rows stay text), knows no window and no cursor, and keeps nothing.
 //!
-//! Where the facts come from is written down in `docs/duo-api.md`.
+//! What is known of the API, and from where, is written down in the README beside this crate.
 #![forbid(unsafe_code)]
 
 mod client;

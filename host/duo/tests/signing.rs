@@ -1,5 +1,12 @@
 //! Every vector of `signing-vectors.json`: 24 made by Cisco's own client library, 9 that its projects publish as expected
 //! values. The counts are checked, so that none is skipped.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test"
+)]
 
 use picket_duo::Scheme;
 use picket_duo::sign::{Signable, canonical_params, signature};

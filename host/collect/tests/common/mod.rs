@@ -1,5 +1,10 @@
 //! A Duo, a journal and a clock, all in memory, deterministic, and as faulty as asked.
-#![allow(dead_code, reason = "each test uses a part")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    missing_docs,
+    reason = "a module that several tests share, of which each uses a part"
+)]
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicI64, Ordering};
