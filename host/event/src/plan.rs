@@ -77,14 +77,12 @@ impl Plan {
         Page::parse(&layout, duo_log, events.to_vec(), &self.enrichment)
     }
 
-    /// The page under this plan: itself if it was parsed with it.
+    /// The page under this plan: itself if it was parsed with it, or if this plan reads nothing of its log.
     #[must_use]
     pub fn adopt(&self, page: &Arc<Page>) -> Arc<Page> {
-        let same = self.layouts.get(&**page.log()).is_some_and(|layout| page.is_of(layout));
-        if same {
-            page.clone()
-        } else {
-            Arc::new(self.parse(page.log(), page.duo_log(), page.events()))
+        match self.layouts.get(&**page.log()) {
+            Some(layout) if !page.is_of(layout) => Arc::new(self.parse(page.log(), page.duo_log(), page.events())),
+            _ => page.clone(),
         }
     }
 
