@@ -1,0 +1,296 @@
+//! Whom the tenant knows: from where, and to what, each user has been let in before.
+//!
+//! An analyst's first question to any address is "has she been here before?". Answering it from the journal would mean to
+//! read months of it for every alert, so the house keeps a memory: for each (user, address), (user, country), (user,
+//! application) and each of these for the tenant, when it was first let in. It is kept like a rule's state: rows reach it in
+//! release order, it has a position, it is committed in the same transaction, and so it survives what rules survive.
+//! Entries are 64-bit hashes, since they are only ever asked for and never listed; one that is not renewed for 90 days goes.
+//! Renewal counts in whole days, so how rows are cut into calls changes nothing.
+
+use std::sync::Arc;
+
+use picket_contract::manifest::{Field, SCHEMA};
+use picket_contract::when::Test;
+use picket_contract::{
+    Batch, Column, FieldType, Group, Key, Op, Params, Position, RuleManifest, RuleState, Severity, Source, StateChanges, When,
+};
+use picket_contract::state::StateEntry;
+use picket_event::{Plan, RowRef, Selector};
+use picket_store::{RuleCommit, Standing};
+use rustc_hash::{FxHashMap, FxHashSet};
+
+/// Its id among the store's rules; `rule list` leaves out what starts with `picket:`.
+pub const RULE: &str = "picket:acquaintance";
+/// Raised when the meaning of what is stored changes.
+pub const STATE_VERSION: u32 = 1;
+/// The log it learns from.
+pub(crate) const LOG: &str = "authentication";
+/// Stands for it among the members of a reader.
+pub(crate) const INDEX: usize = usize::MAX;
+
+const DAY: i64 = 86_400_000;
+const KEEP_DAYS: i64 = 90;
+/// Since when anything is known.
+const SINCE: u64 = 0;
+
+/// What is asked about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trait {
+    /// An address.
+    Address,
+    /// A country.
+    Country,
+    /// An application.
+    Application,
+}
+
+/// Memory of one tenant.
+#[derive(Debug, Clone)]
+pub struct Acquaintance {
+    pub(crate) position: Position,
+    selector: Option<Selector>,
+    seen: FxHashMap<u64, Seen>,
+    clock: Option<i64>,
+    changes: StateChanges,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Seen {
+    first: i64,
+    until: i64,
+}
+
+impl Default for Acquaintance {
+    fn default() -> Self {
+        Acquaintance::restore(Position::start(), &RuleState::default())
+    }
+}
+
+impl Acquaintance {
+    /// What a store kept.
+    #[must_use]
+    pub fn restore(position: Position, state: &RuleState) -> Self {
+        let entry = |(key, entry): (&Arc<[u8]>, &StateEntry)| {
+            let key = u64::from_be_bytes((**key).try_into().ok()?);
+            let first = i64::from_be_bytes((*entry.value).try_into().ok()?);
+            Some((key, Seen { first, until: entry.expires_at }))
+        };
+        Acquaintance {
+            position,
+            selector: None,
+            seen: state.entries().filter_map(entry).collect(),
+            clock: state.clock(),
+            changes: StateChanges::default(),
+        }
+    }
+
+    /// One that learns nothing of the journal up to its end.
+    pub(crate) fn at_end(head: u64) -> Self {
+        let released = Key::end_of(i64::MAX);
+        Acquaintance::restore(Position { seq: head, released }, &RuleState::default())
+    }
+
+    /// When this was first let in before `before` (ms), for a user, or for anybody.
+    #[must_use]
+    pub fn first_seen(&self, what: Trait, user: Option<&str>, value: &str, before: i64) -> Option<i64> {
+        let seen = self.seen.get(&pair(what, user.map_or(0, hash), hash(value)))?;
+        (seen.first < before && seen.until > before).then_some(seen.first)
+    }
+
+    /// Since when it has watched (ms); none: it has seen nobody let in.
+    #[must_use]
+    pub fn since(&self) -> Option<i64> {
+        self.seen.get(&SINCE).map(|seen| seen.first)
+    }
+
+    pub(crate) fn fit(&mut self, plan: &Plan) {
+        self.selector = Selector::new(&manifest(), &Params::new(), plan).ok();
+    }
+
+    pub(crate) fn learn(&mut self, rows: &[RowRef], watermark: i64) {
+        if let Some(selector) = &self.selector {
+            let batch = selector.select(rows, watermark).batch;
+            self.learn_batch(&batch);
+        }
+    }
+
+    fn learn_batch(&mut self, batch: &Batch) {
+        for group in &batch.groups {
+            let mut known = FxHashSet::default();
+            let hashes = hashes(group);
+            for (row, time) in group.times.iter().enumerate() {
+                let of = |column: usize| match group.columns.get(column) {
+                    Some(Column::Text(codes)) => hashes.get(*codes.get(row)? as usize).copied(),
+                    _ => None,
+                };
+                let day = time.div_euclid(DAY);
+                let Some(user) = of(0) else { continue };
+                for (column, what) in [(1, Trait::Address), (2, Trait::Country), (3, Trait::Application)] {
+                    let Some(value) = of(column) else { continue };
+                    let of_user = pair(what, user, value);
+                    if known.insert((of_user, day)) {
+                        self.see(of_user, *time);
+                        self.see(pair(what, 0, value), *time);
+                    }
+                }
+                if known.insert((SINCE, day)) {
+                    self.see(SINCE, *time);
+                }
+                if self.clock < Some(*time) {
+                    self.clock = Some(*time);
+                    self.changes.clock = self.clock;
+                }
+            }
+        }
+    }
+
+    fn see(&mut self, key: u64, time: i64) {
+        let until = (time.div_euclid(DAY) + 1 + KEEP_DAYS) * DAY;
+        let fresh = Seen { first: time, until };
+        let renewed = match self.seen.get(&key) {
+            Some(seen) if seen.until > time => Seen { first: seen.first.min(time), until: seen.until.max(until) },
+            _ => fresh,
+        };
+        if self.seen.insert(key, renewed) != Some(renewed) {
+            let value = renewed.first.to_be_bytes().as_slice().into();
+            let entry = StateEntry { value, expires_at: renewed.until };
+            self.changes.entries.insert(key.to_be_bytes().as_slice().into(), Some(entry));
+        }
+    }
+
+    pub(crate) fn commit(&mut self) -> RuleCommit {
+        if let Some(clock) = self.clock
+            && !self.changes.is_empty()
+        {
+            self.seen.retain(|_, seen| seen.until > clock);
+        }
+        RuleCommit {
+            rule: RULE.into(),
+            state_version: STATE_VERSION,
+            position: self.position.clone(),
+            changes: std::mem::take(&mut self.changes),
+            standing: Standing::default(),
+        }
+    }
+}
+
+/// What it reads, as any rule would say it.
+pub(crate) fn manifest() -> RuleManifest {
+    let field = |(index, path): (usize, &str)| Field { path: path.to_owned(), kind: FieldType::Text, required: index == 0 };
+    let paths = ["user.name", "access_device.ip", "access_device.location.country", "application.name"];
+    let let_in = Test { field: "result".to_owned(), op: Op::In, values: vec!["success".to_owned()], param: None };
+    RuleManifest {
+        id: RULE.to_owned(),
+        version: SCHEMA.to_owned(),
+        title: "Whom the tenant knows".to_owned(),
+        description: String::new(),
+        severity: Severity::Info,
+        attack: Vec::new(),
+        check: Vec::new(),
+        act: Vec::new(),
+        false_positives: Vec::new(),
+        sources: vec![Source {
+            log: LOG.to_owned(),
+            name: String::new(),
+            fields: paths.into_iter().enumerate().map(field).collect(),
+            when: When::Test(let_in),
+        }],
+        params: Vec::new(),
+        state: picket_contract::manifest::StateManifest::default(),
+        dedup_period_ms: 0,
+        supersedes: Vec::new(),
+        tests: String::new(),
+    }
+}
+
+fn hashes(group: &Group) -> Vec<u64> {
+    let text = |bounds: &[u32]| match bounds {
+        [start, end] => hash_bytes(group.dictionary.get(*start as usize..*end as usize).unwrap_or_default()),
+        _ => 0,
+    };
+    group.offsets.windows(2).map(text).collect()
+}
+
+fn hash(text: &str) -> u64 {
+    hash_bytes(text.as_bytes())
+}
+
+/// FNV-1a, and a finisher that spreads it. Stored, so it must never change.
+fn hash_bytes(bytes: &[u8]) -> u64 {
+    mix(bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)))
+}
+
+fn mix(mut hash: u64) -> u64 {
+    hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    hash = (hash ^ (hash >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    hash ^ (hash >> 31)
+}
+
+fn pair(what: Trait, user: u64, value: u64) -> u64 {
+    mix(mix(user ^ (what as u64 + 1)).wrapping_add(value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Rows (time, user, address, country, application).
+    fn batch(rows: &[(i64, &str, &str, &str, &str)]) -> Batch {
+        let mut group = Group { columns: vec![Column::Text(Vec::new()); 4], offsets: vec![0], ..Group::default() };
+        for (time, user, address, country, application) in rows {
+            group.times.push(*time);
+            for (column, text) in group.columns.iter_mut().zip([user, address, country, application]) {
+                let Column::Text(codes) = column else { panic!() };
+                codes.push(u32::try_from(group.offsets.len() - 1).unwrap());
+                group.dictionary.extend(text.bytes());
+                group.offsets.push(u32::try_from(group.dictionary.len()).unwrap());
+            }
+        }
+        Batch { groups: vec![group], order: vec![0; rows.len()], watermark: 0 }
+    }
+
+    const ROWS: [(i64, &str, &str, &str, &str); 3] = [
+        (1000, "ada", "192.0.2.1", "Austria", "VPN"),
+        (2000, "bob", "192.0.2.2", "Austria", "VPN"),
+        (DAY * 3, "ada", "192.0.2.2", "Austria", "Payroll"),
+    ];
+
+    fn learned(rows: &[(i64, &str, &str, &str, &str)]) -> Acquaintance {
+        let mut known = Acquaintance::default();
+        known.learn_batch(&batch(rows));
+        known
+    }
+
+    #[test]
+    fn it_tells_users_and_the_tenant_apart_and_only_what_came_before() {
+        let known = learned(&ROWS);
+        let address = |user, before| known.first_seen(Trait::Address, user, "192.0.2.2", before);
+        assert_eq!(address(Some("ada"), DAY), None);
+        assert_eq!(address(Some("ada"), DAY * 4), Some(DAY * 3));
+        assert_eq!(address(None, DAY), Some(2000));
+        assert_eq!(known.first_seen(Trait::Country, Some("ada"), "Austria", DAY), Some(1000));
+        assert_eq!(known.first_seen(Trait::Country, Some("ada"), "VPN", DAY), None, "kinds do not mix");
+        assert_eq!(known.since(), Some(1000));
+    }
+
+    #[test]
+    fn what_is_not_renewed_for_90_days_is_gone() {
+        let known = learned(&ROWS);
+        assert_eq!(known.first_seen(Trait::Address, Some("ada"), "192.0.2.1", DAY * 90), Some(1000));
+        assert_eq!(known.first_seen(Trait::Address, Some("ada"), "192.0.2.1", DAY * 92), None);
+    }
+
+    #[test]
+    fn one_batch_or_three_and_a_restart_between_are_equal() {
+        let mut whole = learned(&ROWS);
+        let mut state = RuleState::default();
+        state.apply(&whole.commit().changes);
+        let mut piecewise = RuleState::default();
+        for row in ROWS {
+            let mut known = Acquaintance::restore(Position::start(), &piecewise);
+            known.learn_batch(&batch(&[row]));
+            piecewise.apply(&known.commit().changes);
+        }
+        assert_eq!(state, piecewise);
+    }
+}

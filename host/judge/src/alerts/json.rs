@@ -1,0 +1,130 @@
+//! The alert as JSON, schema `picket.alert/1`.
+
+use picket_contract::About;
+use picket_event::{clean, own_id, rfc3339};
+use picket_store::AlertRow;
+use serde_json::{Value, json};
+
+use super::{Proof, SCHEMA, Teller};
+use crate::call::Raised;
+
+/// Duo holds events back for two minutes, and a poll may come two minutes later: up to here a delay is ordinary.
+const ORDINARY_MS: i64 = 5 * 60_000;
+/// Most lines of a timeline. The first and the last are kept; in between it is told how many are left out.
+const MOST_LINES: usize = 60;
+
+impl Teller<'_> {
+    pub(super) fn json(&self, raised: &Raised, id: &str, key: &str, about: Option<&About>, proofs: &[Proof<'_>]) -> Value {
+        let (rule, manifest, alert) = (self.rule, &self.rule.manifest, &raised.alert);
+        let times = || proofs.iter().map(|proof| proof.event.event.time);
+        let first = times().min().unwrap_or(alert.time);
+        let last = times().max().unwrap_or(alert.time).max(alert.time);
+        let (outcome, to) = self.outcome(proofs);
+        let facts: serde_json::Map<String, Value> =
+            alert.facts.iter().map(|(name, value)| (clean(name).into_owned(), clean(value).as_ref().into())).collect();
+        json!({
+            "schema": SCHEMA,
+            "id": id,
+            "kind": "live",
+            "tenant": {"id": *self.tenant.id, "name": *self.tenant.name, "timezone": *self.tenant.timezone},
+            "rule": {
+                "id": manifest.id,
+                "version": manifest.version,
+                "title": manifest.title,
+                "module": *rule.module,
+                "generation": self.generation,
+            },
+            "severity": alert.severity.unwrap_or(manifest.severity),
+            "attack": {"version": *rule.attack_version, "techniques": manifest.attack},
+            "title": clean(&alert.title),
+            "outcome": outcome,
+            "outcome_to": to,
+            "time": rfc3339(alert.time),
+            "happened": {"first": rfc3339(first), "last": rfc3339(last)},
+            "raised": rfc3339(self.now),
+            "delay": {"seconds": (self.now.saturating_sub(last) / 1000).max(0), "because": self.because(raised, last)},
+            "dedup_key": clean(key),
+            "about": about.map(|about| json!({
+                "kind": clean(&about.kind), "key": clean(&about.key), "name": clean(&about.name),
+            })),
+            "entities": self.entities(proofs),
+            "known_since": self.acquaintance.since().map(rfc3339),
+            "facts": facts,
+            "parameters": *rule.params,
+            "timeline": timeline(raised, proofs),
+            "check": manifest.check,
+            "act": manifest.act,
+            "false_positives": manifest.false_positives,
+            "links": self.links(about, proofs),
+            "repeats": 0,
+            "events": proofs.iter().map(|proof| own_id(&proof.event.log, &proof.event.event.id)).collect::<Vec<_>>(),
+            "raw": proofs.iter().map(raw).collect::<Vec<_>>(),
+        })
+    }
+
+    fn because(&self, raised: &Raised, last: i64) -> &'static str {
+        match self.now.saturating_sub(last) {
+            _ if raised.late => "a row of the evidence came late",
+            ..=ORDINARY_MS => "Duo publishes after 2 minutes",
+            _ => "backlog: collection or judging stood still, or began later",
+        }
+    }
+
+    fn links(&self, about: Option<&About>, proofs: &[Proof<'_>]) -> Value {
+        let about = about.map(|about| about.key.as_str()).filter(|key| key.starts_with("DU"));
+        let key = about.or_else(|| proofs.iter().rev().find_map(|proof| proof.told.user_key.as_deref()));
+        let plain = |key: &&str| key.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        match (&self.tenant.panel, key.filter(plain)) {
+            (Some(panel), Some(key)) => json!({"user": format!("https://{panel}/users/{key}")}),
+            _ => json!({}),
+        }
+    }
+}
+
+fn timeline(raised: &Raised, proofs: &[Proof<'_>]) -> Vec<Value> {
+    let line = |proof: &Proof<'_>| {
+        json!({
+            "time": rfc3339(proof.event.event.time),
+            "log": *proof.event.log,
+            "id": own_id(&proof.event.log, &proof.event.event.id),
+            "text": proof.told.text,
+            "proof": true,
+            "raised": proof.event.seq == raised.alert.raised_by,
+        })
+    };
+    let left_out = proofs.len().saturating_sub(MOST_LINES);
+    let (head, tail) = proofs.split_at(if left_out == 0 { proofs.len() } else { MOST_LINES / 2 });
+    let mut lines: Vec<Value> = head.iter().map(line).collect();
+    if left_out > 0 {
+        lines.push(json!({"text": format!("({left_out} more)"), "proof": false, "raised": false}));
+    }
+    lines.extend(tail.iter().skip(left_out).map(line));
+    lines
+}
+
+/// The row as received, kept as long as the alert.
+fn raw(proof: &Proof<'_>) -> Value {
+    let raw = &proof.event.event.raw;
+    let row = serde_json::from_str(raw).unwrap_or_else(|_| Value::from(&**raw));
+    json!({"log": *proof.event.log, "id": *proof.event.event.id, "row": row})
+}
+
+/// An alert as `picket replay` prints it, one line: the keys that scripts rely on, flat.
+#[must_use]
+pub fn line(alert: &AlertRow) -> Value {
+    let whole: Value = serde_json::from_str(&alert.json).unwrap_or_default();
+    let of = |name: &str| whole.get(name).cloned().unwrap_or_default();
+    json!({
+        "rule": *alert.rule,
+        "severity": alert.severity,
+        "title": of("title"),
+        "time": rfc3339(alert.time),
+        "events": of("events"),
+        "id": *alert.id,
+        "tenant": of("tenant").get("id"),
+        "about": of("about"),
+        "outcome": of("outcome"),
+        "facts": of("facts"),
+        "repeats": alert.repeats,
+    })
+}

@@ -1,0 +1,120 @@
+//! What people get: a rule's title, facts and evidence, and everything that the host derives from the evidence.
+//!
+//! The rule says what is wrong; who, from where, to what, whether they got in and whether that is usual is derived here, for
+//! every rule alike and in no rule's code. The JSON (schema `picket.alert/1`) is the alert; [`text`](fn@text) renders it for
+//! people, [`line`] for scripts. Phone numbers leave the house by their tail only, control characters not at all.
+
+mod entities;
+mod json;
+mod text;
+
+use std::sync::Arc;
+
+use picket_contract::About;
+use picket_event::{Told, narrate};
+use picket_store::{AlertRow, StoredEvent};
+
+use crate::acquaintance::Acquaintance;
+use crate::call::Raised;
+use crate::rule::{JudgedRule, Tenant};
+
+pub use json::line;
+pub use text::text;
+
+/// Schema of the JSON.
+pub const SCHEMA: &str = "picket.alert/1";
+
+/// The id of an alert: the same for the same evidence, whenever and by whatever version it is raised.
+#[must_use]
+pub fn id(tenant: &str, rule: &str, dedup_key: &str, first_event: &str) -> Arc<str> {
+    let mut hash = blake3::Hasher::new();
+    for (index, part) in [tenant, rule, dedup_key, first_event].into_iter().enumerate() {
+        if index > 0 {
+            hash.update(&[0]);
+        }
+        hash.update(part.as_bytes());
+    }
+    let hex = hash.finalize().to_hex();
+    format!("al_{}", hex.get(..16).unwrap_or(&hex)).into()
+}
+
+/// What an alert is about unless its rule says so, and its dedup key.
+pub(crate) fn subject(event: Option<&StoredEvent>) -> Option<About> {
+    let event = event?;
+    let subject = picket_event::subject(&event.log, &event.event.raw)?;
+    let key = subject.key.clone().or(subject.name.clone())?;
+    let name = subject.name.unwrap_or_else(|| key.clone());
+    Some(About { kind: "user".to_owned(), key, name })
+}
+
+/// Tells alerts of one rule.
+pub(crate) struct Teller<'a> {
+    pub(crate) tenant: &'a Tenant,
+    pub(crate) generation: u64,
+    pub(crate) rule: &'a JudgedRule,
+    pub(crate) acquaintance: &'a Acquaintance,
+    /// Wall clock, ms.
+    pub(crate) now: i64,
+}
+
+/// A piece of evidence, told.
+struct Proof<'a> {
+    event: &'a StoredEvent,
+    told: Told,
+}
+
+impl Teller<'_> {
+    pub(crate) fn dedup_key(&self, raised: &Raised) -> Arc<str> {
+        if let Some(key) = &raised.alert.dedup_key {
+            return key.as_str().into();
+        }
+        subject(trigger(raised)).map_or_else(|| "".into(), |about| about.key.into())
+    }
+
+    pub(crate) fn id(&self, raised: &Raised, dedup_key: &str) -> Arc<str> {
+        let first = raised.evidence.first().map_or("", |event| &event.event.id);
+        id(&self.tenant.id, &self.rule.manifest.id, dedup_key, first)
+    }
+
+    pub(crate) fn tell(&self, raised: &Raised, id: Arc<str>, dedup_key: Arc<str>) -> AlertRow {
+        let manifest = &self.rule.manifest;
+        let alert = &raised.alert;
+        let about = alert.about.clone().or_else(|| subject(trigger(raised)));
+        let tell = |event| Proof { event, told: narrate(&event.log, &event.event.raw) };
+        let proofs: Vec<Proof<'_>> = raised.evidence.iter().map(tell).collect();
+        let json = self.json(raised, &id, &dedup_key, about.as_ref(), &proofs);
+        AlertRow {
+            id,
+            rule: manifest.id.as_str().into(),
+            severity: alert.severity.unwrap_or(manifest.severity),
+            time: alert.time,
+            raised: self.now,
+            dedup_key,
+            dedup_until: alert.time.saturating_add(manifest.dedup_period_ms.max(0)),
+            about: about.map_or_else(|| "".into(), |about| about.name.into()),
+            json: json.to_string().into(),
+            repeats: 0,
+            last_repeat: None,
+        }
+    }
+}
+
+fn trigger(raised: &Raised) -> Option<&StoredEvent> {
+    raised.evidence.iter().find(|event| event.seq == raised.alert.raised_by)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_depend_on_tenant_rule_key_and_first_event_alone() {
+        let one = id("acme", "r", "ada", "e1");
+        assert_eq!(one, id("acme", "r", "ada", "e1"));
+        assert!(one.starts_with("al_") && one.len() == 19, "{one}");
+        for other in [id("acne", "r", "ada", "e1"), id("acme", "s", "ada", "e1"), id("acme", "r", "bob", "e1"), id("acme", "r", "ada", "e2")] {
+            assert_ne!(one, other);
+        }
+        assert_ne!(id("a", "bc", "", ""), id("ab", "c", "", ""), "the parts are kept apart");
+    }
+}

@@ -1,0 +1,101 @@
+//! Alerts of one rule with one key within a period are one, in event time.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use picket_store::DedupRow;
+use rustc_hash::FxHashMap;
+
+/// The windows that alerts have opened. All are kept: a late row may repeat an early alert, and what a restart restores must
+/// decide like what was never stopped. There are as many as there are alerts.
+#[derive(Debug, Clone, Default)]
+pub struct Dedup {
+    windows: FxHashMap<(Arc<str>, Arc<str>), BTreeMap<i64, Window>>,
+}
+
+#[derive(Debug, Clone)]
+struct Window {
+    alert: Arc<str>,
+    until: i64,
+}
+
+impl Dedup {
+    /// What a store kept.
+    #[must_use]
+    pub fn restore(rows: impl IntoIterator<Item = DedupRow>) -> Self {
+        let mut dedup = Dedup::default();
+        for row in rows {
+            dedup.open(row.rule, row.key, row.alert, row.time, row.until);
+        }
+        dedup
+    }
+
+    /// The alert that one at `time` (ms) repeats: same rule and key, opened less than its period before or after; or the very
+    /// same alert, which a rule may raise twice.
+    #[must_use]
+    pub fn repeats(&self, rule: &Arc<str>, key: &Arc<str>, id: &str, time: i64) -> Option<Arc<str>> {
+        let windows = self.windows.get(&(rule.clone(), key.clone()))?;
+        let covers = |(opened, window): &(&i64, &Window)| time.abs_diff(**opened) < window.until.abs_diff(**opened);
+        let same = windows.values().find(|window| &*window.alert == id);
+        same.or_else(|| windows.iter().find(covers).map(|(_, window)| window)).map(|window| window.alert.clone())
+    }
+
+    /// An alert was raised at `time` (ms); others like it repeat it until `until` (ms, exclusive).
+    pub fn open(&mut self, rule: Arc<str>, key: Arc<str>, alert: Arc<str>, time: i64, until: i64) {
+        self.windows.entry((rule, key)).or_default().entry(time).or_insert(Window { alert, until });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(text: &str) -> Arc<str> {
+        text.into()
+    }
+
+    fn opened() -> Dedup {
+        let mut dedup = Dedup::default();
+        dedup.open(text("r"), text("ada"), text("al_1"), 1000, 1100);
+        dedup
+    }
+
+    #[test]
+    fn within_the_period_on_both_sides_it_is_a_repeat() {
+        let repeats = |time| opened().repeats(&text("r"), &text("ada"), "al_2", time).is_some();
+        assert!(repeats(1000) && repeats(1099) && repeats(901));
+        assert!(!repeats(1100) && !repeats(900));
+    }
+
+    #[test]
+    fn another_rule_or_key_is_another_alert() {
+        assert_eq!(opened().repeats(&text("s"), &text("ada"), "al_2", 1000), None);
+        assert_eq!(opened().repeats(&text("r"), &text("bob"), "al_2", 1000), None);
+    }
+
+    #[test]
+    fn a_late_alert_opens_a_window_of_its_own_beside_the_later_one() {
+        let mut dedup = opened();
+        dedup.open(text("r"), text("ada"), text("al_0"), 500, 600);
+        assert_eq!(dedup.repeats(&text("r"), &text("ada"), "x", 550).as_deref(), Some("al_0"));
+        assert_eq!(dedup.repeats(&text("r"), &text("ada"), "x", 1050).as_deref(), Some("al_1"));
+    }
+
+    #[test]
+    fn without_a_period_only_the_very_same_alert_is_a_repeat() {
+        let mut dedup = Dedup::default();
+        dedup.open(text("r"), text("ada"), text("al_1"), 1000, 1000);
+        assert_eq!(dedup.repeats(&text("r"), &text("ada"), "al_2", 1000), None);
+        assert!(dedup.repeats(&text("r"), &text("ada"), "al_1", 1000).is_some());
+    }
+
+    #[test]
+    fn a_restart_decides_alike() {
+        let row = DedupRow { rule: text("r"), key: text("ada"), alert: text("al_1"), time: 1000, until: 1100 };
+        let restored = Dedup::restore([row]);
+        for time in [899, 901, 1000, 1099, 1100] {
+            let of = |dedup: &Dedup| dedup.repeats(&text("r"), &text("ada"), "al_2", time);
+            assert_eq!(of(&restored), of(&opened()));
+        }
+    }
+}

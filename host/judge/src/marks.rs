@@ -1,0 +1,119 @@
+//! What the marks read so far say: which log feeds which, up to when each is complete, and which does not count.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use picket_contract::Mark;
+
+/// The logical log with two feeds.
+const ADMIN: &str = "admin";
+const ADMIN_FEEDS: [&str; 2] = ["activity", "administrator"];
+
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Marks {
+    logs: BTreeMap<Arc<str>, LogState>,
+    feeds: BTreeMap<Arc<str>, Arc<str>>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct LogState {
+    to: Option<i64>,
+    closed: bool,
+}
+
+impl Marks {
+    pub(crate) fn apply(&mut self, mark: &Mark) {
+        match mark {
+            Mark::Complete { log, to } | Mark::Stalled { log, to } => {
+                let state = self.logs.entry(log.clone()).or_default();
+                state.to = state.to.max(Some(*to));
+            }
+            Mark::Closed { log } => self.logs.entry(log.clone()).or_default().closed = true,
+            Mark::Open { log } => self.logs.entry(log.clone()).or_default().closed = false,
+            Mark::Feed { logical, log } => {
+                self.feeds.insert(logical.clone(), log.clone());
+            }
+            Mark::Generation { .. } => {}
+        }
+    }
+
+    /// Whether rows of Duo's log `duo` are rows of the log that rules call `named`.
+    pub(crate) fn feeds(&self, duo: &str, named: &str) -> bool {
+        self.feeds.get(named).map_or(duo == named, |feed| **feed == *duo)
+    }
+
+    /// Up to when rows of these logs may be released. None: not yet.
+    pub(crate) fn watermark(&self, logs: &[Arc<str>]) -> Option<i64> {
+        let states = || logs.iter().map(|log| self.state(log));
+        if states().all(|state| state.closed) {
+            return states().filter_map(|state| state.to).max();
+        }
+        states().filter(|state| !state.closed).map(|state| state.to).min().flatten()
+    }
+
+    fn state(&self, named: &str) -> LogState {
+        let of = |log: &str| self.logs.get(log).copied().unwrap_or_default();
+        if let Some(feed) = self.feeds.get(named) {
+            let feed = of(feed);
+            return LogState { closed: feed.closed || of(named).closed, ..feed };
+        }
+        let own = of(named);
+        let unfed = named == ADMIN && ADMIN_FEEDS.iter().all(|feed| of(feed).closed);
+        LogState { closed: own.closed || unfed, ..own }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn complete(log: &str, to: i64) -> Mark {
+        Mark::Complete { log: log.into(), to }
+    }
+
+    fn watermark(marks: &[Mark], logs: &[&str]) -> Option<i64> {
+        let mut read = Marks::default();
+        marks.iter().for_each(|mark| read.apply(mark));
+        read.watermark(&logs.iter().map(|log| Arc::from(*log)).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn the_slowest_open_log_decides() {
+        let marks = [complete("authentication", 10), complete("telephony", 7)];
+        assert_eq!(watermark(&marks, &["authentication", "telephony"]), Some(7));
+        assert_eq!(watermark(&marks, &["authentication"]), Some(10));
+        assert_eq!(watermark(&marks, &["activity", "authentication"]), None, "a log without a mark holds");
+    }
+
+    #[test]
+    fn a_closed_log_is_not_waited_for_until_it_opens() {
+        let closed = Mark::Closed { log: "telephony".into() };
+        let open = Mark::Open { log: "telephony".into() };
+        let logs = ["authentication", "telephony"];
+        assert_eq!(watermark(&[complete("authentication", 10), closed.clone()], &logs), Some(10));
+        assert_eq!(watermark(&[complete("authentication", 10), closed.clone(), open], &logs), None);
+        assert_eq!(watermark(&[complete("telephony", 4), closed], &["telephony"]), Some(4), "what is known is released");
+    }
+
+    #[test]
+    fn a_stalled_log_counts_as_complete() {
+        let stalled = Mark::Stalled { log: "telephony".into(), to: 9 };
+        assert_eq!(watermark(&[complete("telephony", 4), stalled], &["telephony"]), Some(9));
+    }
+
+    #[test]
+    fn the_last_feed_decides_for_the_logical_log() {
+        let feed = |log: &str| Mark::Feed { logical: "admin".into(), log: log.into() };
+        assert_eq!(watermark(&[complete("activity", 5)], &["admin"]), None, "no feed was named yet");
+        assert_eq!(watermark(&[feed("activity"), complete("activity", 5)], &["admin"]), Some(5));
+        let both = [complete("activity", 5), complete("administrator", 3), feed("activity"), feed("administrator")];
+        assert_eq!(watermark(&both, &["admin"]), Some(3));
+        let none = [Mark::Closed { log: "activity".into() }, Mark::Closed { log: "administrator".into() }];
+        assert_eq!(watermark(&[&none[..], &[complete("authentication", 8)]].concat(), &["admin", "authentication"]), Some(8));
+
+        let mut marks = Marks::default();
+        marks.apply(&feed("administrator"));
+        assert!(marks.feeds("administrator", "admin") && !marks.feeds("activity", "admin"));
+        assert!(marks.feeds("activity", "activity"));
+    }
+}

@@ -1,0 +1,68 @@
+//! Reading from the journal what the judge has not read yet.
+
+use picket_contract::Admission;
+use picket_store::{CursorRow, StoreError, Transaction};
+use tokio::sync::OwnedMutexGuard;
+
+use super::{Desk, Inner, PipelineError};
+use crate::judge::Verdict;
+
+/// Events read and judged at once while catching up.
+const EVENTS_AT_ONCE: usize = 10_000;
+
+impl Inner {
+    /// Brings every rule level with the journal, and probes the quarantined rules that are due. After an error the judge is
+    /// made anew from the store the next time.
+    pub(super) fn follow(&self, mut desk: OwnedMutexGuard<Desk>) -> Result<(), PipelineError> {
+        let followed = self.catch_up(&mut desk);
+        if let Err(error) = &followed {
+            desk.judge = None;
+            self.options.observer.interrupted(&self.tenant.id, error);
+        }
+        followed
+    }
+
+    fn catch_up(&self, desk: &mut Desk) -> Result<(), PipelineError> {
+        let now = (self.options.clock)();
+        self.load(desk)?.resume(now, &self.journal)?;
+        loop {
+            let head = self.journal.store.last_seq(&self.tenant.id)?;
+            let judge = self.load(desk)?;
+            let Some(after) = judge.behind(head) else { return Ok(()) };
+            let admissions = match self.journal.store.read(&self.tenant.id, after, EVENTS_AT_ONCE) {
+                Ok(admissions) if admissions.is_empty() => return Ok(()),
+                Ok(admissions) => admissions,
+                // What cannot be read cannot be judged: it is reported, and the readers go on behind it.
+                Err(StoreError::Damaged { last_seq: Some(last_seq), path, what, why }) => {
+                    let error = StoreError::Damaged { last_seq: Some(last_seq), path, what, why };
+                    self.options.observer.interrupted(&self.tenant.id, &error.into());
+                    vec![Admission { first_seq: last_seq + 1, log: "".into(), events: Vec::new(), marks: Vec::new() }]
+                }
+                Err(error) => return Err(error.into()),
+            };
+            let verdict = judge.feed(after, &admissions, &self.journal, (self.options.clock)())?;
+            self.commit(Vec::new(), Vec::new(), verdict)?;
+        }
+    }
+
+    /// One transaction: a page if there is one, and what came of judging.
+    pub(super) fn commit(
+        &self,
+        admissions: Vec<Admission>,
+        cursors: Vec<CursorRow>,
+        verdict: Verdict,
+    ) -> Result<(), StoreError> {
+        let Verdict { commits, alerts, repeats, troubles, said, historic: _ } = verdict;
+        let transaction = Transaction { admissions, cursors, rules: commits, alerts, repeats };
+        if !transaction.is_empty() {
+            self.journal.store.transact(&self.tenant.id, transaction)?;
+        }
+        for trouble in &troubles {
+            self.options.observer.trouble(&self.tenant.id, trouble);
+        }
+        for said in &said {
+            self.options.observer.said(&self.tenant.id, said);
+        }
+        Ok(())
+    }
+}

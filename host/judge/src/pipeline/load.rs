@@ -1,0 +1,78 @@
+//! From what the store kept to a judge that goes on as if it had never stopped.
+
+use picket_contract::{Mark, Position, RuleState};
+use picket_store::{RuleRow, Standing, StoreError};
+
+use super::{Desk, Inner, PipelineError, RuleSpec};
+use crate::acquaintance::{self, Acquaintance};
+use crate::dedup::Dedup;
+use crate::evidence::Rebuild;
+use crate::judge::TenantJudge;
+use crate::rule::JudgedRule;
+
+impl Inner {
+    /// Makes the judge from the store, unless it is there.
+    pub(super) fn load<'a>(&self, desk: &'a mut Desk) -> Result<&'a mut TenantJudge, PipelineError> {
+        let judge = match desk.judge.take() {
+            Some(judge) => judge,
+            None => self.restore(desk)?,
+        };
+        Ok(desk.judge.insert(judge))
+    }
+
+    fn restore(&self, desk: &Desk) -> Result<TenantJudge, PipelineError> {
+        let (store, tenant) = (&self.journal.store, &self.tenant.id);
+        let rows = store.rules(tenant)?;
+        let mut rules = Vec::new();
+        for spec in &desk.rules.rules {
+            let row = find(&rows, &spec.manifest.id, spec.manifest.state.version);
+            // Rules that were never here are seated by the swap that brings them; here they would have no position.
+            let Some(row) = row else { continue };
+            let state = store.state(tenant, &spec.manifest.id, row.state_version)?;
+            rules.push(spec.judged(row.position.clone(), state, row.standing.clone()));
+        }
+        let known = match find(&rows, acquaintance::RULE, acquaintance::STATE_VERSION) {
+            Some(row) => {
+                let state = store.state(tenant, acquaintance::RULE, acquaintance::STATE_VERSION)?;
+                Acquaintance::restore(row.position.clone(), &state)
+            }
+            None => Acquaintance::default(),
+        };
+        let dedup = Dedup::restore(store.dedup(tenant, i64::MIN)?);
+        let generation = self.generation()?.map_or(0, |(number, _)| number);
+        let settings = self.options.settings;
+        Ok(TenantJudge::new(self.tenant.clone(), settings, generation, rules, dedup, known, &self.journal)?)
+    }
+
+    /// The last generation marked in the journal, and its hash.
+    pub(super) fn generation(&self) -> Result<Option<(u64, String)>, StoreError> {
+        let head = self.journal.store.last_seq(&self.tenant.id)?;
+        let marks = self.journal.pending(head, i64::MAX)?;
+        let generations = marks.iter().flat_map(|admission| &admission.marks).filter_map(|mark| match mark {
+            Mark::Generation { number, hash } => Some((*number, hash.to_string())),
+            _ => None,
+        });
+        Ok(generations.last())
+    }
+}
+
+pub(super) fn find<'a>(rows: &'a [RuleRow], rule: &str, state_version: u32) -> Option<&'a RuleRow> {
+    rows.iter().find(|row| *row.rule == *rule && row.state_version == state_version)
+}
+
+impl RuleSpec {
+    /// The rule at a position, with what it remembers.
+    pub(super) fn judged(&self, position: Position, state: RuleState, standing: Standing) -> JudgedRule {
+        JudgedRule {
+            manifest: self.manifest.clone(),
+            evaluator: self.evaluator.clone(),
+            module: self.module.clone(),
+            attack_version: self.attack_version.clone(),
+            params: self.params.clone(),
+            tables: self.tables.clone(),
+            position,
+            state,
+            standing,
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! One tenant, live, over a store.
+//!
+//! [`Pipeline::admit`] takes a page from collection: rows are identified, what the journal holds already is dropped, the rest
+//! is numbered and judged in memory. If judging is done soon, page, cursor, positions, state and alerts share one commit. If
+//! not, the page is admitted alone, so that no rule, however slow, holds collection up, and the judge follows: its verdict is
+//! committed when it is there, and what was admitted meanwhile is read back from the journal.
+//!
+//! What is in memory is only ever ahead of the store by one transaction. When a commit fails its outcome is unknown, so
+//! everything in memory is thrown away and read back; the same happens when a judge panics. What was not committed is judged
+//! again with the same result.
+//!
+//! Locks: `journal` (who gives numbers) before `judge` (who is fed). Following holds `judge` alone.
+
+mod admit;
+mod follow;
+mod load;
+mod swap;
+
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::time::Duration;
+
+use picket_contract::{Evaluate, Params, RuleManifest, Tables};
+use picket_store::{Store, StoreError};
+use tokio::sync::Mutex;
+
+use crate::evidence::InJournal;
+use crate::judge::{JudgeError, Said, Settings, TenantJudge, Trouble};
+use crate::rule::Tenant;
+
+pub use admit::{Admitted, Page};
+pub use swap::SwapReport;
+
+/// Wall clock, ms since the Unix epoch.
+pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
+
+/// A rule as configured for one tenant.
+#[derive(Debug, Clone)]
+pub struct RuleSpec {
+    /// What it says of itself.
+    pub manifest: Arc<RuleManifest>,
+    /// How it is called.
+    pub evaluator: Arc<dyn Evaluate>,
+    /// Digest of its module, `sha256:...`.
+    pub module: Arc<str>,
+    /// The version of ATT&CK whose ids it carries.
+    pub attack_version: Arc<str>,
+    /// Its parameters, every declared one present.
+    pub params: Arc<Params>,
+    /// The tenant's lookup tables.
+    pub tables: Arc<Tables>,
+}
+
+/// Everything that judges a tenant.
+#[derive(Debug, Clone, Default)]
+pub struct RuleSet {
+    /// Ids are unique.
+    pub rules: Vec<RuleSpec>,
+    /// Hash of modules, parameters, tables, limits and engine version.
+    pub hash: Arc<str>,
+}
+
+/// What the pipeline is given.
+#[derive(Clone)]
+pub struct Options {
+    /// How rules are judged.
+    pub settings: Settings,
+    /// How long a page waits for its verdict before it is admitted alone.
+    pub share_within: Duration,
+    /// Wall clock.
+    pub clock: Clock,
+    /// Told of everything worth a line in the log or a count.
+    pub observer: Arc<dyn Observe>,
+}
+
+/// Hears what happens while judging.
+pub trait Observe: Send + Sync {
+    /// A rule failed on a row.
+    fn trouble(&self, tenant: &str, trouble: &Trouble);
+    /// A rule logged something, or cost something.
+    fn said(&self, tenant: &str, said: &Said);
+    /// Judging could not go on and starts anew from the store.
+    fn interrupted(&self, tenant: &str, error: &PipelineError);
+}
+
+/// Writes to the program's log.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Logged;
+
+impl Observe for Logged {
+    fn trouble(&self, tenant: &str, Trouble { rule, reason, event, skipped }: &Trouble) {
+        let what = if *skipped { "row skipped" } else { "quarantined" };
+        tracing::warn!(tenant, rule = %rule, event = event.as_deref(), "{what}: {reason}");
+    }
+
+    fn said(&self, tenant: &str, said: &Said) {
+        for line in &said.lines {
+            tracing::info!(tenant, rule = %said.rule, level = line.level, "{}", line.message);
+        }
+    }
+
+    fn interrupted(&self, tenant: &str, error: &PipelineError) {
+        tracing::error!(tenant, "judging starts anew from the store: {error}");
+    }
+}
+
+/// Why the pipeline could not do what was asked. It reads back from the store before it goes on.
+#[derive(Debug, thiserror::Error)]
+pub enum PipelineError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The rules cannot be judged.
+    #[error(transparent)]
+    Judge(#[from] JudgeError),
+    /// A thread ended before its time; a rule's native code may have panicked.
+    #[error("judging was cut short: {0}")]
+    CutShort(String),
+}
+
+impl From<tokio::task::JoinError> for PipelineError {
+    fn from(error: tokio::task::JoinError) -> Self {
+        PipelineError::CutShort(error.to_string())
+    }
+}
+
+/// One tenant's way from page to alert.
+#[derive(Clone)]
+pub struct Pipeline {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    tenant: Arc<Tenant>,
+    options: Options,
+    journal: InJournal,
+    /// The journal's last number; none: to be read back.
+    head: Arc<Mutex<Option<u64>>>,
+    judge: Arc<Mutex<Desk>>,
+}
+
+/// The judge, and what it is made of.
+struct Desk {
+    /// None: to be made from the store.
+    judge: Option<TenantJudge>,
+    rules: RuleSet,
+}
+
+impl Debug for Pipeline {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pipeline").field("tenant", &self.inner.tenant.id).finish_non_exhaustive()
+    }
+}
+
+impl Pipeline {
+    /// Takes up where the store stands, and judges what was admitted and not judged.
+    ///
+    /// # Errors
+    /// [`PipelineError`].
+    pub async fn open(
+        tenant: Arc<Tenant>,
+        store: Arc<dyn Store>,
+        rules: RuleSet,
+        options: Options,
+    ) -> Result<Self, PipelineError> {
+        let journal = InJournal { store, tenant: tenant.id.clone() };
+        let desk = Desk { judge: None, rules: RuleSet::default() };
+        let head = Arc::new(Mutex::new(None));
+        let inner = Inner { tenant, options, journal, head, judge: Arc::new(Mutex::new(desk)) };
+        let pipeline = Pipeline { inner: Arc::new(inner) };
+        pipeline.replace_rules(rules).await?;
+        Ok(pipeline)
+    }
+
+    /// Whose it is.
+    #[must_use]
+    pub fn tenant(&self) -> &Arc<Tenant> {
+        &self.inner.tenant
+    }
+
+    /// To be called now and then (every second or so): probes quarantined rules that are due, and takes up again what a failed
+    /// commit interrupted.
+    ///
+    /// # Errors
+    /// [`PipelineError`].
+    pub async fn tick(&self) -> Result<(), PipelineError> {
+        let Ok(desk) = self.inner.judge.clone().try_lock_owned() else { return Ok(()) };
+        let inner = self.inner.clone();
+        tokio::task::spawn_blocking(move || inner.follow(desk)).await?
+    }
+
+    /// Waits until everything admitted so far has been judged.
+    ///
+    /// # Errors
+    /// [`PipelineError`].
+    pub async fn settle(&self) -> Result<(), PipelineError> {
+        let desk = self.inner.judge.clone().lock_owned().await;
+        let inner = self.inner.clone();
+        tokio::task::spawn_blocking(move || inner.follow(desk)).await?
+    }
+}

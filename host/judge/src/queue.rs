@@ -1,0 +1,86 @@
+//! Rows read and not yet released, of one log, in key order.
+//!
+//! Rows of one log come nearly in order, so a queue of its own for each log makes arrival an append and release a merge of a
+//! few fronts, also where one log is a million rows ahead of another.
+
+use std::cmp::Ordering;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use picket_contract::Key;
+use picket_event::{Page, Plan, RowRef};
+
+/// The release order.
+pub(crate) fn order(a: &RowRef, b: &RowRef) -> Ordering {
+    time(a).cmp(&time(b)).then_with(|| a.page.log().cmp(b.page.log())).then_with(|| id(a).cmp(id(b)))
+}
+
+fn id(row: &RowRef) -> &str {
+    row.page.events().get(row.row as usize).map_or("", |event| &event.id)
+}
+
+pub(crate) fn time(row: &RowRef) -> i64 {
+    row.page.time(row.row)
+}
+
+pub(crate) fn key(row: &RowRef) -> Key {
+    row.page.key(row.row)
+}
+
+/// Whether a row comes too late for a reader that has released up to `released`.
+pub(crate) fn is_late(row: &RowRef, released: &Key) -> bool {
+    match time(row).cmp(&released.time) {
+        Ordering::Less => true,
+        Ordering::Greater => false,
+        Ordering::Equal => (&**row.page.log(), id(row)) <= (&*released.log, &*released.id),
+    }
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Queue {
+    rows: VecDeque<RowRef>,
+}
+
+impl Queue {
+    /// Takes rows of one page, in any order.
+    pub(crate) fn take(&mut self, mut rows: Vec<RowRef>) {
+        if !rows.is_sorted_by(|a, b| order(a, b).is_le()) {
+            rows.sort_by(order);
+        }
+        let Some(first) = rows.first() else { return };
+        if self.rows.back().is_none_or(|back| order(back, first).is_le()) {
+            self.rows.extend(rows);
+            return;
+        }
+        let from = self.rows.partition_point(|row| order(row, first).is_le());
+        let mut tail: Vec<RowRef> = self.rows.drain(from..).collect();
+        tail.append(&mut rows);
+        tail.sort_by(order);
+        self.rows.extend(tail);
+    }
+
+    pub(crate) fn front(&self) -> Option<&RowRef> {
+        self.rows.front()
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<RowRef> {
+        self.rows.pop_front()
+    }
+
+    /// Pages of another plan are read anew, each once.
+    pub(crate) fn adopt(&mut self, plan: &Plan) {
+        let mut adopted: Vec<(Arc<Page>, Arc<Page>)> = Vec::new();
+        for row in &mut self.rows {
+            let known = adopted.iter().rev().find(|(old, _)| Arc::ptr_eq(old, &row.page));
+            let page = known.map_or_else(|| plan.adopt(&row.page), |(_, new)| new.clone());
+            let old = std::mem::replace(&mut row.page, page.clone());
+            if known.is_none() {
+                adopted.push((old, page));
+            }
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.rows.len()
+    }
+}

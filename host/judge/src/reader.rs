@@ -1,0 +1,229 @@
+//! A reader: one position in the journal, and the rules that stand at it.
+
+use std::sync::Arc;
+
+use picket_contract::{Admission, Key, Mark, Position};
+use picket_event::{Plan, RowRef};
+use picket_store::{StoreError, StoredAdmission};
+
+use crate::marks::Marks;
+use crate::queue::{self, Queue};
+use crate::sheet::Sheet;
+
+/// Rows shown in one call, or pieces of it, and what the call may assume.
+pub(crate) struct Run<'a> {
+    /// In release order.
+    pub(crate) rows: &'a [RowRef],
+    /// Every row up to this time that is not late has been shown, once these are.
+    pub(crate) watermark: i64,
+    /// Where the rules stand before these rows.
+    pub(crate) from: &'a Position,
+    /// Where they stand after them.
+    pub(crate) to: &'a Position,
+    /// Late rows: all or nothing, since a position cannot tell which of them were shown.
+    pub(crate) late: bool,
+}
+
+/// What calls the rules.
+pub(crate) trait Judge {
+    /// Shows a run to the rules of the reader. Those that stop are taken off `members`.
+    fn judge(&mut self, members: &mut Vec<usize>, run: &Run<'_>) -> Result<(), StoreError>;
+}
+
+#[derive(Debug)]
+pub(crate) struct Reader {
+    /// As the rules name them, sorted.
+    pub(crate) logs: Vec<Arc<str>>,
+    /// Indices of the rules.
+    pub(crate) members: Vec<usize>,
+    queues: Vec<Queue>,
+    marks: Marks,
+    watermark: i64,
+    /// Read, and released as far as called.
+    position: Position,
+    /// Released and not yet called.
+    run: Vec<RowRef>,
+    /// The watermark has risen since the last call.
+    risen: bool,
+    most_rows: usize,
+}
+
+impl Reader {
+    /// A reader at a position, with what was pending there: everything of the journal up to the position's number that the
+    /// store has at or above the time last released, and the marks.
+    pub(crate) fn rebuild(
+        logs: Vec<Arc<str>>,
+        position: Position,
+        stored: &[StoredAdmission],
+        plan: &Plan,
+        most_rows: usize,
+    ) -> Self {
+        let mut reader = Reader {
+            queues: logs.iter().map(|_| Queue::default()).collect(),
+            logs,
+            members: Vec::new(),
+            marks: Marks::default(),
+            watermark: i64::MIN,
+            position,
+            run: Vec::new(),
+            risen: true,
+            most_rows: most_rows.max(1),
+        };
+        let ended = Key::end_of(reader.position.released.time);
+        if reader.position.released == ended {
+            reader.watermark = ended.time;
+        }
+        for admission in stored {
+            let mut sheet = Sheet::stored(admission);
+            let released = reader.position.released.clone();
+            reader.take(&mut sheet, plan, |row| !queue::is_late(row, &released));
+            for mark in &admission.marks {
+                reader.mark(mark);
+            }
+        }
+        reader
+    }
+
+    /// The journal number read.
+    pub(crate) fn seq(&self) -> u64 {
+        self.position.seq
+    }
+
+    pub(crate) fn position(&self) -> &Position {
+        &self.position
+    }
+
+    /// Up to when rows have been released.
+    pub(crate) fn watermark(&self) -> i64 {
+        self.watermark
+    }
+
+    /// Pages of another plan are read anew.
+    pub(crate) fn adopt(&mut self, plan: &Plan) {
+        self.queues.iter_mut().for_each(|queue| queue.adopt(plan));
+    }
+
+    /// How many rows wait.
+    pub(crate) fn pending(&self) -> usize {
+        self.queues.iter().map(Queue::len).sum()
+    }
+
+    /// Whether two readers have come equally far in the same logs. Then what waits in them is equal too.
+    pub(crate) fn is_level_with(&self, other: &Reader) -> bool {
+        self.position == other.position && self.logs == other.logs && self.watermark == other.watermark
+    }
+
+    /// Reads one entry. Calls are made where they must be cut; what is left waits for [`Reader::finish`].
+    pub(crate) fn feed(
+        &mut self,
+        admission: &Admission,
+        sheet: &mut Sheet<'_>,
+        plan: &Plan,
+        judge: &mut impl Judge,
+    ) -> Result<(), StoreError> {
+        if admission.last_seq() <= self.position.seq || self.members.is_empty() {
+            return Ok(());
+        }
+        // What a restart found released and not yet shown comes first.
+        self.release(judge)?;
+        let read = self.position.seq;
+        let ahead = self.front();
+        let late = self.take(sheet, plan, |row| row.seq > read && !queue::is_late(row, &ahead));
+        let late: Vec<RowRef> = late.into_iter().filter(|row| row.seq > read).collect();
+        if !late.is_empty() {
+            self.finish(judge)?;
+            self.late(late, admission, judge)?;
+        }
+        self.position.seq = admission.last_seq();
+        for mark in &admission.marks {
+            if self.mark(mark) {
+                self.release(judge)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Calls the rules with what is released, and so brings them level with what was read.
+    pub(crate) fn finish(&mut self, judge: &mut impl Judge) -> Result<(), StoreError> {
+        self.release(judge)?;
+        if !self.risen && self.run.is_empty() {
+            return Ok(());
+        }
+        self.call(self.watermark, self.front(), judge)
+    }
+
+    /// The key up to which rows have been released, shown or about to be.
+    fn front(&self) -> Key {
+        if self.watermark == i64::MIN { Key::start() } else { Key::end_of(self.watermark) }.max(self.position.released.clone())
+    }
+
+    /// Puts the rows that `wait` holds for into the queues, and returns the others.
+    fn take(&mut self, sheet: &mut Sheet<'_>, plan: &Plan, wait: impl Fn(&RowRef) -> bool) -> Vec<RowRef> {
+        let mut others = Vec::new();
+        for (log, queue) in self.logs.iter().zip(&mut self.queues) {
+            if self.marks.feeds(sheet.log, log) {
+                let (waiting, passed): (Vec<RowRef>, Vec<RowRef>) = sheet.rows(plan, log).partition(&wait);
+                queue.take(waiting);
+                others.extend(passed);
+            }
+        }
+        others
+    }
+
+    fn mark(&mut self, mark: &Mark) -> bool {
+        self.marks.apply(mark);
+        match self.marks.watermark(&self.logs) {
+            Some(watermark) if watermark > self.watermark => {
+                self.watermark = watermark;
+                self.risen = true;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn release(&mut self, judge: &mut impl Judge) -> Result<(), StoreError> {
+        while let Some(row) = self.next() {
+            self.run.push(row);
+            if self.run.len() >= self.most_rows {
+                let Some(last) = self.run.last() else { continue };
+                let (time, released) = (queue::time(last), queue::key(last));
+                self.call(time.saturating_sub(1), released, judge)?;
+                // The watermark itself has not been told yet.
+                self.risen = true;
+            }
+        }
+        Ok(())
+    }
+
+    /// The next row up to the watermark.
+    fn next(&mut self) -> Option<RowRef> {
+        let fronts = self.queues.iter_mut().filter(|queue| queue.front().is_some());
+        let queue = fronts.min_by(|a, b| a.front().zip(b.front()).map_or(std::cmp::Ordering::Equal, |(a, b)| queue::order(a, b)))?;
+        if queue::time(queue.front()?) > self.watermark {
+            return None;
+        }
+        queue.pop()
+    }
+
+    fn call(&mut self, watermark: i64, released: Key, judge: &mut impl Judge) -> Result<(), StoreError> {
+        let to = Position { seq: self.position.seq, released };
+        let run = Run { rows: &self.run, watermark, from: &self.position, to: &to, late: false };
+        judge.judge(&mut self.members, &run)?;
+        self.run.clear();
+        self.risen = false;
+        self.position = to;
+        Ok(())
+    }
+
+    fn late(&mut self, mut rows: Vec<RowRef>, admission: &Admission, judge: &mut impl Judge) -> Result<(), StoreError> {
+        rows.sort_by(queue::order);
+        rows.iter_mut().for_each(|row| row.late = true);
+        let last = admission.first_seq + admission.events.len() as u64 - 1;
+        let to = Position { seq: last, released: self.position.released.clone() };
+        let run = Run { rows: &rows, watermark: self.watermark, from: &self.position, to: &to, late: true };
+        judge.judge(&mut self.members, &run)?;
+        self.position = to;
+        Ok(())
+    }
+}

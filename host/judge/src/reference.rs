@@ -1,0 +1,181 @@
+//! The reader once more, written to be obviously right: one rule, one row a call, everything sorted anew each time.
+//!
+//! It is the oracle of the property tests and is used for nothing else. What it shares with the judge is what it cannot be
+//! the oracle of: selection of rows and the meaning of a single call. What it does on its own: which rows are late, when rows
+//! are released and in which order, what a watermark is, what a failing row costs, what is a repeat.
+
+use std::sync::Arc;
+
+use picket_contract::{Admission, Call, EventRecord, Key, Mark, Position, RuleAlert, RuleState};
+use picket_event::{Page, Plan, RowRef, Selector};
+
+use crate::rule::JudgedRule;
+
+/// One rule reading a journal by itself.
+#[derive(Debug)]
+pub struct Reference {
+    rule: JudgedRule,
+    plan: Plan,
+    rows: Vec<Row>,
+    marks: Vec<Mark>,
+    watermark: i64,
+    /// Alerts, in the order raised, dedup not applied.
+    pub alerts: Vec<RuleAlert>,
+    /// The row it stopped at, and why.
+    pub stopped: Option<(Option<Arc<str>>, String)>,
+}
+
+#[derive(Debug)]
+struct Row {
+    number: u64,
+    key: Key,
+    duo_log: Arc<str>,
+    event: EventRecord,
+    shown: bool,
+}
+
+impl Reference {
+    /// A rule that has read nothing.
+    #[must_use]
+    pub fn new(rule: JudgedRule) -> Self {
+        let plan = Plan::new(&rule.manifest.sources);
+        Reference { rule, plan, rows: Vec::new(), marks: Vec::new(), watermark: i64::MIN, alerts: Vec::new(), stopped: None }
+    }
+
+    /// What the rule remembers.
+    #[must_use]
+    pub fn state(&self) -> &RuleState {
+        &self.rule.state
+    }
+
+    /// How far it has come.
+    #[must_use]
+    pub fn position(&self) -> &Position {
+        &self.rule.position
+    }
+
+    /// Reads one journal entry.
+    pub fn feed(&mut self, admission: &Admission) {
+        if self.stopped.is_some() {
+            return;
+        }
+        let before = (self.rule.position.clone(), self.rule.state.clone(), self.alerts.len());
+        for (number, event) in (admission.first_seq..).zip(&admission.events) {
+            for log in self.rule.logs() {
+                if self.fed_by(&log) == Some(admission.log.clone()) {
+                    let key = Key { time: event.time, log, id: event.id.clone() };
+                    let (event, duo_log) = (event.clone(), admission.log.clone());
+                    self.rows.push(Row { number, key, duo_log, event, shown: false });
+                }
+            }
+        }
+        let released = self.rule.position.released.clone();
+        let late = self.due(|row| row.key <= released);
+        self.show(&late, self.watermark, true);
+        if self.stopped.is_some() {
+            // Which of the late rows were shown cannot be remembered, so none was.
+            (self.rule.position, self.rule.state) = (before.0, before.1);
+            self.alerts.truncate(before.2);
+            return;
+        }
+        self.rule.position.seq = admission.last_seq();
+        for mark in &admission.marks {
+            self.marks.push(mark.clone());
+            let Some(watermark) = self.complete_to().filter(|watermark| *watermark > self.watermark) else { continue };
+            self.watermark = watermark;
+            let due = self.due(|row| row.key.time <= watermark);
+            self.show(&due, watermark, false);
+            if self.stopped.is_some() {
+                return;
+            }
+            self.rule.position.released = Key::end_of(watermark);
+        }
+    }
+
+    /// Indices of rows not yet shown, in release order.
+    fn due(&self, holds: impl Fn(&Row) -> bool) -> Vec<usize> {
+        let mut due: Vec<(&Key, usize)> = Vec::new();
+        for (index, row) in self.rows.iter().enumerate() {
+            if !row.shown && holds(row) {
+                due.push((&row.key, index));
+            }
+        }
+        due.sort();
+        due.into_iter().map(|(_, index)| index).collect()
+    }
+
+    fn show(&mut self, due: &[usize], watermark: i64, late: bool) {
+        for index in due {
+            let Some(row) = self.rows.get_mut(*index) else { continue };
+            row.shown = true;
+            let page: Page = self.plan.parse(&row.key.log, &row.duo_log, std::slice::from_ref(&row.event));
+            let row_ref = RowRef { page: Arc::new(page), row: 0, seq: row.number, late };
+            let (key, id) = (row.key.clone(), row.event.id.clone());
+            let before = key.time.saturating_sub(1);
+            if row_ref.page.broken(0) {
+                continue;
+            }
+            if let Err(why) = self.call(&[row_ref], before) {
+                self.stopped = Some((Some(id), why));
+                return;
+            }
+            if !late {
+                self.rule.position.released = key;
+            }
+        }
+        if let Err(why) = self.call(&[], watermark) {
+            self.stopped = Some((None, why));
+        }
+    }
+
+    fn call(&mut self, rows: &[RowRef], watermark: i64) -> Result<(), String> {
+        let rule = &mut self.rule;
+        let selector = Selector::new(&rule.manifest, &rule.params, &self.plan).map_err(|error| error.to_string())?;
+        let selection = selector.select(rows, watermark);
+        if selection.batch.rows() == 0 && rule.state.next_timer().is_none_or(|at| at > watermark) {
+            return Ok(());
+        }
+        let outcome = rule.evaluator.evaluate(Call {
+            rule: &rule.manifest.id,
+            batch: &selection.batch,
+            state: &rule.state,
+            params: &rule.params,
+            tables: &rule.tables,
+        });
+        let outcome = outcome.map_err(|failure| failure.to_string())?;
+        rule.state.apply(&outcome.changes);
+        self.alerts.extend(outcome.alerts);
+        Ok(())
+    }
+
+    /// Duo's log that feeds a log as the rule names it.
+    fn fed_by(&self, named: &Arc<str>) -> Option<Arc<str>> {
+        let fed = self.marks.iter().rev().find_map(|mark| match mark {
+            Mark::Feed { logical, log } if logical == named => Some(log.clone()),
+            _ => None,
+        });
+        fed.or_else(|| (&**named != "admin").then(|| named.clone()))
+    }
+
+    fn complete_to(&self) -> Option<i64> {
+        let mut open = Vec::new();
+        let mut closed = Vec::new();
+        for named in self.rule.logs() {
+            let log = self.fed_by(&named);
+            let mut to = None;
+            let mut is_closed = false;
+            for mark in &self.marks {
+                match mark {
+                    Mark::Complete { log: of, to: mark } | Mark::Stalled { log: of, to: mark } if Some(of) == log.as_ref() => {
+                        to = to.max(Some(*mark));
+                    }
+                    Mark::Closed { log: of } if Some(of) == log.as_ref() => is_closed = true,
+                    Mark::Open { log: of } if Some(of) == log.as_ref() => is_closed = false,
+                    _ => {}
+                }
+            }
+            if is_closed { closed.push(to) } else { open.push(to) }
+        }
+        if open.is_empty() { closed.into_iter().flatten().max() } else { open.into_iter().min().flatten() }
+    }
+}

@@ -1,0 +1,76 @@
+//! A rule as it judges one tenant, and the tenant it judges.
+
+use std::sync::Arc;
+
+use picket_contract::{Evaluate, Params, Position, RuleManifest, RuleState, Tables};
+use picket_store::Standing;
+
+/// One rule of one tenant, with how far it has come and what it remembers.
+#[derive(Debug, Clone)]
+pub struct JudgedRule {
+    /// What it says of itself.
+    pub manifest: Arc<RuleManifest>,
+    /// How it is called.
+    pub evaluator: Arc<dyn Evaluate>,
+    /// Digest of its module, `sha256:...`.
+    pub module: Arc<str>,
+    /// The version of ATT&CK whose ids it carries.
+    pub attack_version: Arc<str>,
+    /// Its parameters for this tenant, every declared one present.
+    pub params: Arc<Params>,
+    /// The tenant's lookup tables.
+    pub tables: Arc<Tables>,
+    /// How far it has come.
+    pub position: Position,
+    /// What it remembers.
+    pub state: RuleState,
+    /// Whether it is quarantined, and what it could not read.
+    pub standing: Standing,
+}
+
+impl JudgedRule {
+    /// A rule that has read nothing, with the defaults' parameters left to the caller.
+    #[must_use]
+    pub fn new(manifest: Arc<RuleManifest>, evaluator: Arc<dyn Evaluate>, module: Arc<str>, params: Arc<Params>) -> Self {
+        JudgedRule {
+            manifest,
+            evaluator,
+            module,
+            attack_version: "19".into(),
+            params,
+            tables: Arc::default(),
+            position: Position::start(),
+            state: RuleState::default(),
+            standing: Standing::default(),
+        }
+    }
+
+    /// The logs it reads, sorted.
+    #[must_use]
+    pub fn logs(&self) -> Vec<Arc<str>> {
+        self.manifest.logs().into_iter().map(Arc::from).collect()
+    }
+}
+
+/// Whose events are judged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tenant {
+    /// Part of every alert's id.
+    pub id: Arc<str>,
+    /// For people.
+    pub name: Arc<str>,
+    /// IANA name, e.g. `America/New_York`.
+    pub timezone: Arc<str>,
+    /// Host of the Duo Admin Panel (`admin-1234abcd.duosecurity.com`), for links.
+    pub panel: Option<Arc<str>>,
+}
+
+/// What becomes of a row that makes a rule fail when it is shown alone.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum OnPoison {
+    /// The rule stops right before it, visibly, and is probed.
+    #[default]
+    Quarantine,
+    /// The rule goes on behind it, and it is reported.
+    Skip,
+}
