@@ -1,4 +1,9 @@
 //! From the outbox to the sinks, with crashes in between.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "the helpers of a test are a test"
+)]
 
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt as _;

@@ -1,4 +1,5 @@
 //! The suite on both kinds of SQLite store, and random transactions against the model.
+#![allow(clippy::unwrap_used, reason = "the helpers of a test are a test")]
 
 use std::sync::Arc;
 

@@ -1,4 +1,5 @@
 //! What is the SQLite engine's own: files, locks, versions, shared and failed commits, damage.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "the helpers of a test are a test")]
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;

@@ -9,7 +9,9 @@
     reason = "a conformance suite is a test: a broken promise panics"
 )]
 
+mod journal;
 mod model;
+mod progress;
 mod suite;
 
 use std::sync::Arc;

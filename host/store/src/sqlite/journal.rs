@@ -5,6 +5,7 @@
 //! or no marks.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry::{Occupied, Vacant};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use picket_contract::{Admission, EventRecord, Mark};
@@ -162,11 +163,12 @@ impl<'c> Journal<'c> {
                 found.push(None);
                 continue;
             };
-            if !blocks.contains_key(&entry.id) {
-                blocks.insert(entry.id, self.events_of(&entry)?);
-            }
+            let events = match blocks.entry(entry.id) {
+                Occupied(unpacked) => unpacked.into_mut(),
+                Vacant(place) => place.insert(self.events_of(&entry)?),
+            };
             let index = usize::try_from(seq - entry.first_seq).unwrap_or(usize::MAX);
-            let event = blocks.get(&entry.id).and_then(|events| events.get(index)).cloned();
+            let event = events.get(index).cloned();
             found.push(event.map(|event| StoredEvent {
                 seq,
                 log: entry.log,

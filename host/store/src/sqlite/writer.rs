@@ -189,7 +189,10 @@ fn write_all(connection: &Connection, group: &[Job], path: &str, hook: Option<&H
         Some(hook) => (hook.0)(moment).map_err(|error| Failed::Whole("committing", Arc::new(error))),
         None => Ok(()),
     };
-    run("BEGIN IMMEDIATE")?;
+    // Fails where a foreign process holds the database too long: then for each of the group alike.
+    connection
+        .execute_batch("BEGIN IMMEDIATE")
+        .map_err(|error| Failed::Whole("beginning", Arc::new(error)))?;
     let mut replies = Vec::with_capacity(group.len());
     for job in group {
         run("SAVEPOINT submission")?;

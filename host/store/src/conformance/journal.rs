@@ -1,0 +1,220 @@
+//! Promises about the journal.
+
+use std::sync::Barrier;
+
+use picket_contract::{Mark, StateChanges};
+
+use super::suite::{admit, ok, refused};
+use super::{admission, alert, complete, rule};
+use crate::{CursorRow, Store, Transaction};
+
+pub(super) fn the_journal_is_numbered_without_gaps(store: &dyn Store) {
+    assert!(
+        refused(store, admit([admission(2, "authentication", &[("a", 1)], &[])])).contains("goes on with number 1")
+    );
+    let first = admission(
+        1,
+        "authentication",
+        &[("a", 1), ("b", 2)],
+        &[complete("authentication", 1)],
+    );
+    assert_eq!(first.last_seq(), 3);
+    ok(
+        store,
+        "acme",
+        admit([first.clone(), admission(4, "activity", &[("a", 3)], &[])]),
+    );
+    for wrong in [0, 1, 3, 4, 6] {
+        refused(store, admit([admission(wrong, "activity", &[("z", 3)], &[])]));
+    }
+    assert_eq!(store.last_seq("acme").expect("last_seq"), 4);
+    let read = store.read("acme", 0, 100).expect("read");
+    assert_eq!(read, [first, admission(4, "activity", &[("a", 3)], &[])]);
+}
+
+pub(super) fn a_refused_transaction_leaves_nothing(store: &dyn Store) {
+    let whole = Transaction {
+        admissions: vec![admission(1, "authentication", &[("a", 1)], &[])],
+        cursors: vec![CursorRow {
+            log: "authentication".into(),
+            cursor: "{}".into(),
+        }],
+        alerts: vec![alert("al_1", "r", "ada", 1)],
+        // Ahead of the journal: what it claims to have read was never stored.
+        rules: vec![rule("r", 2, 1, StateChanges::default())],
+        repeats: vec![],
+    };
+    assert!(refused(store, whole).contains("rule r of acme has read up to 2, but the journal ends at 1"));
+    assert_eq!(store.last_seq("acme").expect("last_seq"), 0);
+    assert_eq!(store.known("acme", "authentication", &["a"]).expect("known"), [false]);
+    assert!(store.cursors("acme").expect("cursors").is_empty());
+    assert!(store.outbox("file", 10).expect("outbox").is_empty());
+    assert!(store.tenants().expect("tenants").is_empty());
+}
+
+pub(super) fn an_event_is_held_once(store: &dyn Store) {
+    ok(store, "acme", admit([admission(1, "authentication", &[("a", 1)], &[])]));
+    assert_eq!(
+        store.known("acme", "authentication", &["b", "a", "b"]).expect("known"),
+        [false, true, false]
+    );
+    assert!(
+        refused(
+            store,
+            admit([admission(2, "authentication", &[("b", 1), ("a", 1)], &[])])
+        )
+        .contains("event a")
+    );
+    ok(store, "acme", admit([admission(2, "activity", &[("a", 1)], &[])]));
+    ok(
+        store,
+        "other",
+        admit([admission(1, "authentication", &[("a", 1)], &[])]),
+    );
+}
+
+pub(super) fn an_admission_is_never_cut(store: &dyn Store) {
+    let one = admission(
+        1,
+        "authentication",
+        &[("a", 10), ("b", 20), ("c", 30)],
+        &[complete("authentication", 30)],
+    );
+    let two = admission(5, "activity", &[("d", 5)], &[]);
+    ok(store, "acme", admit([one.clone(), two.clone()]));
+    assert_eq!(store.read("acme", 0, 1).expect("read"), std::slice::from_ref(&one));
+    assert_eq!(store.read("acme", 2, 1).expect("read"), std::slice::from_ref(&one));
+    assert_eq!(store.read("acme", 3, 100).expect("read"), [one.clone(), two.clone()]);
+    assert_eq!(store.read("acme", 4, 100).expect("read"), [two]);
+    assert!(store.read("acme", 5, 100).expect("read").is_empty());
+    // What is pending may end within an admission: then its marks have not been read.
+    let pending = store.pending("acme", 2, 15).expect("pending");
+    assert_eq!(pending.len(), 1);
+    assert_eq!(pending[0].events, [(2, one.events[1].clone())]);
+    assert!(pending[0].marks.is_empty());
+}
+
+pub(super) fn idle_marks_are_merged(store: &dyn Store) {
+    ok(
+        store,
+        "acme",
+        admit([admission(
+            1,
+            "authentication",
+            &[("a", 1)],
+            &[complete("authentication", 1)],
+        )]),
+    );
+    ok(
+        store,
+        "acme",
+        admit([admission(3, "authentication", &[], &[complete("authentication", 10)])]),
+    );
+    ok(
+        store,
+        "acme",
+        admit([admission(4, "activity", &[], &[complete("activity", 11)])]),
+    );
+    ok(
+        store,
+        "acme",
+        admit([admission(5, "authentication", &[], &[complete("authentication", 20)])]),
+    );
+    ok(
+        store,
+        "acme",
+        admit([admission(6, "activity", &[], &[complete("activity", 21)])]),
+    );
+    let read = store.read("acme", 2, 100).expect("read");
+    assert_eq!(read.iter().map(|entry| entry.first_seq).collect::<Vec<_>>(), [5, 6]);
+    assert_eq!(read[0].marks, [complete("authentication", 20)]);
+    assert_eq!(store.last_seq("acme").expect("last_seq"), 6);
+}
+
+pub(super) fn marks_between_which_something_stands_are_not_merged(store: &dyn Store) {
+    let idle = |seq, to| admission(seq, "authentication", &[], &[complete("authentication", to)]);
+    let generation = Mark::Generation {
+        number: 1,
+        hash: "h".into(),
+    };
+    ok(
+        store,
+        "acme",
+        admit([idle(1, 10), admission(2, "activity", &[("a", 5)], &[]), idle(3, 20)]),
+    );
+    ok(
+        store,
+        "acme",
+        admit([
+            admission(4, "", &[], &[generation]),
+            idle(5, 30),
+            idle(6, 25),
+            idle(7, 28),
+        ]),
+    );
+    let numbers: Vec<u64> = store
+        .read("acme", 0, 100)
+        .expect("read")
+        .iter()
+        .map(|entry| entry.first_seq)
+        .collect();
+    // Number 6 said less than 5; 7 says more than 6, but not than 5.
+    assert_eq!(numbers, [1, 2, 3, 4, 5, 7]);
+}
+
+pub(super) fn ids_are_forgotten_by_age(store: &dyn Store) {
+    ok(
+        store,
+        "acme",
+        admit([admission(1, "authentication", &[("old", 10), ("new", 20)], &[])]),
+    );
+    ok(
+        store,
+        "other",
+        admit([admission(1, "authentication", &[("old", 10)], &[])]),
+    );
+    assert_eq!(store.forget_ids("acme", 20).expect("forget_ids"), 1);
+    assert_eq!(
+        store.known("acme", "authentication", &["old", "new"]).expect("known"),
+        [false, true]
+    );
+    assert_eq!(store.known("other", "authentication", &["old"]).expect("known"), [true]);
+    assert_eq!(store.read("acme", 0, 10).expect("read")[0].events.len(), 2);
+}
+
+pub(super) fn concurrent_transactions_are_all_written(store: &dyn Store) {
+    let (tenants, each) = (8, 20);
+    let start = Barrier::new(tenants);
+    std::thread::scope(|scope| {
+        for number in 0..tenants {
+            let start = &start;
+            scope.spawn(move || {
+                let tenant = format!("tenant-{number}");
+                start.wait();
+                for seq in 1..=each {
+                    let name = format!("e{seq}");
+                    let one = admission(seq, "authentication", &[(&name, 1)], &[]);
+                    ok(
+                        store,
+                        &tenant,
+                        Transaction {
+                            rules: vec![rule("r", seq, 1, StateChanges::default())],
+                            ..admit([one])
+                        },
+                    );
+                    assert_eq!(
+                        store.last_seq(&tenant).expect("last_seq"),
+                        seq,
+                        "what was acknowledged is seen"
+                    );
+                }
+            });
+        }
+    });
+    for number in 0..tenants {
+        assert_eq!(
+            store.read(&format!("tenant-{number}"), 0, 1000).expect("read").len(),
+            each as usize
+        );
+    }
+}

@@ -1,0 +1,292 @@
+//! Promises about rules, their state, alerts, the outbox and notes.
+
+use std::sync::Arc;
+
+use picket_contract::state::StateEntry;
+use picket_contract::{RuleState, StateChanges};
+
+use super::suite::ok;
+use super::{alert, key, rule};
+use crate::{AlertFilter, Quarantine, Repeat, Standing, Store, Transaction};
+
+pub(super) fn state_is_what_the_rule_left(store: &dyn Store) {
+    let mut model = RuleState::default();
+    let steps = [
+        StateChanges {
+            clock: Some(10),
+            entries: [(key("a"), entry("1", 20)), (key("b"), entry("2", 100))].into(),
+            timers: [(key("t"), Some(50)), (key("u"), Some(5))].into(),
+        },
+        StateChanges {
+            clock: None,
+            entries: [(key("c"), entry("", i64::MAX))].into(),
+            timers: [(key("u"), None)].into(),
+        },
+        StateChanges {
+            clock: Some(20),
+            entries: [(key("b"), None), (key("d"), entry("9", 15))].into(),
+            ..Default::default()
+        },
+        StateChanges {
+            clock: Some(15),
+            entries: [(key("c"), entry("x", 21))].into(),
+            timers: [(key("t"), Some(60))].into(),
+        },
+    ];
+    for changes in steps {
+        model.apply(&changes);
+        ok(
+            store,
+            "acme",
+            Transaction {
+                rules: vec![rule("r", 0, 1, changes)],
+                ..Transaction::default()
+            },
+        );
+        assert_eq!(store.state("acme", "r", 1).expect("state"), model);
+    }
+    assert_eq!(model.clock(), Some(20));
+    assert_eq!(model.entries().count(), 1);
+}
+
+pub(super) fn a_rollback_finds_the_old_state(store: &dyn Store) {
+    let changes = |value| StateChanges {
+        entries: [(key("k"), entry(value, 100))].into(),
+        ..StateChanges::default()
+    };
+    let quarantine = Quarantine {
+        reason: "out of fuel".into(),
+        event: Some("a".into()),
+        module: "sha256:00".into(),
+        since: 1,
+        attempts: 2,
+        retry_at: 3,
+    };
+    let standing = Standing {
+        quarantine: Some(quarantine),
+        unreadable: vec![("user.key".into(), 12)],
+    };
+    let old = crate::RuleCommit {
+        standing: standing.clone(),
+        ..rule("r", 0, 1, changes("old"))
+    };
+    let new = crate::RuleCommit {
+        state_version: 2,
+        ..rule("r", 0, 7, changes("new"))
+    };
+    ok(
+        store,
+        "acme",
+        Transaction {
+            rules: vec![old, new],
+            ..Transaction::default()
+        },
+    );
+    let rules = store.rules("acme").expect("rules");
+    assert_eq!(rules.iter().map(|row| row.state_version).collect::<Vec<_>>(), [1, 2]);
+    assert_eq!(rules[0].standing, standing);
+    assert_eq!(rules[1].position.released.time, 7);
+    let value = |version| {
+        store
+            .state("acme", "r", version)
+            .expect("state")
+            .entries()
+            .map(|(_, e)| e.value.clone())
+            .next()
+    };
+    assert_eq!(
+        (value(1), value(2), value(3)),
+        (Some(key("old")), Some(key("new")), None)
+    );
+}
+
+pub(super) fn alerts_are_raised_once_and_repeated_in_place(store: &dyn Store) {
+    let first = alert("al_1", "r", "ada", 100);
+    let again = crate::AlertRow {
+        json: "{}".into(),
+        ..first.clone()
+    };
+    let repeat = |count, time| Repeat {
+        id: "al_1".into(),
+        count,
+        time,
+    };
+    ok(
+        store,
+        "acme",
+        Transaction {
+            alerts: vec![first.clone()],
+            repeats: vec![repeat(2, 130)],
+            ..Transaction::default()
+        },
+    );
+    let gone = Repeat {
+        id: "al_gone".into(),
+        count: 1,
+        time: 1,
+    };
+    ok(
+        store,
+        "acme",
+        Transaction {
+            alerts: vec![again],
+            repeats: vec![repeat(1, 120), gone],
+            ..Transaction::default()
+        },
+    );
+    let stored = store.alerts("acme", &AlertFilter::default()).expect("alerts");
+    assert_eq!(
+        stored,
+        [crate::AlertRow {
+            repeats: 3,
+            last_repeat: Some(130),
+            ..first
+        }]
+    );
+    assert_eq!(store.outbox("file", 10).expect("outbox").len(), 1);
+    // Both windows of a key: a late row may belong to the earlier.
+    ok(
+        store,
+        "acme",
+        Transaction {
+            alerts: vec![alert("al_2", "r", "ada", 300)],
+            ..Transaction::default()
+        },
+    );
+    let times = |since| {
+        store
+            .dedup("acme", since)
+            .expect("dedup")
+            .iter()
+            .map(|row| row.time)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(times(199), [100, 300]);
+    assert_eq!(times(200), [300]);
+}
+
+pub(super) fn alerts_are_found(store: &dyn Store) {
+    let alerts = vec![
+        alert("al_aa", "r", "ada", 3),
+        alert("al_ab", "s", "ada", 1),
+        alert("al_b", "r", "bo", 2),
+    ];
+    ok(
+        store,
+        "acme",
+        Transaction {
+            alerts,
+            ..Transaction::default()
+        },
+    );
+    let ids = |filter: AlertFilter| {
+        let found = store.alerts("acme", &filter).expect("alerts");
+        found.iter().map(|alert| alert.id.to_string()).collect::<Vec<_>>()
+    };
+    let any = AlertFilter::default;
+    assert_eq!(ids(any()), ["al_ab", "al_b", "al_aa"]);
+    assert_eq!(
+        ids(AlertFilter {
+            latest: Some(2),
+            ..any()
+        }),
+        ["al_aa", "al_b"]
+    );
+    assert_eq!(
+        ids(AlertFilter {
+            id_prefix: Some("a".into()),
+            ..any()
+        }),
+        ["al_ab", "al_aa"]
+    );
+    assert_eq!(
+        ids(AlertFilter {
+            id_prefix: Some("al_b".into()),
+            ..any()
+        }),
+        ["al_b"]
+    );
+    assert_eq!(
+        ids(AlertFilter {
+            id_prefix: Some("%".into()),
+            ..any()
+        }),
+        [""; 0]
+    );
+    assert_eq!(
+        ids(AlertFilter {
+            rule: Some("r".into()),
+            about: Some("ada".into()),
+            ..any()
+        }),
+        ["al_aa"]
+    );
+    assert_eq!(
+        ids(AlertFilter {
+            since: Some(2),
+            ..any()
+        }),
+        ["al_b", "al_aa"]
+    );
+}
+
+pub(super) fn each_sink_has_a_place_of_its_own(store: &dyn Store) {
+    ok(
+        store,
+        "acme",
+        Transaction {
+            alerts: vec![alert("al_1", "r", "ada", 9)],
+            ..Transaction::default()
+        },
+    );
+    ok(
+        store,
+        "other",
+        Transaction {
+            alerts: vec![alert("al_1", "r", "ada", 1)],
+            ..Transaction::default()
+        },
+    );
+    ok(
+        store,
+        "acme",
+        Transaction {
+            alerts: vec![alert("al_2", "r", "ada", 1)],
+            ..Transaction::default()
+        },
+    );
+    let ids = |sink, limit| {
+        let rows = store.outbox(sink, limit).expect("outbox");
+        rows.iter()
+            .map(|row| format!("{}/{}", row.tenant, row.alert))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(ids("file", 10), ["acme/al_1", "other/al_1", "acme/al_2"]);
+    assert_eq!(ids("file", 1), ["acme/al_1"]);
+    let second = store.outbox("file", 2).expect("outbox")[1].number;
+    store.delivered("file", second).expect("delivered");
+    store.delivered("file", second - 1).expect("delivered");
+    assert_eq!(ids("file", 10), ["acme/al_2"]);
+    assert_eq!(ids("stdout", 10).len(), 3);
+}
+
+pub(super) fn notes_are_kept(store: &dyn Store) {
+    store.set_note("", "generation", Some("1")).expect("set_note");
+    store.set_note("acme", "generation", Some("2")).expect("set_note");
+    store.set_note("acme", "generation", Some("3")).expect("set_note");
+    let note = |tenant| store.note(tenant, "generation").expect("note");
+    assert_eq!(
+        (note("").as_deref(), note("acme").as_deref(), note("b")),
+        (Some("1"), Some("3"), None)
+    );
+    store.set_note("", "generation", None).expect("set_note");
+    assert_eq!(note(""), None);
+    assert_eq!(store.tenants().expect("tenants"), ["acme".into()] as [Arc<str>; 1]);
+}
+
+fn entry(value: &str, expires_at: i64) -> Option<StateEntry> {
+    Some(StateEntry {
+        value: key(value),
+        expires_at,
+    })
+}
