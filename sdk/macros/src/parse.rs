@@ -123,11 +123,10 @@ pub(crate) fn doc_lines(attributes: &[Attribute]) -> Vec<String> {
         if let syn::Meta::NameValue(meta) = &attribute.meta
             && let Some(Lit::Str(text)) = literal(&meta.value)
         {
-            lines.extend(
-                text.value()
-                    .lines()
-                    .map(|line| line.strip_prefix(' ').unwrap_or(line).trim_end().to_owned()),
-            );
+            // Not `lines()`: a blank line of the comment is an empty text, and matters.
+            let text = text.value();
+            let lines_of = text.split('\n').map(|line| line.strip_prefix(' ').unwrap_or(line).trim_end().to_owned());
+            lines.extend(lines_of);
         }
     }
     lines

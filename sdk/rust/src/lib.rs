@@ -29,6 +29,7 @@
 //! }
 //!
 //! picket::module!(reported);
+//! # fn main() {}
 //! ```
 //!
 //! The contract (`sdk/wit`) hands over columns with one dictionary; the SDK reads a row from them without allocating. A rule
