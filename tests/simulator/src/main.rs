@@ -38,8 +38,9 @@ struct Arguments {
     /// People in each account; at least 60
     #[arg(long, default_value_t = 300)]
     users: usize,
-    /// Days of logs; at least 3. The last is the day on which things happen, the others are its past
-    #[arg(long, default_value_t = 36)]
+    /// Days of logs; at least 3. The last is the day on which things happen, the others are its past: six weeks, so that
+    /// whoever takes a month to learn what is usual has learned it
+    #[arg(long, default_value_t = 43)]
     days: u32,
     /// At least so many rows on the last day, the administrator log not counted
     #[arg(long, value_name = "N")]

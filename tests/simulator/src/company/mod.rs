@@ -47,7 +47,7 @@ const FEWEST_USERS: usize = 60;
 /// The fewest days that give everybody a past: two, and the day itself.
 const FEWEST_DAYS: u32 = 3;
 /// Logins a person and working day before the last day; on the last day too, unless a number of events is asked for.
-const USUAL_LOGINS: i64 = 3;
+const USUAL_LOGINS: i64 = 2;
 
 /// What to generate.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,15 +71,15 @@ pub struct Options {
 }
 
 impl Default for Options {
-    /// 300 people, five weeks, a last day of 6,000 rows (Wednesday 18 November 2026), with stories.
+    /// 300 people, six weeks, a last day of 6,000 rows (Wednesday 18 November 2026), with stories.
     fn default() -> Self {
         let last_day = 1_794_960_000_000_000;
         Self {
             seed: 1,
             name: "acme".to_owned(),
             users: 300,
-            start_us: last_day - 35 * DAY,
-            days: 36,
+            start_us: last_day - 42 * DAY,
+            days: 43,
             target_events: Some(6_000),
             plant: true,
         }

@@ -16,7 +16,7 @@ pub(super) fn many_places(stage: &mut Stage<'_>, dice: &mut Dice) -> Option<()> 
     let user = stage.anybody()?;
     let at_home = stage.company.home(user, stage.span.last_day());
     let mut sites = vec![at_home];
-    let abroad = dice.between(3, 5);
+    let abroad = dice.between(2, 3);
     for number in 0..abroad + 1 {
         let site = stage.hideout(user, number < abroad, dice);
         sites.push(site);
