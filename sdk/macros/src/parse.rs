@@ -125,7 +125,9 @@ pub(crate) fn doc_lines(attributes: &[Attribute]) -> Vec<String> {
         {
             // Not `lines()`: a blank line of the comment is an empty text, and matters.
             let text = text.value();
-            let lines_of = text.split('\n').map(|line| line.strip_prefix(' ').unwrap_or(line).trim_end().to_owned());
+            let lines_of = text
+                .split('\n')
+                .map(|line| line.strip_prefix(' ').unwrap_or(line).trim_end().to_owned());
             lines.extend(lines_of);
         }
     }

@@ -16,7 +16,10 @@ enum Step<'a> {
     Changed { subject_user: &'a str },
     /// A login.
     #[event(log = "authentication", when = result == "success" && !params.quiet.contains(user_name))]
-    LoggedIn { user_name: &'a str, access_device_ip: Option<&'a str> },
+    LoggedIn {
+        user_name: &'a str,
+        access_device_ip: Option<&'a str>,
+    },
 }
 
 #[derive(Params)]
@@ -65,13 +68,20 @@ fn odd(step: Row<Step>, settings: &Settings, memory: &mut Memory) -> Option<Aler
             memory.seen.of(subject_user).add(&step);
             None
         }
-        Step::LoggedIn { user_name, access_device_ip } => {
+        Step::LoggedIn {
+            user_name,
+            access_device_ip,
+        } => {
             let usual = memory.last.of(user_name).swap(access_device_ip);
             let burst = memory.seen.of(user_name).take(settings.window);
             if burst.len() < settings.count {
                 return None;
             }
-            Some(step.alert(format!("{user_name}: {}", burst.len())).fact("usual", usual).evidence(burst))
+            Some(
+                step.alert(format!("{user_name}: {}", burst.len()))
+                    .fact("usual", usual)
+                    .evidence(burst),
+            )
         }
     }
 }
@@ -86,7 +96,11 @@ fn odd(step: Row<Step>, settings: &Settings, memory: &mut Memory) -> Option<Aler
 /// - c
 #[rule(id = "always", severity = "info")]
 fn always(step: Row<Step>, _: &Settings) -> Alert {
-    step.alert("always").severity(Severity::Critical).about("ip", "k", "n").dedup("d").fact("late", step.is_late())
+    step.alert("always")
+        .severity(Severity::Critical)
+        .about("ip", "k", "n")
+        .dedup("d")
+        .fact("late", step.is_late())
 }
 
 /// Never: it fails.
@@ -97,6 +111,7 @@ fn always(step: Row<Step>, _: &Settings) -> Alert {
 /// - b
 /// # False positives
 /// - c
+#[allow(clippy::panic, reason = "to see what becomes of it")]
 #[rule(id = "fails", severity = "info")]
 fn fails(step: Row<Step>, _: &Settings) -> Result<Option<Alert>, String> {
     match *step {
@@ -119,18 +134,44 @@ fn bench(rule: &'static str) -> Bench {
 fn the_manifest_is_the_contracts() {
     let manifest: Manifest = serde_json::from_str(&MODULE.describe()).unwrap();
     assert_eq!(manifest.schema, picket_contract::manifest::SCHEMA);
-    let [odd, always, _] = manifest.rules.as_slice() else { panic!("three rules") };
-    assert_eq!((odd.id.as_str(), odd.version.as_str(), odd.severity), ("odd", "2.0.1", Level::Low));
-    assert_eq!((odd.title.as_str(), odd.description.as_str()), ("Somebody did something.", "It is \\\"odd\\\"."));
+    let [odd, always, _] = manifest.rules.as_slice() else {
+        panic!("three rules")
+    };
+    assert_eq!(
+        (odd.id.as_str(), odd.version.as_str(), odd.severity),
+        ("odd", "2.0.1", Level::Low)
+    );
+    assert_eq!(
+        (odd.title.as_str(), odd.description.as_str()),
+        ("Somebody did something.", "It is \\\"odd\\\".")
+    );
     assert_eq!(odd.check, ["One, two.", "Three."]);
-    assert_eq!((odd.act.as_slice(), odd.false_positives.as_slice()), (&["Four.".to_owned()][..], &["Five.".to_owned()][..]));
-    assert_eq!((odd.attack.as_slice(), odd.supersedes.as_slice()), (&["T1621".to_owned()][..], &["even".to_owned()][..]));
+    assert_eq!(
+        (odd.act.as_slice(), odd.false_positives.as_slice()),
+        (&["Four.".to_owned()][..], &["Five.".to_owned()][..])
+    );
+    assert_eq!(
+        (odd.attack.as_slice(), odd.supersedes.as_slice()),
+        (&["T1621".to_owned()][..], &["even".to_owned()][..])
+    );
     assert_eq!(odd.dedup_period_ms, 900_000);
 
-    let [changed, logged_in] = odd.sources.as_slice() else { panic!("two sources") };
+    let [changed, logged_in] = odd.sources.as_slice() else {
+        panic!("two sources")
+    };
     assert_eq!((changed.log.as_str(), changed.name.as_str()), ("admin", "Changed"));
-    let fields: Vec<_> = logged_in.fields.iter().map(|field| (field.path.as_str(), field.kind, field.required)).collect();
-    assert_eq!(fields, [("user.name", FieldType::Text, true), ("access_device.ip", FieldType::Text, false)]);
+    let fields: Vec<_> = logged_in
+        .fields
+        .iter()
+        .map(|field| (field.path.as_str(), field.kind, field.required))
+        .collect();
+    assert_eq!(
+        fields,
+        [
+            ("user.name", FieldType::Text, true),
+            ("access_device.ip", FieldType::Text, false)
+        ]
+    );
     assert_eq!(
         serde_json::to_value(&logged_in.when).unwrap(),
         json!({"all": [
@@ -139,7 +180,11 @@ fn the_manifest_is_the_contracts() {
         ]})
     );
 
-    let params: Vec<_> = odd.params.iter().map(|param| (param.name.as_str(), param.kind, param.default.clone())).collect();
+    let params: Vec<_> = odd
+        .params
+        .iter()
+        .map(|param| (param.name.as_str(), param.kind, param.default.clone()))
+        .collect();
     assert_eq!(
         params,
         [
@@ -149,11 +194,22 @@ fn the_manifest_is_the_contracts() {
             ("ratio", ParamType::Number, json!(0.5)),
         ]
     );
-    assert_eq!((odd.params[1].min.clone(), odd.params[1].max.clone()), (Some(json!("1m")), Some(json!("24h"))));
+    assert_eq!(
+        (odd.params[1].min.clone(), odd.params[1].max.clone()),
+        (Some(json!("1m")), Some(json!("24h")))
+    );
     assert_eq!((odd.state.version, odd.state.look_back_ms), (4, 90 * 86_400_000));
-    let stores: Vec<_> = odd.state.stores.iter().map(|store| (store.name.as_str(), store.kind.as_str(), store.cap)).collect();
+    let stores: Vec<_> = odd
+        .state
+        .stores
+        .iter()
+        .map(|store| (store.name.as_str(), store.kind.as_str(), store.cap))
+        .collect();
     assert_eq!(stores, [("seen", "windows", 200), ("last", "lasts", 1024)]);
-    assert_eq!((always.version.as_str(), always.dedup_period_ms), (env!("CARGO_PKG_VERSION"), 0));
+    assert_eq!(
+        (always.version.as_str(), always.dedup_period_ms),
+        (env!("CARGO_PKG_VERSION"), 0)
+    );
 }
 
 #[test]
@@ -168,7 +224,9 @@ fn rows_of_two_logs_come_in_their_order_and_are_evidence() {
         line(1, 500, &["ada", "203.0.113.9"]),
         line(1, 600, &["bob", ""]),
     ]);
-    let [alert] = alerts.as_slice() else { panic!("{alerts:?}") };
+    let [alert] = alerts.as_slice() else {
+        panic!("{alerts:?}")
+    };
     assert_eq!((alert.title.as_str(), alert.time, alert.raised_by), ("ada: 2", 500, 6));
     assert_eq!(alert.evidence, [3, 4, 6]);
     assert_eq!(alert.facts, [("usual".to_owned(), "true".to_owned())]);
@@ -179,9 +237,15 @@ fn rows_of_two_logs_come_in_their_order_and_are_evidence() {
 fn an_alert_carries_what_the_rule_said() {
     let alerts = bench("always").judge(&[line(0, 100, &["ada"])]);
     let alert = &alerts[0];
-    assert_eq!((alert.severity, alert.dedup_key.as_deref()), (Some(Level::Critical), Some("d")));
+    assert_eq!(
+        (alert.severity, alert.dedup_key.as_deref()),
+        (Some(Level::Critical), Some("d"))
+    );
     let about = alert.about.as_ref().unwrap();
-    assert_eq!((about.kind.as_str(), about.key.as_str(), about.name.as_str()), ("ip", "k", "n"));
+    assert_eq!(
+        (about.kind.as_str(), about.key.as_str(), about.name.as_str()),
+        ("ip", "k", "n")
+    );
     assert_eq!((alert.evidence.as_slice(), alert.raised_by), (&[1][..], 1));
 }
 
@@ -189,7 +253,10 @@ fn an_alert_carries_what_the_rule_said() {
 fn failures_have_their_kind() {
     let mut bench = bench("fails");
     let failure = bench.call(&batch(&[line(0, 1, &["ada"])], 1, 1)).unwrap_err();
-    assert_eq!((failure.kind, failure.message.as_str()), (FailureKind::RuleError, "not today"));
+    assert_eq!(
+        (failure.kind, failure.message.as_str()),
+        (FailureKind::RuleError, "not today")
+    );
     let failure = bench.call(&batch(&[line(1, 1, &["ada", ""])], 1, 1)).unwrap_err();
     assert_eq!((failure.kind, failure.message.as_str()), (FailureKind::Trap, "at all"));
     assert!(bench.call(&batch(&[], 1, 1)).is_ok());

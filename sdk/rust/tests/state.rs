@@ -50,7 +50,12 @@ fn obey(order: Row<Order>, memory: &mut Memory) -> Option<Alert> {
         }
         "within" => {
             let burst = memory.windows.of(user).within(half_hour);
-            let text = format!("{} {} {}", burst.len(), burst.distinct(), memory.windows.of(user).count(half_hour));
+            let text = format!(
+                "{} {} {}",
+                burst.len(),
+                burst.distinct(),
+                memory.windows.of(user).count(half_hour)
+            );
             return Some(order.alert(text).evidence(burst));
         }
         "take" => {
@@ -76,7 +81,14 @@ fn obey(order: Row<Order>, memory: &mut Memory) -> Option<Alert> {
         place => {
             let place = place.parse().ok()?;
             let steps = memory.sequences.of(user).mark(place, &order, &[half_hour, half_hour])?;
-            let text = format!("{:?}", steps.handles().iter().map(|handle| handle.time().as_ms()).collect::<Vec<_>>());
+            let text = format!(
+                "{:?}",
+                steps
+                    .handles()
+                    .iter()
+                    .map(|handle| handle.time().as_ms())
+                    .collect::<Vec<_>>()
+            );
             return Some(order.alert(text).evidence(steps));
         }
     };
@@ -88,7 +100,11 @@ fn rung(timer: Timer, _: &(), memory: &mut Memory) -> Option<Alert> {
     if burst.is_empty() {
         return None;
     }
-    Some(timer.alert(format!("{} rang at {}", timer.key(), timer.time().as_ms())).evidence(burst))
+    Some(
+        timer
+            .alert(format!("{} rang at {}", timer.key(), timer.time().as_ms()))
+            .evidence(burst),
+    )
 }
 
 picket::module!(obey);
@@ -130,7 +146,10 @@ fn windows_keep_what_was_declared() {
         line(0, 4, &["add", "ada", "5"]),
         line(0, 5, &["within", "ada", ""]),
     ]);
-    assert_eq!((titles(&alerts), alerts[0].evidence.as_slice()), (vec!["4 4 4"], &[2, 3, 4, 5, 6][..]));
+    assert_eq!(
+        (titles(&alerts), alerts[0].evidence.as_slice()),
+        (vec!["4 4 4"], &[2, 3, 4, 5, 6][..])
+    );
     bench.judge(&[line(0, 2 * HOUR, &["within", "bob", ""])]);
     assert_eq!(bench.state.entries().count(), 0, "expired");
 }
@@ -196,7 +215,16 @@ fn last_values() {
     ]);
     assert_eq!(
         titles(&alerts),
-        ["false", "true", "false", "false", "false", "Some(\"y\")", "None", "None"]
+        [
+            "false",
+            "true",
+            "false",
+            "false",
+            "false",
+            "Some(\"y\")",
+            "None",
+            "None"
+        ]
     );
 }
 
@@ -204,7 +232,13 @@ fn last_values() {
 fn renewing_is_rare() {
     let mut bench = bench();
     let writes = |outcome: picket_contract::Outcome| outcome.changes.entries.len();
-    let mut call = |time: i64, what: &str| writes(bench.call(&batch(&[line(0, time, &[what, "ada", "x"])], 1, time)).unwrap());
+    let mut call = |time: i64, what: &str| {
+        writes(
+            bench
+                .call(&batch(&[line(0, time, &[what, "ada", "x"])], 1, time))
+                .unwrap(),
+        )
+    };
     for what in ["new", "swap"] {
         let start = if what == "new" { 0 } else { 100 * DAY };
         assert_eq!(call(start, what), 1, "{what}");
@@ -218,7 +252,11 @@ fn renewing_is_rare() {
 
 #[test]
 fn sequences_go_by_event_time_in_any_order_of_arrival() {
-    let steps = [line(0, 100, &["0", "ada", ""]), line(0, 200, &["1", "ada", ""]), line(0, 300, &["2", "ada", ""])];
+    let steps = [
+        line(0, 100, &["0", "ada", ""]),
+        line(0, 200, &["1", "ada", ""]),
+        line(0, 300, &["2", "ada", ""]),
+    ];
     for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
         let lines: Vec<Line> = order.iter().map(|index: &usize| steps[*index].clone()).collect();
         let alerts = bench().judge(&lines);
@@ -260,7 +298,10 @@ fn sequences_look_behind_a_step_that_leads_nowhere() {
         line(0, 36 * minute, &["1", "ada", ""]),
         line(0, 40 * minute, &["2", "ada", ""]),
     ]);
-    assert_eq!(titles(&alerts), [format!("[{}, {}, {}]", 5 * minute, 20 * minute, 40 * minute)]);
+    assert_eq!(
+        titles(&alerts),
+        [format!("[{}, {}, {}]", 5 * minute, 20 * minute, 40 * minute)]
+    );
 }
 
 #[test]
@@ -277,19 +318,31 @@ fn timers_ring_between_rows_and_at_the_watermark() {
         ],
         half + 1,
     );
-    assert_eq!(titles(&alerts), [format!("ada rang at {half}")], "rows at a time come before timers at that time");
-    assert_eq!((alerts[0].evidence.as_slice(), alerts[0].raised_by, alerts[0].time), (&[1, 4][..], 4, half));
+    assert_eq!(
+        titles(&alerts),
+        [format!("ada rang at {half}")],
+        "rows at a time come before timers at that time"
+    );
+    assert_eq!(
+        (alerts[0].evidence.as_slice(), alerts[0].raised_by, alerts[0].time),
+        (&[1, 4][..], 4, half)
+    );
     assert_eq!(bench.state.next_timer(), Some(half + 5));
     assert!(bench.judge_to(&[], half + 4).is_empty());
     assert_eq!(bench.state.next_timer(), Some(half + 5));
     assert!(bench.judge_to(&[], half + 5).is_empty(), "bob has no events");
     assert_eq!(bench.state.next_timer(), None);
-    bench.judge(&[line(0, HOUR, &["timer", "ada", ""]), line(0, HOUR + 1, &["cancel", "ada", ""])]);
+    bench.judge(&[
+        line(0, HOUR, &["timer", "ada", ""]),
+        line(0, HOUR + 1, &["cancel", "ada", ""]),
+    ]);
     assert_eq!(bench.state.next_timer(), None);
 }
 
 fn orders() -> impl Strategy<Value = Vec<Line>> {
-    let what = proptest::sample::select(vec!["add", "within", "take", "new", "since", "swap", "timer", "cancel", "0", "1", "2"]);
+    let what = proptest::sample::select(vec![
+        "add", "within", "take", "new", "since", "swap", "timer", "cancel", "0", "1", "2",
+    ]);
     let user = proptest::sample::select(vec!["ada", "bob"]);
     let value = proptest::sample::select(vec!["", "x", "y", "z", "w"]);
     let step = proptest::prop_oneof![Just(0), 0..HOUR, Just(5 * DAY)];

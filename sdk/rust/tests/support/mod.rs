@@ -17,18 +17,34 @@ pub struct Line {
 
 pub fn line(source: u32, time: i64, fields: &[&str]) -> Line {
     let null = |field: &&str| (!field.is_empty()).then(|| (*field).to_owned());
-    Line { source, time, fields: fields.iter().map(null).collect() }
+    Line {
+        source,
+        time,
+        fields: fields.iter().map(null).collect(),
+    }
 }
 
 /// A batch of lines, whose journal numbers start at `first`.
 pub fn batch(lines: &[Line], first: u64, watermark: i64) -> Batch {
-    let mut batch = Batch { watermark, ..Batch::default() };
+    let mut batch = Batch {
+        watermark,
+        ..Batch::default()
+    };
     for (event, line) in (first..).zip(lines) {
-        let place = batch.groups.iter().position(|group| group.source == line.source).unwrap_or_else(|| {
-            let columns = line.fields.iter().map(|_| Column::Text(Vec::new())).collect();
-            batch.groups.push(Group { source: line.source, offsets: vec![0], columns, ..Group::default() });
-            batch.groups.len() - 1
-        });
+        let place = batch
+            .groups
+            .iter()
+            .position(|group| group.source == line.source)
+            .unwrap_or_else(|| {
+                let columns = line.fields.iter().map(|_| Column::Text(Vec::new())).collect();
+                batch.groups.push(Group {
+                    source: line.source,
+                    offsets: vec![0],
+                    columns,
+                    ..Group::default()
+                });
+                batch.groups.len() - 1
+            });
         let group = &mut batch.groups[place];
         group.events.push(event);
         group.times.push(line.time);
@@ -42,7 +58,9 @@ pub fn batch(lines: &[Line], first: u64, watermark: i64) -> Batch {
                     u32::try_from(group.offsets.len()).unwrap() - 2
                 }
             };
-            let Column::Text(codes) = &mut group.columns[column] else { unreachable!() };
+            let Column::Text(codes) = &mut group.columns[column] else {
+                unreachable!()
+            };
             codes.push(code);
         }
         batch.order.push(u8::try_from(place).unwrap());
@@ -61,7 +79,13 @@ pub struct Bench {
 
 impl Bench {
     pub fn new(module: &'static picket::Module, rule: &'static str) -> Self {
-        Bench { native: Native::new(module), rule, state: RuleState::default(), params: Params::new(), next: 1 }
+        Bench {
+            native: Native::new(module),
+            rule,
+            state: RuleState::default(),
+            params: Params::new(),
+            next: 1,
+        }
     }
 
     pub fn with(mut self, name: &str, value: ParamValue) -> Self {
@@ -72,7 +96,13 @@ impl Bench {
     /// One call; what it changed is kept.
     pub fn call(&mut self, batch: &Batch) -> Result<Outcome, Failure> {
         let tables = Tables::default();
-        let call = Call { rule: self.rule, batch, state: &self.state, params: &self.params, tables: &tables };
+        let call = Call {
+            rule: self.rule,
+            batch,
+            state: &self.state,
+            params: &self.params,
+            tables: &tables,
+        };
         let outcome = self.native.evaluate(call)?;
         self.state.apply(&outcome.changes);
         Ok(outcome)
