@@ -10,13 +10,8 @@ use rustc_hash::FxHashMap;
 /// decide like what was never stopped. There are as many as there are alerts.
 #[derive(Debug, Clone, Default)]
 pub struct Dedup {
-    windows: FxHashMap<(Arc<str>, Arc<str>), BTreeMap<i64, Window>>,
-}
-
-#[derive(Debug, Clone)]
-struct Window {
-    alert: Arc<str>,
-    until: i64,
+    /// By rule and key: (opened, alert) to the end.
+    windows: FxHashMap<(Arc<str>, Arc<str>), BTreeMap<(i64, Arc<str>), i64>>,
 }
 
 impl Dedup {
@@ -35,14 +30,14 @@ impl Dedup {
     #[must_use]
     pub fn repeats(&self, rule: &Arc<str>, key: &Arc<str>, id: &str, time: i64) -> Option<Arc<str>> {
         let windows = self.windows.get(&(rule.clone(), key.clone()))?;
-        let covers = |(opened, window): &(&i64, &Window)| time.abs_diff(**opened) < window.until.abs_diff(**opened);
-        let same = windows.values().find(|window| &*window.alert == id);
-        same.or_else(|| windows.iter().find(covers).map(|(_, window)| window)).map(|window| window.alert.clone())
+        let covers = |((opened, _), until): &(&(i64, Arc<str>), &i64)| time.abs_diff(*opened) < until.abs_diff(*opened);
+        let same = windows.keys().find(|(_, alert)| **alert == *id);
+        same.or_else(|| windows.iter().find(covers).map(|(window, _)| window)).map(|(_, alert)| alert.clone())
     }
 
     /// An alert was raised at `time` (ms); others like it repeat it until `until` (ms, exclusive).
     pub fn open(&mut self, rule: Arc<str>, key: Arc<str>, alert: Arc<str>, time: i64, until: i64) {
-        self.windows.entry((rule, key)).or_default().entry(time).or_insert(Window { alert, until });
+        self.windows.entry((rule, key)).or_default().entry((time, alert)).or_insert(until);
     }
 }
 
