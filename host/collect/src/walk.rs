@@ -275,4 +275,135 @@ mod tests {
         assert_eq!(window(Log::Activity, &settings(), &cursor, NOW, 0), None);
         assert!(window(Log::Activity, &settings(), &cursor, NOW + 1, 0).is_some());
     }
+
+    fn walk(log: Log) -> Walk {
+        Walk::new(
+            log,
+            Window {
+                start: 0,
+                min: 1_000,
+                end: 900_000,
+                is_behind: false,
+            },
+            3,
+        )
+    }
+
+    /// Takes a page of rows `time:id` and tells the step and where the walk asks next.
+    fn take(walk: &mut Walk, rows: &str, next: Option<&str>) -> (Step, Query) {
+        let row = |text: &str| serde_json::value::RawValue::from_string(format!("\"{text}\"")).unwrap();
+        let rows = rows.split_whitespace().map(row).collect();
+        let page = Page {
+            rows,
+            next_offset: next.map(Offset::new),
+            server_date_ms: None,
+        };
+        let identify = |raw: &str| {
+            let (time, id) = raw.trim_matches('"').split_once(':')?;
+            Some(Identity {
+                id: id.into(),
+                time: time.parse().ok()?,
+            })
+        };
+        let step = walk.take(&page, identify).step;
+        (step, walk.query())
+    }
+
+    #[test]
+    fn an_offset_is_followed_until_it_is_absent_or_leads_nowhere() {
+        let mut plain = walk(Log::Activity);
+        let (step, query) = take(&mut plain, "2000:a 3000:b", Some("3000,b"));
+        assert_eq!(
+            (step, query.offset, query.mintime, query.maxtime),
+            (Step::Next, Some(Offset::new("3000,b")), 1_000, 900_000)
+        );
+        assert_eq!(take(&mut plain, "4000:c", None).0, Step::Finished);
+
+        let mut echo = walk(Log::Authentication);
+        assert_eq!(take(&mut echo, "2000:a", Some("2000,a")).0, Step::Next);
+        assert_eq!(
+            take(&mut echo, "", Some("2000,a")).0,
+            Step::Finished,
+            "an empty page with the same offset is the end"
+        );
+
+        let mut empty = walk(Log::Authentication);
+        assert_eq!(
+            take(&mut empty, "", Some("x")).0,
+            Step::Next,
+            "an empty page may have an offset that leads on"
+        );
+        assert_eq!(take(&mut empty, "2000:a", Some("y")).0, Step::Next);
+        assert_eq!(take(&mut empty, "", Some("z")).0, Step::Next);
+        assert_eq!(take(&mut empty, "", Some("zz")).0, Step::Finished, "but not for ever");
+    }
+
+    #[test]
+    fn an_offset_that_repeats_with_rows_is_gone_round() {
+        let mut stale = walk(Log::Activity);
+        assert_eq!(take(&mut stale, "1000:a", Some("1000,a")).0, Step::Next);
+        assert_eq!(
+            take(&mut stale, "2000:b", Some("1000,a")).0,
+            Step::Restart,
+            "the rest is asked for by time"
+        );
+
+        let mut last = walk(Log::Activity);
+        assert_eq!(take(&mut last, "1000:a", Some("1000,a")).0, Step::Next);
+        assert_eq!(
+            take(&mut last, "1000:a", Some("1000,a")).0,
+            Step::Finished,
+            "the last page again is the end"
+        );
+
+        let mut circle = walk(Log::Activity);
+        assert_eq!(take(&mut circle, "1000:a", Some("1000,a")).0, Step::Next);
+        assert_eq!(
+            take(&mut circle, "1000:b", Some("1000,a")).0,
+            Step::Circle,
+            "new rows, and no way past them"
+        );
+    }
+
+    #[test]
+    fn the_v1_log_is_asked_from_its_last_second_until_nothing_is_new() {
+        let mut walk = walk(Log::Administrator);
+        let (step, query) = take(&mut walk, "2000:a 2000:b 3000:c", None);
+        assert_eq!(
+            (step, query.mintime),
+            (Step::Next, 3_000),
+            "the last second may have been cut"
+        );
+        assert_eq!(take(&mut walk, "3000:c 3000:d 5000:e", None).1.mintime, 5_000);
+        assert_eq!(take(&mut walk, "5000:e", None).0, Step::Finished);
+    }
+
+    #[test]
+    fn a_v1_second_that_fills_an_answer_is_passed_over() {
+        let mut walk = walk(Log::Administrator);
+        take(&mut walk, "3000:a 3000:b 3000:c", None);
+        let (step, query) = take(&mut walk, "3000:a 3000:b 3000:c", None);
+        assert_eq!((step, query.mintime), (Step::Next, 4_000));
+    }
+
+    #[test]
+    fn v1_rows_that_are_not_final_are_left_for_the_next_poll() {
+        let mut walk = walk(Log::Administrator);
+        let row = |text: &str| serde_json::value::RawValue::from_string(text.to_owned()).unwrap();
+        let rows = vec![row("900000"), row("901000")];
+        let page = Page {
+            rows,
+            next_offset: None,
+            server_date_ms: None,
+        };
+        let identify = |raw: &str| {
+            Some(Identity {
+                id: raw.into(),
+                time: raw.parse().ok()?,
+            })
+        };
+        let taken = walk.take(&page, identify);
+        let ids: Vec<&str> = taken.events.iter().map(|event| &*event.id).collect();
+        assert_eq!((ids, taken.step), (vec!["900000"], Step::Finished));
+    }
 }

@@ -1,6 +1,12 @@
 //! Whatever Duo answers, whatever the journal refuses and whenever the process dies: each event is in the journal exactly
 //! once, and what a `complete` mark says is true.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test"
+)]
 
 mod common;
 
@@ -60,13 +66,18 @@ fn check(duo: &FakeDuo, journal: &FakeJournal, logs: &[Log], what: &str) {
 }
 
 fn scatter(duo: &FakeDuo, dice: &mut Dice, logs: &[Log], from: i64, span: i64, count: usize, lateness: i64) {
+    let mut last: HashMap<Log, i64> = HashMap::new();
     for number in 0..count {
         let log = logs[dice.below(logs.len() as i64) as usize];
-        // Few distinct times, so that pages are cut within a millisecond and within a second.
-        let mut time = from + dice.below(span / 700) * 700;
+        let mut time = from + dice.below(span);
         if !log.is_v2() {
             time = time.div_euclid(1000) * 1000;
         }
+        // Often the same time again, so that pages are cut within a millisecond and within a second.
+        if let Some(last) = last.get(&log).filter(|_| dice.percent(40)) {
+            time = *last;
+        }
+        last.insert(log, time);
         let late = if dice.percent(10) {
             dice.below(lateness.max(1))
         } else {
