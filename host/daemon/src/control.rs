@@ -52,7 +52,10 @@ const IDLE: Duration = Duration::from_secs(10);
 /// The path cannot be used, or another daemon answers on it.
 pub(crate) fn listen(path: &Path) -> anyhow::Result<UnixListener> {
     if std::os::unix::net::UnixStream::connect(path).is_ok() {
-        bail!("{}: another picket answers on this control socket; stop it first", path.display());
+        bail!(
+            "{}: another picket answers on this control socket; stop it first",
+            path.display()
+        );
     }
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -60,8 +63,12 @@ pub(crate) fn listen(path: &Path) -> anyhow::Result<UnixListener> {
         }
         _ => {}
     }
-    let listener = UnixListener::bind(path)
-        .with_context(|| format!("{}: cannot listen (a socket's path holds 107 bytes at most)", path.display()))?;
+    let listener = UnixListener::bind(path).with_context(|| {
+        format!(
+            "{}: cannot listen (a socket's path holds 107 bytes at most)",
+            path.display()
+        )
+    })?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
     Ok(listener)
 }
@@ -114,7 +121,12 @@ async fn answer(mut stream: UnixStream, handler: &impl Handler) -> anyhow::Resul
 pub(crate) async fn ask(path: &Path, request: &Request) -> anyhow::Result<Option<Value>> {
     let mut stream = match UnixStream::connect(path).await {
         Ok(stream) => stream,
-        Err(error) if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused) => {
+        Err(error)
+            if matches!(
+                error.kind(),
+                std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused
+            ) =>
+        {
             return Ok(None);
         }
         Err(error) => return Err(error).with_context(|| format!("{}: cannot be opened", path.display())),

@@ -1,6 +1,88 @@
-//! The `picket` binary.
+//! The `picket` binary: configuration, wiring, reload, control socket, command line.
+//!
+//! Exit codes: 0 all is well; 1 something needs a person (a check failed, a case failed, the daemon is not well); 2 the
+//! input is wrong (arguments, configuration, events).
 #![forbid(unsafe_code)]
+
+mod account;
+mod cli;
+mod commands;
 mod config;
-fn main() {
-    let _ = config::load(std::path::Path::new(config::DEFAULT_CONFIG));
+mod control;
+mod daemon;
+mod deliver;
+mod registry;
+mod rules_view;
+mod ruleset;
+mod status;
+mod watch;
+mod when;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use tracing_subscriber::EnvFilter;
+
+use cli::{AlertsVerb, Cli, RuleVerb, Verb};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::try_from_env("PICKET_LOG").unwrap_or_else(|_| EnvFilter::new("info")))
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .init();
+    // Two providers may be compiled in; the choice is made once, here. A second call only says that it is made.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("picket: cannot start threads: {error}");
+            return ExitCode::from(1);
+        }
+    };
+    match runtime.block_on(dispatch(&cli)) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(error) => {
+            eprintln!("picket: {error:#}");
+            ExitCode::from(if matches!(cli.verb, Verb::Run) { 1 } else { 2 })
+        }
+    }
+}
+
+async fn dispatch(cli: &Cli) -> anyhow::Result<bool> {
+    match &cli.verb {
+        Verb::Replay(arguments) => commands::replay::run(arguments)?,
+        Verb::Rule {
+            verb: RuleVerb::Test { modules, output },
+        } => {
+            return commands::rule_test::run(modules, output.format);
+        }
+        _ => return configured(cli, config::load(&cli.config)?).await,
+    }
+    Ok(true)
+}
+
+async fn configured(cli: &Cli, config: config::Config) -> anyhow::Result<bool> {
+    match &cli.verb {
+        Verb::Run => daemon::run(config).await?,
+        Verb::Check { offline, output } => return commands::check::run(&config, *offline, output.format).await,
+        Verb::Status { output } => return commands::status::status(&config, output.format).await,
+        Verb::Reload { output } => return commands::status::reload(&config, output.format).await,
+        Verb::Logs(arguments) => commands::logs::run(&config, arguments)?,
+        Verb::Alerts(arguments) => match &arguments.verb {
+            Some(AlertsVerb::Show { id, output }) => commands::alerts::show(&config, id, output.format)?,
+            None => commands::alerts::list(&config, arguments)?,
+        },
+        Verb::Timeline(arguments) => commands::timeline::run(&config, arguments)?,
+        Verb::Rule {
+            verb: RuleVerb::List { output },
+        } => commands::rule_list::run(&config, output.format).await?,
+        Verb::Rule {
+            verb: RuleVerb::Test { .. },
+        }
+        | Verb::Replay(_) => {}
+    }
+    Ok(true)
 }

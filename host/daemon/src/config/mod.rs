@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use serde_saphyr::{Location, Spanned};
 
-use file::{Overrides, RootFile, SinkFile, SourceFile, TenantFile};
 pub(crate) use file::StdoutFormat;
+use file::{Overrides, RootFile, SinkFile, SourceFile, TenantFile};
 pub(crate) use problem::{Problem, Problems, edits};
 pub(crate) use secret::SecretSource;
 
@@ -122,7 +122,11 @@ pub(crate) fn load(path: &Path) -> Result<Config, Problems> {
     let root: RootFile = parse(path, &text)?;
     let base = path.parent().unwrap_or(Path::new("."));
     let mut problems = Vec::new();
-    let shared = Checker { path, text: &text, base };
+    let shared = Checker {
+        path,
+        text: &text,
+        base,
+    };
     let overrides = shared.overrides(&root.rules, &mut problems);
 
     let mut tenants = Vec::new();
@@ -140,7 +144,10 @@ pub(crate) fn load(path: &Path) -> Result<Config, Problems> {
             &mut problems,
         ));
     }
-    for file in tenant_files(&base.join(root.tenants_dir.as_deref().unwrap_or(Path::new("tenants.d"))), &mut problems) {
+    for file in tenant_files(
+        &base.join(root.tenants_dir.as_deref().unwrap_or(Path::new("tenants.d"))),
+        &mut problems,
+    ) {
         match load_tenant(&file, base, &overrides, &root.lists, &mut problems) {
             Ok(tenant) => tenants.extend(tenant),
             Err(found) => problems.extend(found.0),
@@ -155,7 +162,10 @@ pub(crate) fn load(path: &Path) -> Result<Config, Problems> {
     let mut ids = std::collections::BTreeSet::new();
     for tenant in &tenants {
         if !ids.insert(tenant.id.clone()) {
-            problems.push(Problem::new(path, format!("there are two tenants named `{}`", tenant.id)));
+            problems.push(Problem::new(
+                path,
+                format!("there are two tenants named `{}`", tenant.id),
+            ));
         }
     }
     if !problems.is_empty() {
@@ -165,7 +175,9 @@ pub(crate) fn load(path: &Path) -> Result<Config, Problems> {
     Ok(Config {
         path: path.to_owned(),
         rules_dir: base.join(root.rules_dir.unwrap_or_else(|| DEFAULT_RULES.into())),
-        control_socket: root.control_socket.map_or_else(|| data_dir.join("control.sock"), |socket| base.join(socket)),
+        control_socket: root
+            .control_socket
+            .map_or_else(|| data_dir.join("control.sock"), |socket| base.join(socket)),
         sinks: sinks(root.sinks, base),
         data_dir,
         tenants,
@@ -209,7 +221,10 @@ fn tenant_files(directory: &Path, problems: &mut Vec<Problem>) -> Vec<PathBuf> {
     };
     let mut files: Vec<PathBuf> = entries
         .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml"))
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "yaml" || extension == "yml")
+        })
         .collect();
     files.sort();
     files
@@ -224,8 +239,16 @@ fn load_tenant(
 ) -> Result<Option<TenantConfig>, Problems> {
     let text = read(path)?;
     let file: TenantFile = parse(path, &text)?;
-    let checker = Checker { path, text: &text, base };
-    let id = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default().to_owned();
+    let checker = Checker {
+        path,
+        text: &text,
+        base,
+    };
+    let id = path
+        .file_stem()
+        .and_then(|stem| stem.to_str())
+        .unwrap_or_default()
+        .to_owned();
     checker.tenant_id(&id, Location::UNKNOWN, problems);
     let mut overrides = shared.clone();
     for (rule, own) in checker.overrides(&file.rules, problems) {
@@ -236,7 +259,15 @@ fn load_tenant(
     let mut all_lists = lists.clone();
     all_lists.extend(file.lists);
     let name = file.name.as_deref();
-    Ok(checker.tenant(&id, name, file.timezone.as_ref(), &file.source, overrides, all_lists, problems))
+    Ok(checker.tenant(
+        &id,
+        name,
+        file.timezone.as_ref(),
+        &file.source,
+        overrides,
+        all_lists,
+        problems,
+    ))
 }
 
 /// Turns one file's shapes into configuration, and says where what is wrong stands.
@@ -284,7 +315,10 @@ impl Checker<'_> {
         overrides
     }
 
-    #[allow(clippy::too_many_arguments, reason = "the two files that hold a tenant differ in all of these")]
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "the two files that hold a tenant differ in all of these"
+    )]
     fn tenant(
         &self,
         id: &str,
@@ -318,8 +352,11 @@ impl Checker<'_> {
         let before = problems.len();
         if source.kind.value != "duo" {
             problems.push(
-                self.problem(source.kind.referenced, format!("source type `{}` is unknown", source.kind.value))
-                    .hint("the only one is `type: duo`"),
+                self.problem(
+                    source.kind.referenced,
+                    format!("source type `{}` is unknown", source.kind.value),
+                )
+                .hint("the only one is `type: duo`"),
             );
         }
         let api_hostname = self.text(&source.api_hostname, problems);
@@ -330,13 +367,18 @@ impl Checker<'_> {
         }
         let secret = self.secret(source, whole, problems);
         let poll_interval = self.poll_interval(source.poll_interval.as_ref(), &api_hostname, problems);
-        let signature = source.signature.as_ref().map_or("v5", |signature| signature.value.as_str()).to_owned();
+        let signature = source
+            .signature
+            .as_ref()
+            .map_or("v5", |signature| signature.value.as_str())
+            .to_owned();
         if let Some(given) = &source.signature
             && !["v5", "v2-sha512", "v2-sha1"].contains(&given.value.as_str())
         {
-            problems.push(self.problem(given.referenced, format!("signature `{}` is unknown", given.value)).hint(
-                "leave it out: v5 works on every endpoint; v2-sha512 and v2-sha1 are for old front ends",
-            ));
+            problems.push(
+                self.problem(given.referenced, format!("signature `{}` is unknown", given.value))
+                    .hint("leave it out: v5 works on every endpoint; v2-sha512 and v2-sha1 are for old front ends"),
+            );
         }
         let collect = self.collect(source, problems);
         let mut span = |given: Option<&Spanned<String>>, default: &str| self.span(given, default, problems);
@@ -347,7 +389,10 @@ impl Checker<'_> {
         if let Some(given) = &source.start
             && start > 180 * 86_400_000
         {
-            problems.push(self.problem(given.referenced, "Duo keeps 180 days").hint("start: 180d, or less"));
+            problems.push(
+                self.problem(given.referenced, "Duo keeps 180 days")
+                    .hint("start: 180d, or less"),
+            );
         }
         (problems.len() == before).then_some(())?;
         Some(SourceConfig {
@@ -368,7 +413,9 @@ impl Checker<'_> {
 
     /// A text, or the environment variable it names.
     fn text(&self, text: &Spanned<String>, problems: &mut Vec<Problem>) -> String {
-        let Some(name) = secret::variable(&text.value) else { return text.value.trim().to_owned() };
+        let Some(name) = secret::variable(&text.value) else {
+            return text.value.trim().to_owned();
+        };
         std::env::var(name).unwrap_or_else(|_| {
             problems.push(self.problem(text.referenced, format!("the environment variable {name} is not set")));
             String::new()
@@ -376,16 +423,21 @@ impl Checker<'_> {
     }
 
     fn secret(&self, source: &SourceFile, whole: Location, problems: &mut Vec<Problem>) -> Option<SecretSource> {
-        let inline = source.secret_key.as_ref().map(|text| (SecretSource::from_text(&text.value), text.referenced));
+        let inline = source
+            .secret_key
+            .as_ref()
+            .map(|text| (SecretSource::from_text(&text.value), text.referenced));
         let file = source.secret_key_file.as_ref();
         let file = file.map(|path| (SecretSource::File(self.base.join(&path.value)), path.referenced));
         let credential = source.secret_key_credential.as_ref();
         let credential = credential.map(|name| (SecretSource::Credential(name.value.clone()), name.referenced));
         let mut given = [inline, file, credential].into_iter().flatten();
         let Some((secret, location)) = given.next() else {
-            problems.push(self.problem(whole, "the source has no secret key").hint(
-                "add `secret_key: ${DUO_SECRET_KEY}`, `secret_key_file: PATH` or `secret_key_credential: NAME`",
-            ));
+            problems.push(
+                self.problem(whole, "the source has no secret key").hint(
+                    "add `secret_key: ${DUO_SECRET_KEY}`, `secret_key_file: PATH` or `secret_key_credential: NAME`",
+                ),
+            );
             return None;
         };
         if given.next().is_some() {
@@ -435,7 +487,10 @@ impl Checker<'_> {
             }
         }
         if given.is_empty() {
-            problems.push(self.problem(source.api_hostname.referenced, "`collect` is empty").hint("name one log at least"));
+            problems.push(
+                self.problem(source.api_hostname.referenced, "`collect` is empty")
+                    .hint("name one log at least"),
+            );
         }
         collect
     }
@@ -456,7 +511,10 @@ pub(crate) fn is_loopback(host: &str) -> bool {
         Some(rest) => rest.split(']').next().unwrap_or(rest),
         None => host.rsplit_once(':').map_or(host, |(bare, _)| bare),
     };
-    bare == "localhost" || bare.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+    bare == "localhost"
+        || bare
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
 }
 
 fn wrong_hostname(host: &str) -> Option<&'static str> {
@@ -464,7 +522,9 @@ fn wrong_hostname(host: &str) -> Option<&'static str> {
         return Some("write the host alone, without https:// and path: api-XXXXXXXX.duosecurity.com");
     }
     if host.starts_with("admin-") {
-        return Some("this is the Admin Panel's host; the API's begins with api-: see the Admin API application's page");
+        return Some(
+            "this is the Admin Panel's host; the API's begins with api-: see the Admin API application's page",
+        );
     }
     let good = |byte: u8| byte.is_ascii_alphanumeric() || b"-.:[]".contains(&byte);
     (host.is_empty() || !host.bytes().all(good))

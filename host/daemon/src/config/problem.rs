@@ -24,7 +24,13 @@ pub(crate) struct Problems(pub(crate) Vec<Problem>);
 
 impl Problem {
     pub(crate) fn new(file: &Path, what: impl Into<String>) -> Self {
-        Problem { file: file.to_owned(), place: None, what: what.into(), hint: None, line: None }
+        Problem {
+            file: file.to_owned(),
+            place: None,
+            what: what.into(),
+            hint: None,
+            line: None,
+        }
     }
 
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
@@ -38,7 +44,9 @@ impl Problem {
             return self;
         }
         self.place = Some((location.line(), location.column()));
-        let line = usize::try_from(location.line() - 1).ok().and_then(|index| text.lines().nth(index));
+        let line = usize::try_from(location.line() - 1)
+            .ok()
+            .and_then(|index| text.lines().nth(index));
         self.line = line.filter(|line| !is_secret(line)).map(str::to_owned);
         self
     }
@@ -48,7 +56,10 @@ impl Problem {
         let error = error.without_snippet();
         let location = error.location();
         let on_secret = location
-            .and_then(|location| text.lines().nth(usize::try_from(location.line().saturating_sub(1)).ok()?))
+            .and_then(|location| {
+                text.lines()
+                    .nth(usize::try_from(location.line().saturating_sub(1)).ok()?)
+            })
             .is_some_and(is_secret);
         let message = if on_secret {
             "the secret cannot be read as a text (its value is not shown)".to_owned()
@@ -58,8 +69,15 @@ impl Problem {
             let message = message.strip_prefix("error: ").unwrap_or(&message);
             without_location(message).to_owned()
         };
-        let hint = if on_secret { Some("put it in quotes".to_owned()) } else { did_you_mean(&message) };
-        let problem = Problem { hint, ..Problem::new(file, message) };
+        let hint = if on_secret {
+            Some("put it in quotes".to_owned())
+        } else {
+            did_you_mean(&message)
+        };
+        let problem = Problem {
+            hint,
+            ..Problem::new(file, message)
+        };
         location.map_or(problem.clone(), |location| problem.at(location, text))
     }
 }
@@ -70,12 +88,17 @@ fn without_location(message: &str) -> &str {
         Some((place, rest)) if place.starts_with("line ") => rest,
         _ => message,
     };
-    message.rfind(" at line ").and_then(|at| message.get(..at)).unwrap_or(message)
+    message
+        .rfind(" at line ")
+        .and_then(|at| message.get(..at))
+        .unwrap_or(message)
 }
 
 fn is_secret(line: &str) -> bool {
     let line = line.trim_start().to_ascii_lowercase();
-    ["secret", "skey", "password", "token"].iter().any(|word| line.contains(word))
+    ["secret", "skey", "password", "token"]
+        .iter()
+        .any(|word| line.contains(word))
 }
 
 /// The nearest of the names that an "unknown field `x`, expected one of a, b" message offers.
@@ -85,7 +108,10 @@ fn did_you_mean(message: &str) -> Option<String> {
         return None;
     }
     let wrong = unknown.split('`').nth(1)?;
-    let names = expected.trim_start_matches("one of ").split(", ").map(|name| name.trim_matches('`'));
+    let names = expected
+        .trim_start_matches("one of ")
+        .split(", ")
+        .map(|name| name.trim_matches('`'));
     let (distance, nearest) = names.map(|name| (edits(wrong, name), name)).min()?;
     (distance <= 3 && distance < nearest.len()).then(|| format!("did you mean `{nearest}`?"))
 }
@@ -119,7 +145,11 @@ impl fmt::Display for Problem {
         write!(f, ": {}", self.what)?;
         if let (Some(text), Some((line, column))) = (&self.line, self.place) {
             let indent = usize::try_from(column.saturating_sub(1)).unwrap_or(0);
-            write!(f, "\n  {line:>4} | {text}\n       | {}^", " ".repeat(indent.min(text.len())))?;
+            write!(
+                f,
+                "\n  {line:>4} | {text}\n       | {}^",
+                " ".repeat(indent.min(text.len()))
+            )?;
         }
         if let Some(hint) = &self.hint {
             write!(f, "\n  hint: {hint}")?;

@@ -62,7 +62,9 @@ fn read_file(path: &Path) -> Result<SecretString, String> {
     let shown = path.display();
     let metadata = std::fs::metadata(path).map_err(|error| format!("secret file {shown}: {error}"))?;
     if metadata.permissions().mode() & 0o004 != 0 {
-        return Err(format!("secret file {shown} may be read by everybody; do: chmod 600 {shown}"));
+        return Err(format!(
+            "secret file {shown} may be read by everybody; do: chmod 600 {shown}"
+        ));
     }
     let text = std::fs::read_to_string(path).map_err(|error| format!("secret file {shown}: {error}"))?;
     Ok(text.trim_end_matches(['\n', '\r']).to_owned().into())
@@ -91,7 +93,14 @@ mod tests {
 
     #[test]
     fn a_variable_is_read_when_asked_and_named_when_missing() {
-        let SecretSource::Env(name) = SecretSource::from_text("${PICKET_TEST_NO_SUCH}") else { panic!("a variable") };
-        assert!(SecretSource::Env(name).read().unwrap_err().contains("PICKET_TEST_NO_SUCH is not set"));
+        let SecretSource::Env(name) = SecretSource::from_text("${PICKET_TEST_NO_SUCH}") else {
+            panic!("a variable")
+        };
+        assert!(
+            SecretSource::Env(name)
+                .read()
+                .unwrap_err()
+                .contains("PICKET_TEST_NO_SUCH is not set")
+        );
     }
 }

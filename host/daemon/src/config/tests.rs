@@ -18,7 +18,9 @@ fn load_text(text: &str) -> Result<Config, Problems> {
 
 fn said(text: &str) -> String {
     let problems = load_text(text).unwrap_err().to_string();
-    problems.split_once("picket.yaml").map_or(problems.clone(), |(_, rest)| rest.to_owned())
+    problems
+        .split_once("picket.yaml")
+        .map_or(problems.clone(), |(_, rest)| rest.to_owned())
 }
 
 #[test]
@@ -34,7 +36,12 @@ fn the_smallest_useful_file_is_enough() {
 #[test]
 fn every_error_names_line_column_and_the_way_out() {
     for (from, to, place, what) in [
-        ("poll_interval: 120", "poll_intervall: 120", ":6:3:", "did you mean `poll_interval`?"),
+        (
+            "poll_interval: 120",
+            "poll_intervall: 120",
+            ":6:3:",
+            "did you mean `poll_interval`?",
+        ),
         ("poll_interval: 120", "poll_interval: 30", ":6:18:", "120 at least"),
         ("type: duo", "type: okta", ":2:9:", "type: duo"),
         ("api-12345678", "https://api-12345678", ":3:17:", "without https://"),
@@ -55,8 +62,15 @@ fn every_error_names_line_column_and_the_way_out() {
 
 #[test]
 fn a_secret_written_into_the_file_is_in_no_error() {
-    for broken in ["secret_key: [hush-hush]", "secret_key: {a: hush-hush}", "secret_key: \"hush-hush", "secret_key: hush-hush\n  x: 1"] {
-        let problem = load_text(&SMALLEST.replace("secret_key: ${DUO_SECRET_KEY}", broken)).unwrap_err().to_string();
+    for broken in [
+        "secret_key: [hush-hush]",
+        "secret_key: {a: hush-hush}",
+        "secret_key: \"hush-hush",
+        "secret_key: hush-hush\n  x: 1",
+    ] {
+        let problem = load_text(&SMALLEST.replace("secret_key: ${DUO_SECRET_KEY}", broken))
+            .unwrap_err()
+            .to_string();
         assert!(!problem.contains("hush"), "{problem}");
     }
     let config = load_text(&SMALLEST.replace("${DUO_SECRET_KEY}", "hush-hush")).unwrap();
@@ -70,14 +84,33 @@ fn a_customer_a_file_and_all_that_is_wrong_at_once() {
     let root = dir.path().join("picket.yaml");
     std::fs::write(&root, "data_dir: data\nrules: {mfa-fatigue-denied-burst: {count: 7}}\n").unwrap();
     let customer = |name: &str, text: &str| std::fs::write(dir.path().join("tenants.d").join(name), text).unwrap();
-    customer("acme.yaml", &format!("name: Acme Bank\ntimezone: America/New_York\n{SMALLEST}rules: {{user-deleted: {{enabled: false}}}}\n"));
+    customer(
+        "acme.yaml",
+        &format!(
+            "name: Acme Bank\ntimezone: America/New_York\n{SMALLEST}rules: {{user-deleted: {{enabled: false}}}}\n"
+        ),
+    );
     customer("globex.yaml", SMALLEST);
     let config = load(&root).unwrap();
-    assert_eq!(config.tenants.iter().map(|tenant| tenant.id.as_str()).collect::<Vec<_>>(), ["acme", "globex"]);
+    assert_eq!(
+        config
+            .tenants
+            .iter()
+            .map(|tenant| tenant.id.as_str())
+            .collect::<Vec<_>>(),
+        ["acme", "globex"]
+    );
     let acme = &config.tenants[0];
     assert_eq!(acme.overrides["user-deleted"].enabled, Some(false));
-    assert_eq!(acme.overrides["mfa-fatigue-denied-burst"].params["count"].0, serde_json::json!(7));
-    assert!(acme.overrides["mfa-fatigue-denied-burst"].params["count"].1.ends_with("picket.yaml:2:43"));
+    assert_eq!(
+        acme.overrides["mfa-fatigue-denied-burst"].params["count"].0,
+        serde_json::json!(7)
+    );
+    assert!(
+        acme.overrides["mfa-fatigue-denied-burst"].params["count"]
+            .1
+            .ends_with("picket.yaml:2:43")
+    );
 
     customer("globex.yaml", &SMALLEST.replace("type: duo", "type: okta"));
     customer("initech.yaml", "source: 3\n");
@@ -89,7 +122,12 @@ fn only_this_machine_may_be_polled_fast() {
     for host in ["127.0.0.1:8443", "localhost:1", "localhost", "[::1]:8443", "127.1.2.3"] {
         assert!(is_loopback(host), "{host}");
     }
-    for host in ["api-1.duosecurity.com", "10.0.0.1:443", "localhost.evil.example", "127.0.0.1.evil.example:1"] {
+    for host in [
+        "api-1.duosecurity.com",
+        "10.0.0.1:443",
+        "localhost.evil.example",
+        "127.0.0.1.evil.example:1",
+    ] {
         assert!(!is_loopback(host), "{host}");
     }
 }

@@ -1,0 +1,128 @@
+//! One tenant's Duo account, as the collector sees it: where pages come from, and the journal they go to.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use picket_collect::{Admit, AdmitError, Admitted, DuoLogs, Identity, Intake};
+use picket_duo::{Client, ClientConfig, DuoError, Host, Log, Page, Query, Scheme};
+use picket_judge::pipeline::{self, Pipeline};
+use picket_store::{CursorRow, Store};
+use secrecy::{ExposeSecret as _, SecretString};
+use tokio::sync::RwLock;
+
+use crate::config::{SecretSource, SourceConfig};
+
+/// A client whose secret may be replaced while it runs: when Duo refuses the signature, the secret is read again.
+#[derive(Debug)]
+pub(crate) struct Account {
+    source: SourceConfig,
+    current: RwLock<(Arc<Client>, SecretString)>,
+}
+
+impl Account {
+    /// A client for a source.
+    ///
+    /// # Errors
+    /// The secret or the CA cannot be read, or a value cannot be used.
+    pub(crate) fn open(source: &SourceConfig) -> anyhow::Result<Self> {
+        let secret = read(&source.secret)?;
+        let client = client(source, &secret)?;
+        Ok(Account {
+            source: source.clone(),
+            current: RwLock::new((Arc::new(client), secret)),
+        })
+    }
+
+    /// The client as it is now.
+    pub(crate) async fn client(&self) -> Arc<Client> {
+        self.current.read().await.0.clone()
+    }
+
+    /// A client with the secret of now, if that is another than before.
+    async fn renewed(&self) -> Option<Arc<Client>> {
+        let secret = read(&self.source.secret).ok()?;
+        let mut current = self.current.write().await;
+        if current.1.expose_secret() == secret.expose_secret() {
+            return None;
+        }
+        let client = Arc::new(client(&self.source, &secret).ok()?);
+        *current = (client.clone(), secret);
+        Some(client)
+    }
+}
+
+impl DuoLogs for Account {
+    async fn page(&self, log: Log, query: &Query) -> Result<Page, DuoError> {
+        match self.client().await.page(log, query).await {
+            Err(refused @ DuoError::Unauthorized { .. }) => match self.renewed().await {
+                Some(client) => client.page(log, query).await,
+                None => Err(refused),
+            },
+            answer => answer,
+        }
+    }
+}
+
+fn read(secret: &SecretSource) -> anyhow::Result<SecretString> {
+    secret.read().map_err(anyhow::Error::msg)
+}
+
+fn client(source: &SourceConfig, secret: &SecretString) -> anyhow::Result<Client> {
+    let host: Host = source.api_hostname.parse()?;
+    let mut config = ClientConfig::new(host, source.integration_key.clone(), secret.clone());
+    config.scheme = match source.signature.as_str() {
+        "v2-sha512" => Scheme::V2,
+        "v2-sha1" => Scheme::V2Sha1,
+        _ => Scheme::V5,
+    };
+    config.ca_pem = source.ca_file.as_deref().map(read_ca).transpose()?;
+    config.proxy = source.proxy.as_ref().map(|proxy| proxy.clone().into());
+    Ok(Client::new(config)?)
+}
+
+fn read_ca(path: &Path) -> anyhow::Result<Vec<u8>> {
+    std::fs::read(path).with_context(|| format!("ca_file {}: cannot be read", path.display()))
+}
+
+/// The collector's door to a tenant's journal.
+pub(crate) struct Door {
+    pub(crate) pipeline: Pipeline,
+    pub(crate) store: Arc<dyn Store>,
+}
+
+impl Admit for Door {
+    fn identify(&self, log: Log, raw: &str) -> Option<Identity> {
+        let identity = picket_event::identify(log.as_str(), raw).ok()?;
+        Some(Identity {
+            id: identity.id,
+            time: identity.time,
+        })
+    }
+
+    async fn cursor(&self, log: &str) -> Result<Option<CursorRow>, AdmitError> {
+        let (store, tenant) = (self.store.clone(), self.pipeline.tenant().id.clone());
+        let cursors = tokio::task::spawn_blocking(move || store.cursors(&tenant)).await;
+        let cursors = cursors.map_err(|error| AdmitError(error.to_string()))?;
+        let cursors = cursors.map_err(|error| AdmitError(error.to_string()))?;
+        Ok(cursors.into_iter().find(|cursor| *cursor.log == *log))
+    }
+
+    async fn admit(&self, intake: Intake) -> Result<Admitted, AdmitError> {
+        let page = pipeline::Page {
+            log: intake.log,
+            rows: intake.events.into_iter().map(|event| event.raw).collect(),
+            marks: intake.marks,
+            cursor: intake.cursor,
+        };
+        let admitted = self
+            .pipeline
+            .admit(page)
+            .await
+            .map_err(|error| AdmitError(error.to_string()))?;
+        Ok(Admitted {
+            new: admitted.new,
+            known: admitted.known,
+        })
+    }
+}

@@ -1,0 +1,103 @@
+//! `picket alerts`, `picket alerts show ID`.
+
+use anyhow::bail;
+use picket_judge::alerts::text;
+use picket_store::{AlertFilter, AlertRow, Store as _};
+use serde_json::Value;
+
+use super::{store, tenants};
+use crate::cli::{Alerts, Format};
+use crate::config::Config;
+use crate::when;
+
+/// Lists alerts, the newest last.
+///
+/// # Errors
+/// A tenant or time that is not there; the store.
+pub(crate) fn list(config: &Config, arguments: &Alerts) -> anyhow::Result<()> {
+    let now = when::now();
+    let since = arguments
+        .since
+        .as_deref()
+        .map(|since| when::since(since, now))
+        .transpose()?;
+    let store = store(config)?;
+    let mut alerts = Vec::new();
+    for tenant in tenants(config, arguments.tenant.as_deref())? {
+        let filter = AlertFilter {
+            rule: arguments.rule.clone(),
+            since,
+            ..AlertFilter::default()
+        };
+        alerts.extend(
+            store
+                .alerts(&tenant, &filter)?
+                .into_iter()
+                .map(|alert| (tenant.clone(), alert)),
+        );
+    }
+    alerts.sort_by(|(_, one), (_, other)| (one.time, &one.id).cmp(&(other.time, &other.id)));
+    let surplus = arguments.tail.map_or(0, |tail| alerts.len().saturating_sub(tail));
+    for (tenant, alert) in alerts.iter().skip(surplus) {
+        match arguments.output.format {
+            Format::Ndjson => println!("{}", whole(alert)),
+            Format::Text => {
+                let json = whole(alert);
+                let title = json.get("title").and_then(Value::as_str).unwrap_or_default();
+                let repeats = if alert.repeats > 0 {
+                    format!("  (+{} more)", alert.repeats)
+                } else {
+                    String::new()
+                };
+                let severity = alert.severity.as_str().to_uppercase();
+                println!(
+                    "{}  {severity:<8}  {tenant}  {title}{repeats}  {}",
+                    when::short(alert.time, now),
+                    alert.id
+                );
+            }
+        }
+    }
+    if alerts.is_empty() && arguments.output.format == Format::Text {
+        println!("no alerts");
+    }
+    Ok(())
+}
+
+/// Shows one whole.
+///
+/// # Errors
+/// There is none, or more than one, whose id begins so; the store.
+pub(crate) fn show(config: &Config, id: &str, format: Format) -> anyhow::Result<()> {
+    let store = store(config)?;
+    let mut found = Vec::new();
+    for tenant in tenants(config, None)? {
+        let filter = AlertFilter {
+            id_prefix: Some(id.to_owned()),
+            ..AlertFilter::default()
+        };
+        found.extend(store.alerts(&tenant, &filter)?);
+    }
+    match found.as_slice() {
+        [] => bail!("there is no alert whose id begins with `{id}`; `picket alerts` lists them"),
+        [alert] => match format {
+            Format::Ndjson => println!("{}", whole(alert)),
+            Format::Text => println!("{}", text(&alert.json, alert.repeats)),
+        },
+        several => {
+            let ids: Vec<&str> = several.iter().map(|alert| &*alert.id).collect();
+            bail!("`{id}` begins the ids of {} alerts: {}", ids.len(), ids.join(", "));
+        }
+    }
+    Ok(())
+}
+
+/// The alert with its repeats of now.
+fn whole(alert: &AlertRow) -> Value {
+    let mut json: Value = serde_json::from_str(&alert.json).unwrap_or_default();
+    if let Value::Object(object) = &mut json {
+        object.insert("repeats".to_owned(), alert.repeats.into());
+        object.insert("last_repeat".to_owned(), alert.last_repeat.map(when::rfc3339).into());
+    }
+    json
+}

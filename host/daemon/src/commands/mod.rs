@@ -1,0 +1,43 @@
+//! The verbs that only read: the store, a running daemon, or files.
+
+pub(crate) mod alerts;
+pub(crate) mod check;
+pub(crate) mod logs;
+pub(crate) mod replay;
+pub(crate) mod rule_list;
+pub(crate) mod rule_test;
+pub(crate) mod status;
+pub(crate) mod timeline;
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
+use picket_store::SqliteStore;
+
+use crate::config::Config;
+
+/// The store, to read only: beside a running daemon or without one.
+///
+/// # Errors
+/// There is none yet, or it cannot be read.
+pub(crate) fn store(config: &Config) -> anyhow::Result<SqliteStore> {
+    SqliteStore::open_read_only(&config.data_dir).with_context(|| {
+        format!(
+            "{}: nothing collected yet? `picket run` makes the store",
+            config.data_dir.display()
+        )
+    })
+}
+
+/// The tenants that a verb is about: the one named, or all.
+///
+/// # Errors
+/// There is no such tenant.
+pub(crate) fn tenants(config: &Config, named: Option<&str>) -> anyhow::Result<Vec<Arc<str>>> {
+    let all: Vec<Arc<str>> = config.tenants.iter().map(|tenant| tenant.id.as_str().into()).collect();
+    let Some(named) = named else { return Ok(all) };
+    if !all.iter().any(|tenant| **tenant == *named) {
+        bail!("there is no tenant `{named}`; there are: {}", all.join(", "));
+    }
+    Ok(vec![named.into()])
+}

@@ -1,0 +1,151 @@
+//! `picket replay`: rules over exported events, no daemon.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
+use picket_judge::replay::{ReplayError, Rows};
+use picket_judge::{JudgedRule, Settings, Tenant, alerts, replay};
+use picket_sandbox::{Engine, Limits, Module};
+
+use crate::cli::{Format, Replay};
+use crate::{ruleset, when};
+
+/// Runs it. Alerts or not, it is a success; bad input is an error that names file and line.
+///
+/// # Errors
+/// Bad input.
+pub(crate) fn run(arguments: &Replay) -> anyhow::Result<()> {
+    let rules = rules(&arguments.rules)?;
+    let mut inputs: Vec<Input> = Vec::new();
+    for given in &arguments.events {
+        let input = read(given)?;
+        match inputs.iter_mut().find(|other| other.log == input.log) {
+            Some(other) => other.lines.extend(input.lines),
+            None => inputs.push(input),
+        }
+    }
+    let rows: Vec<Rows> = inputs
+        .iter()
+        .map(|input| Rows {
+            log: input.log.as_str().into(),
+            rows: input.lines.iter().map(|line| line.text.clone()).collect(),
+        })
+        .collect();
+    let id: Arc<str> = arguments.tenant.as_str().into();
+    let tenant = Arc::new(Tenant {
+        id: id.clone(),
+        name: id,
+        timezone: "UTC".into(),
+        panel: None,
+    });
+    let replayed = match replay::replay(tenant, Settings::default(), rules, &rows, when::now()) {
+        Ok(replayed) => replayed,
+        Err(ReplayError::Row(bad)) => {
+            let line = inputs
+                .iter()
+                .find(|input| *input.log == *bad.log)
+                .and_then(|input| input.lines.get(bad.number - 1));
+            let place = line.map_or(String::new(), |line| {
+                format!("{}:{}: ", line.file.display(), line.number)
+            });
+            bail!("{place}not an event of Duo's {} log: {}", bad.log, bad.why);
+        }
+        Err(error) => return Err(error.into()),
+    };
+    for alert in &replayed.alerts {
+        match arguments.output.format {
+            Format::Ndjson => println!("{}", alerts::line(alert)),
+            Format::Text => println!("{}\n", alerts::text(&alert.json, alert.repeats)),
+        }
+    }
+    for trouble in &replayed.troubles {
+        eprintln!("rule {} stopped: {}", trouble.rule, trouble.reason);
+    }
+    if arguments.output.format == Format::Text {
+        println!("{} events, {} alerts", replayed.events, replayed.alerts.len());
+    }
+    Ok(())
+}
+
+/// The modules of a directory (or one module), admitted by the production sandbox.
+///
+/// # Errors
+/// The first module that is refused, and why.
+pub(crate) fn modules(path: &Path) -> anyhow::Result<Vec<(PathBuf, Arc<Module>)>> {
+    let engine = Engine::new(Limits::default())?;
+    let mut files = Vec::new();
+    if path.is_dir() {
+        for entry in std::fs::read_dir(path).with_context(|| format!("{}: cannot be read", path.display()))? {
+            files.push(entry?.path());
+        }
+        files.retain(|file| file.extension().is_some_and(|extension| extension == "wasm"));
+        files.sort();
+    } else {
+        files.push(path.to_owned());
+    }
+    if files.is_empty() {
+        bail!(
+            "{}: there is no module (*.wasm); `cargo xtask rules` builds the stock ones into target/rules",
+            path.display()
+        );
+    }
+    let load = |file: PathBuf| {
+        let bytes = std::fs::read(&file).with_context(|| format!("{}: cannot be read", file.display()))?;
+        let module = engine
+            .load(&bytes)
+            .with_context(|| format!("{}: refused", file.display()))?;
+        Ok((file, Arc::new(module)))
+    };
+    files.into_iter().map(load).collect()
+}
+
+fn rules(path: &Path) -> anyhow::Result<Vec<JudgedRule>> {
+    let modules: Vec<Arc<Module>> = modules(path)?.into_iter().map(|(_, module)| module).collect();
+    ruleset::rules(&modules, &BTreeMap::new(), &BTreeMap::new()).map_err(|wrong| anyhow::anyhow!(wrong.join("\n")))
+}
+
+struct Input {
+    log: String,
+    lines: Vec<Line>,
+}
+
+struct Line {
+    file: Arc<Path>,
+    number: usize,
+    text: Arc<str>,
+}
+
+fn read(given: &str) -> anyhow::Result<Input> {
+    const LOGS: [&str; 4] = ["authentication", "activity", "administrator", "telephony"];
+    let Some((log, file)) = given.split_once('=') else {
+        bail!("--events {given}: write LOG=FILE, as in authentication=auth.ndjson");
+    };
+    if !LOGS.contains(&log) {
+        bail!(
+            "--events {given}: there is no log `{log}`; the logs are {}",
+            LOGS.join(", ")
+        );
+    }
+    let path: Arc<Path> = Path::new(file).into();
+    let bytes = std::fs::read(&path).with_context(|| format!("--events {given}: cannot be read"))?;
+    let mut lines = Vec::new();
+    for (index, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
+        let number = index + 1;
+        let text = std::str::from_utf8(line)
+            .with_context(|| format!("{file}:{number}: not UTF-8"))?
+            .trim();
+        if !text.is_empty() {
+            lines.push(Line {
+                file: path.clone(),
+                number,
+                text: text.into(),
+            });
+        }
+    }
+    Ok(Input {
+        log: log.to_owned(),
+        lines,
+    })
+}

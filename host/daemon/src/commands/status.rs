@@ -1,0 +1,65 @@
+//! `picket status` and `picket reload`.
+
+use anyhow::bail;
+
+use crate::cli::Format;
+use crate::config::Config;
+use crate::control::{Request, ask};
+use crate::status;
+
+/// Asks the daemon, or reads the store where none runs. True: all well, or nothing that anybody has to act on.
+///
+/// # Errors
+/// The daemon's, or the store's.
+pub(crate) async fn status(config: &Config, format: Format) -> anyhow::Result<bool> {
+    let status = match ask(&config.control_socket, &Request::Status).await? {
+        Some(status) => status,
+        None => status::offline(config, &super::store(config)?)?,
+    };
+    match format {
+        Format::Ndjson => println!("{status}"),
+        Format::Text => println!("{}", status::text(&status)),
+    }
+    let verdict = status.get("verdict").and_then(serde_json::Value::as_str);
+    Ok(matches!(verdict, Some("all well" | "look when you can")))
+}
+
+/// Makes the daemon read its rules again. True: nothing was refused.
+///
+/// # Errors
+/// No daemon runs, or its words.
+pub(crate) async fn reload(config: &Config, format: Format) -> anyhow::Result<bool> {
+    let Some(report) = ask(&config.control_socket, &Request::Reload).await? else {
+        bail!(
+            "no daemon answers on {}; start it: picket run",
+            config.control_socket.display()
+        );
+    };
+    let list = |pointer: &str| {
+        report
+            .pointer(pointer)
+            .and_then(serde_json::Value::as_array)
+            .cloned()
+            .unwrap_or_default()
+    };
+    let refused = list("/changes/refused");
+    if format == Format::Ndjson {
+        println!("{report}");
+        return Ok(refused.is_empty());
+    }
+    let word = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+    for module in list("/changes/live") {
+        println!("live     {}", word(&module));
+    }
+    for module in list("/changes/retired") {
+        println!("retired  {}", word(&module));
+    }
+    for refusal in &refused {
+        let of = |index: usize| refusal.get(index).map(word).unwrap_or_default();
+        println!("refused  {}: {}", of(0), of(1));
+    }
+    if refused.is_empty() && list("/changes/live").is_empty() && list("/changes/retired").is_empty() {
+        println!("nothing has changed");
+    }
+    Ok(refused.is_empty())
+}

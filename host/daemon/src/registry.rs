@@ -1,0 +1,278 @@
+//! The rules directory: which modules are live, which were refused and why.
+//!
+//! `*.wasm` in the directory judge every tenant, `<tenant>/*.wasm` only that one. A new or changed file is read when it is
+//! stable on disk, admitted by the sandbox, checked against the rules that are live already, and put through its own timed
+//! cases in the production sandbox. Only then does it take the place of what its file held before; any failure leaves the
+//! running version where it is and says why, until the file changes again.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use picket_contract::Evaluate;
+use picket_sandbox::{Engine, Module};
+use serde::Serialize;
+
+/// Whom a module judges.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Scope {
+    /// Every tenant.
+    All,
+    /// One.
+    Tenant(String),
+}
+
+impl Scope {
+    /// Whether the module judges this tenant.
+    pub(crate) fn covers(&self, tenant: &str) -> bool {
+        match self {
+            Scope::All => true,
+            Scope::Tenant(own) => own == tenant,
+        }
+    }
+}
+
+/// A module that passed everything.
+#[derive(Debug, Clone)]
+pub(crate) struct Live {
+    pub(crate) module: Arc<Module>,
+    /// How many cases passed.
+    pub(crate) cases: usize,
+}
+
+/// Why a file is not live (or not its newest content).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Refusal {
+    /// Digest of the content that was refused.
+    pub(crate) digest: String,
+    pub(crate) reason: String,
+}
+
+/// One file.
+#[derive(Debug, Clone)]
+pub(crate) struct Slot {
+    pub(crate) scope: Scope,
+    pub(crate) live: Option<Live>,
+    pub(crate) refusal: Option<Refusal>,
+}
+
+/// What a scan changed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Changes {
+    /// Files whose (new) content is live now.
+    pub(crate) live: Vec<String>,
+    /// Files whose new content was refused, and why.
+    pub(crate) refused: Vec<(String, String)>,
+    /// Files that are gone; their rules retire.
+    pub(crate) retired: Vec<String>,
+    #[serde(skip)]
+    scopes: BTreeSet<Scope>,
+}
+
+impl Changes {
+    /// Whether the tenant's rules are others now.
+    pub(crate) fn touch(&self, tenant: &str) -> bool {
+        self.scopes.iter().any(|scope| scope.covers(tenant))
+    }
+}
+
+/// All files of the rules directory.
+#[derive(Debug)]
+pub(crate) struct Registry {
+    directory: PathBuf,
+    engine: Engine,
+    slots: BTreeMap<PathBuf, Slot>,
+}
+
+impl Registry {
+    /// Nothing is live before the first [`Registry::scan`].
+    pub(crate) fn new(directory: PathBuf, engine: Engine) -> Self {
+        Registry {
+            directory,
+            engine,
+            slots: BTreeMap::new(),
+        }
+    }
+
+    /// Files, as relative paths, and how they stand.
+    pub(crate) fn slots(&self) -> impl Iterator<Item = (&Path, &Slot)> {
+        self.slots.iter().map(|(path, slot)| (path.as_path(), slot))
+    }
+
+    /// The modules that judge a tenant, shared ones first.
+    pub(crate) fn modules(&self, tenant: &str) -> Vec<Arc<Module>> {
+        let covering = self.slots.values().filter(|slot| slot.scope.covers(tenant));
+        covering
+            .filter_map(|slot| Some(slot.live.as_ref()?.module.clone()))
+            .collect()
+    }
+
+    /// Reads the directory again. Blocks: compiling and testing a module takes tens of milliseconds.
+    ///
+    /// # Errors
+    /// The directory cannot be read.
+    pub(crate) fn scan(&mut self) -> std::io::Result<Changes> {
+        let files = files(&self.directory)?;
+        let mut changes = Changes::default();
+        let gone: Vec<PathBuf> = self
+            .slots
+            .keys()
+            .filter(|path| !files.contains_key(*path))
+            .cloned()
+            .collect();
+        for path in gone {
+            if let Some(slot) = self.slots.remove(&path)
+                && slot.live.is_some()
+            {
+                changes.scopes.insert(slot.scope);
+                changes.retired.push(path.display().to_string());
+            }
+        }
+        for (path, scope) in files {
+            let shown = path.display().to_string();
+            let bytes = match read_stable(&self.directory.join(&path)) {
+                Ok(Some(bytes)) => bytes,
+                // Still being written: the watcher wakes us again when it is done.
+                Ok(None) => continue,
+                Err(error) => {
+                    changes.refused.push((shown, format!("cannot be read: {error}")));
+                    continue;
+                }
+            };
+            let digest = format!("blake3:{}", blake3::hash(&bytes).to_hex());
+            let slot = self.slots.get(&path);
+            let live = slot.and_then(|slot| slot.live.clone());
+            let is_live = live.as_ref().is_some_and(|live| *live.module.digest == *digest);
+            let refused = slot.and_then(|slot| slot.refusal.clone());
+            if (is_live && refused.is_none()) || refused.as_ref().is_some_and(|refusal| refusal.digest == digest) {
+                continue;
+            }
+            let admitted = if is_live {
+                Ok(live.clone())
+            } else {
+                self.admit(&path, &scope, &bytes).map(Some)
+            };
+            let slot = match admitted {
+                Ok(admitted) => {
+                    changes.scopes.insert(scope.clone());
+                    changes.live.push(shown);
+                    Slot {
+                        scope,
+                        live: admitted,
+                        refusal: None,
+                    }
+                }
+                Err(reason) => {
+                    changes.refused.push((shown, reason.clone()));
+                    Slot {
+                        scope,
+                        live,
+                        refusal: Some(Refusal { digest, reason }),
+                    }
+                }
+            };
+            self.slots.insert(path, slot);
+        }
+        Ok(changes)
+    }
+
+    fn admit(&self, path: &Path, scope: &Scope, bytes: &[u8]) -> Result<Live, String> {
+        let module = Arc::new(self.engine.load(bytes).map_err(|rejected| rejected.to_string())?);
+        for rule in &module.manifest.rules {
+            if let Some(other) = self.owner(path, scope, &rule.id) {
+                return Err(format!(
+                    "rule `{}` is in {} already; two rules of one id would share their state: rename one",
+                    rule.id,
+                    other.display()
+                ));
+            }
+        }
+        let cases = test(&module)?;
+        Ok(Live { module, cases })
+    }
+
+    /// Another file that has a live rule of this id for a tenant that `scope` covers too.
+    fn owner(&self, path: &Path, scope: &Scope, rule: &str) -> Option<&Path> {
+        let meets = |other: &Scope| match (scope, other) {
+            (Scope::Tenant(one), Scope::Tenant(other)) => one == other,
+            _ => true,
+        };
+        let mut others = self
+            .slots
+            .iter()
+            .filter(|(other, slot)| *other != path && meets(&slot.scope));
+        let has = |slot: &Slot| {
+            let rules = slot.live.as_ref().map(|live| &live.module.manifest.rules);
+            rules.is_some_and(|rules| rules.iter().any(|other| other.id == rule))
+        };
+        others.find(|(_, slot)| has(slot)).map(|(other, _)| other.as_path())
+    }
+}
+
+/// Runs the timed cases that travel inside a module, in the sandbox it will judge in.
+///
+/// # Errors
+/// A rule without cases, or the first rule whose cases fail, with what was expected and what came.
+pub(crate) fn test(module: &Arc<Module>) -> Result<usize, String> {
+    let mut passed = 0;
+    for rule in &module.manifest.rules {
+        let evaluator: Arc<dyn Evaluate> = module.clone();
+        let report = picket_test::run(rule, &evaluator)?;
+        if !report.failures.is_empty() {
+            return Err(format!("rule `{}` fails its own tests:\n{}", rule.id, report));
+        }
+        passed += report.passed;
+    }
+    Ok(passed)
+}
+
+/// Relative paths of modules and whom they judge.
+fn files(directory: &Path) -> std::io::Result<BTreeMap<PathBuf, Scope>> {
+    let mut found = BTreeMap::new();
+    for entry in std::fs::read_dir(directory)? {
+        let path = entry?.path();
+        let Some(name) = path.file_name().map(PathBuf::from) else {
+            continue;
+        };
+        if path.is_dir() {
+            let Some(tenant) = name.to_str() else { continue };
+            for entry in std::fs::read_dir(&path)? {
+                let inner = entry?.path();
+                if let Some(file) = inner.file_name().filter(|_| is_module(&inner)) {
+                    found.insert(name.join(file), Scope::Tenant(tenant.to_owned()));
+                }
+            }
+        } else if is_module(&path) {
+            found.insert(name, Scope::All);
+        }
+    }
+    Ok(found)
+}
+
+/// Editors and copying tools write hidden and temporary files first.
+fn is_module(path: &Path) -> bool {
+    let hidden = path
+        .file_name()
+        .and_then(|name| name.to_str())
+        .is_none_or(|name| name.starts_with('.'));
+    !hidden && path.extension().is_some_and(|extension| extension == "wasm")
+}
+
+/// The content, unless the file changed while it was read or within the last instant and is still growing.
+fn read_stable(path: &Path) -> std::io::Result<Option<Vec<u8>>> {
+    let look = |path: &Path| -> std::io::Result<(u64, Option<SystemTime>)> {
+        let metadata = std::fs::metadata(path)?;
+        Ok((metadata.len(), metadata.modified().ok()))
+    };
+    for _ in 0..3 {
+        let before = look(path)?;
+        let bytes = std::fs::read(path)?;
+        if look(path)? == before && bytes.len() as u64 == before.0 {
+            return Ok(Some(bytes));
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok(None)
+}

@@ -1,0 +1,165 @@
+//! Every rule and how it stands: what `picket rule list` shows.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use picket_store::{RuleRow, Store};
+use serde_json::{Value, json};
+
+use crate::config::{Config, TenantConfig};
+use crate::daemon::{Daemon, lock};
+use crate::registry::{Registry, Slot};
+
+/// Of a running daemon.
+///
+/// # Errors
+/// The store's.
+pub(crate) fn of(daemon: &Daemon) -> anyhow::Result<Vec<Value>> {
+    let refused: BTreeMap<String, Vec<String>> = daemon
+        .tenants
+        .iter()
+        .map(|tenant| (tenant.config.id.clone(), lock(&tenant.refused).clone()))
+        .collect();
+    list(&daemon.config, &lock(&daemon.registry), &*daemon.store, &refused)
+}
+
+/// One object for each rule (and for each module that was refused), the worst first.
+///
+/// # Errors
+/// The store's.
+pub(crate) fn list(
+    config: &Config,
+    registry: &Registry,
+    store: &dyn Store,
+    refused: &BTreeMap<String, Vec<String>>,
+) -> anyhow::Result<Vec<Value>> {
+    let mut progress: BTreeMap<&str, Vec<RuleRow>> = BTreeMap::new();
+    for tenant in &config.tenants {
+        progress.insert(&tenant.id, store.rules(&tenant.id)?);
+    }
+    let mut rules: Vec<(u8, Value)> = Vec::new();
+    for (path, slot) in registry.slots() {
+        if let Some(refusal) = &slot.refusal {
+            let still = slot
+                .live
+                .as_ref()
+                .map(|live| format!(" (what ran before still runs: {})", live.module.digest));
+            let reason = format!("{}{}", refusal.reason, still.unwrap_or_default());
+            let id = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+            rules.push((0, row(id, path, "", "rejected", &reason, &refusal.digest, &[], &[])));
+        }
+        let Some(live) = &slot.live else { continue };
+        let tenants: Vec<&TenantConfig> = config
+            .tenants
+            .iter()
+            .filter(|tenant| slot.scope.covers(&tenant.id))
+            .collect();
+        for rule in &live.module.manifest.rules {
+            let (state, reason, troubled) = standing(&rule.id, rule.state.version, &tenants, &progress, refused);
+            let logs: Vec<&str> = rule.logs();
+            let mut fields: Vec<&str> = rule
+                .sources
+                .iter()
+                .flat_map(|source| &source.fields)
+                .map(|field| field.path.as_str())
+                .collect();
+            fields.sort_unstable();
+            fields.dedup();
+            let rank = if state == "active" { 2 } else { 1 };
+            let mut value = row(
+                &rule.id,
+                path,
+                &rule.version,
+                state,
+                &reason,
+                &live.module.digest,
+                &logs,
+                &fields,
+            );
+            if let Value::Object(object) = &mut value {
+                object.insert("tenants".to_owned(), json!(scope(slot)));
+                object.insert("troubled".to_owned(), json!(troubled));
+                object.insert("severity".to_owned(), json!(rule.severity));
+                object.insert("cases".to_owned(), json!(live.cases));
+            }
+            rules.push((rank, value));
+        }
+    }
+    rules.sort_by_key(|(rank, _)| *rank);
+    Ok(rules.into_iter().map(|(_, rule)| rule).collect())
+}
+
+fn scope(slot: &Slot) -> String {
+    match &slot.scope {
+        crate::registry::Scope::All => "all".to_owned(),
+        crate::registry::Scope::Tenant(tenant) => tenant.clone(),
+    }
+}
+
+#[allow(
+    clippy::too_many_arguments,
+    reason = "the columns that scripts rely on, in one place"
+)]
+fn row(
+    id: &str,
+    path: &Path,
+    version: &str,
+    state: &str,
+    reason: &str,
+    digest: &str,
+    logs: &[&str],
+    fields: &[&str],
+) -> Value {
+    json!({
+        "id": id,
+        "module": path.display().to_string(),
+        "version": version,
+        "state": state,
+        "reason": reason,
+        "digest": digest,
+        "logs": logs,
+        "fields": fields,
+    })
+}
+
+/// How a rule stands over the tenants it judges: state, reason, and the tenants with whom it is in trouble.
+fn standing(
+    rule: &str,
+    state_version: u32,
+    tenants: &[&TenantConfig],
+    progress: &BTreeMap<&str, Vec<RuleRow>>,
+    refused: &BTreeMap<String, Vec<String>>,
+) -> (&'static str, String, Vec<String>) {
+    let is_off = |tenant: &&&TenantConfig| tenant.overrides.get(rule).is_some_and(|own| own.enabled == Some(false));
+    if !tenants.is_empty() && tenants.iter().filter(is_off).count() == tenants.len() {
+        return ("off", "switched off in the configuration".to_owned(), Vec::new());
+    }
+    let mut reasons = Vec::new();
+    let mut troubled = Vec::new();
+    let mut unreadable: BTreeMap<String, u64> = BTreeMap::new();
+    for tenant in tenants {
+        for why in refused.get(&tenant.id).into_iter().flatten() {
+            reasons.push(format!("{}: the newest rules are not in force: {why}", tenant.id));
+            troubled.push(tenant.id.clone());
+        }
+        let rows = progress.get(tenant.id.as_str()).into_iter().flatten();
+        for row in rows.filter(|row| *row.rule == *rule && row.state_version == state_version) {
+            if let Some(quarantine) = &row.standing.quarantine {
+                let event = quarantine
+                    .event
+                    .as_ref()
+                    .map_or(String::new(), |event| format!(" on event {event}"));
+                reasons.push(format!("{}: {}{event}", tenant.id, quarantine.reason));
+                troubled.push(tenant.id.clone());
+            }
+            for (field, count) in &row.standing.unreadable {
+                *unreadable.entry(field.clone()).or_default() += count;
+            }
+        }
+    }
+    let state = if troubled.is_empty() { "active" } else { "quarantined" };
+    for (field, count) in unreadable {
+        reasons.push(format!("unreadable: {count}, {field} null"));
+    }
+    (state, reasons.join("; "), troubled)
+}

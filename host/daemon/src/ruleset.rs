@@ -1,0 +1,112 @@
+//! What judges one tenant: modules, less what is switched off, with parameters from configuration and defaults.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use picket_contract::{ParamValue, RuleManifest, params};
+use picket_judge::JudgedRule;
+use picket_sandbox::Module;
+use serde_json::Value;
+
+use crate::config::{Override, edits};
+
+/// The rules of a tenant that are switched on, at no position yet.
+///
+/// # Errors
+/// Every parameter that is wrong, with the place it was written at and what would be right.
+pub(crate) fn rules(
+    modules: &[Arc<Module>],
+    overrides: &BTreeMap<String, Override>,
+    lists: &BTreeMap<String, Vec<String>>,
+) -> Result<Vec<JudgedRule>, Vec<String>> {
+    let mut rules = Vec::new();
+    let mut wrong = Vec::new();
+    for (module, rule) in modules
+        .iter()
+        .flat_map(|module| module.manifest.rules.iter().map(move |rule| (module, rule)))
+    {
+        let own = overrides.get(&rule.id);
+        if !own.is_none_or(|own| own.enabled.unwrap_or(true)) {
+            continue;
+        }
+        match resolve(rule, own, lists) {
+            Ok(params) => {
+                let digest: Arc<str> = module.digest.clone();
+                let mut judged = JudgedRule::new(Arc::new(rule.clone()), module.clone(), digest, Arc::new(params));
+                judged.attack_version = module.manifest.attack_version.as_str().into();
+                rules.push(judged);
+            }
+            Err(problems) => wrong.extend(problems),
+        }
+    }
+    if wrong.is_empty() { Ok(rules) } else { Err(wrong) }
+}
+
+fn resolve(
+    rule: &RuleManifest,
+    own: Option<&Override>,
+    lists: &BTreeMap<String, Vec<String>>,
+) -> Result<BTreeMap<String, ParamValue>, Vec<String>> {
+    let given = own.map(|own| &own.params);
+    let place = |name: &str| {
+        given
+            .and_then(|given| given.get(name))
+            .map_or("", |(_, place)| place.as_str())
+    };
+    let mut values = BTreeMap::new();
+    for (name, (value, place)) in given.into_iter().flatten() {
+        let value = with_lists(value, lists).map_err(|list| vec![format!("{place}: there is no list `{list}`")])?;
+        values.insert(name.clone(), value);
+    }
+    params::resolve(rule, &values).map_err(|wrong| {
+        wrong
+            .into_iter()
+            .map(|(name, why)| format!("{}: {why}", place(&name)))
+            .collect()
+    })
+}
+
+/// `$vpn` stands for the list `vpn`, alone or within a list.
+fn with_lists(value: &Value, lists: &BTreeMap<String, Vec<String>>) -> Result<Value, String> {
+    let list = |text: &str| -> Result<Option<Vec<Value>>, String> {
+        let Some(name) = text.strip_prefix('$') else {
+            return Ok(None);
+        };
+        let list = lists.get(name).ok_or_else(|| name.to_owned())?;
+        Ok(Some(list.iter().map(|item| Value::String(item.clone())).collect()))
+    };
+    match value {
+        Value::String(text) => Ok(list(text)?.map_or_else(|| value.clone(), Value::Array)),
+        Value::Array(items) => {
+            let mut all = Vec::new();
+            for item in items {
+                match item.as_str().map(list).transpose()?.flatten() {
+                    Some(items) => all.extend(items),
+                    None => all.push(item.clone()),
+                }
+            }
+            Ok(Value::Array(all))
+        }
+        _ => Ok(value.clone()),
+    }
+}
+
+/// Overrides of rules that no module has: likely a slip of the pen.
+pub(crate) fn strangers(modules: &[Arc<Module>], overrides: &BTreeMap<String, Override>) -> Vec<String> {
+    let known: Vec<&str> = modules
+        .iter()
+        .flat_map(|module| &module.manifest.rules)
+        .map(|rule| rule.id.as_str())
+        .collect();
+    let unknown = overrides.keys().filter(|id| !known.contains(&id.as_str()));
+    let say = |id: &String| {
+        let near = known
+            .iter()
+            .map(|name| (edits(id, name), name))
+            .min()
+            .filter(|(distance, _)| *distance <= 4);
+        let near = near.map_or(String::new(), |(_, name)| format!("; did you mean `{name}`?"));
+        format!("rules: there is no rule `{id}`{near}")
+    };
+    unknown.map(say).collect()
+}

@@ -1,0 +1,53 @@
+//! The one place where the daemon reads the wall clock, and times as people write them.
+
+use anyhow::Context as _;
+use jiff::Timestamp;
+use picket_contract::params::span;
+
+/// ms since the Unix epoch.
+pub(crate) fn now() -> i64 {
+    Timestamp::now().as_millisecond()
+}
+
+/// For machines.
+pub(crate) fn rfc3339(ms: i64) -> String {
+    Timestamp::from_millisecond(ms).map_or_else(
+        |_| ms.to_string(),
+        |time| time.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string(),
+    )
+}
+
+/// For people: the date only where it is not today.
+pub(crate) fn short(ms: i64, now: i64) -> String {
+    let format = if ms.div_euclid(86_400_000) == now.div_euclid(86_400_000) {
+        "%H:%M:%S"
+    } else {
+        "%Y-%m-%d %H:%M:%S"
+    };
+    Timestamp::from_millisecond(ms).map_or_else(|_| ms.to_string(), |time| time.strftime(format).to_string())
+}
+
+/// How long, for people: the two largest units.
+pub(crate) fn long(ms: i64) -> String {
+    let seconds = ms.max(0) / 1000;
+    match seconds {
+        0..=119 => format!("{seconds} s"),
+        120..=7199 => format!("{} min {} s", seconds / 60, seconds % 60),
+        7200..=172_799 => format!("{} h {} min", seconds / 3600, seconds / 60 % 60),
+        _ => format!("{} d {} h", seconds / 86_400, seconds / 3600 % 24),
+    }
+}
+
+/// `24h`, `7d` back from `now`, or an RFC 3339 time; ms.
+///
+/// # Errors
+/// Neither.
+pub(crate) fn since(text: &str, now: i64) -> anyhow::Result<i64> {
+    if let Ok(back) = span(text) {
+        return Ok(now - back);
+    }
+    let time: Timestamp = text
+        .parse()
+        .with_context(|| format!("`{text}` is neither a span such as 24h nor an RFC 3339 time"))?;
+    Ok(time.as_millisecond())
+}
