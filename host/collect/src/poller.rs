@@ -48,7 +48,7 @@ pub(crate) struct Poller<D, A, C> {
     pub(crate) skew: Option<i64>,
     /// When the last requests were sent.
     sent: VecDeque<i64>,
-    failures: u32,
+    pub(crate) failures: u32,
     pub(crate) last_progress: i64,
     pub(crate) stalled_to: Option<i64>,
     /// When the overlap is due to be read again.
@@ -166,13 +166,11 @@ impl<D: DuoLogs, A: Admit, C: Clock> Poller<D, A, C> {
             let sent = self.now();
             match self.shared.duo.page(self.log, &walk.query()).await {
                 Ok(page) => {
-                    self.failures = 0;
                     if let Some(date) = page.server_date_ms {
                         self.skew = Some(date - self.now());
                         let under_way = (self.now() - sent).max(0);
-                        walk.end = walk
-                            .end
-                            .min(final_at(self.log, date - under_way, self.shared.settings.delay));
+                        let final_to = final_at(self.log, date - under_way, self.shared.settings.delay);
+                        walk.end = walk.end.min(final_to);
                     }
                     return Ok(page);
                 }

@@ -206,6 +206,7 @@ impl<D: DuoLogs, A: Admit, C: Clock> Poller<D, A, C> {
             admitted = write(&*self.shared.admit, self.log, events, unidentified, marks, &after).await?;
         }
         self.cursor = Some(after);
+        self.failures = 0;
         self.last_progress = self.now();
         let (now, skew) = (self.now(), self.skew);
         self.shared.board.update(self.log, |health| {
