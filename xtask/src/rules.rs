@@ -72,6 +72,18 @@ pub(crate) fn run(root: &Path, arguments: &Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The stock rules into target/rules, and beside them what tests need: the examples into target/rules-examples, the hostile
+/// modules into target/rules-hostile.
+pub(crate) fn build_all(root: &Path) -> anyhow::Result<()> {
+    build_rules(root, &root.join("target/rules"))?;
+    for (from, to) in [("examples", "target/rules-examples"), ("tests/hostile", "target/rules-hostile")] {
+        for directory in crates_in(&root.join(from))? {
+            build_rule(root, &directory, &root.join(to))?;
+        }
+    }
+    Ok(())
+}
+
 /// Builds every stock rule (`rules-wasm/*`) into `out`.
 pub(crate) fn build_rules(root: &Path, out: &Path) -> anyhow::Result<Vec<BuiltRule>> {
     let families = crates_in(&root.join("rules-wasm"))?;

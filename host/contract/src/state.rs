@@ -26,7 +26,12 @@ pub struct StateLimits {
 impl Default for StateLimits {
     fn default() -> Self {
         // 64 MiB hold the windows of 200,000 users; a value is one user's window (200 entries of 16 bytes fit 20 times).
-        StateLimits { key_bytes: 1024, value_bytes: 64 << 10, total_bytes: 64 << 20, timers: 100_000 }
+        StateLimits {
+            key_bytes: 1024,
+            value_bytes: 64 << 10,
+            total_bytes: 64 << 20,
+            timers: 100_000,
+        }
     }
 }
 
@@ -184,6 +189,10 @@ pub struct StateOverlay<'a> {
     clock: Option<i64>,
     bytes: usize,
     timers: usize,
+    /// Timers set in the call, by time.
+    set: BTreeSet<(i64, Arc<[u8]>)>,
+    /// Committed timers before this one are overridden.
+    due_from: Option<(i64, Arc<[u8]>)>,
 }
 
 impl StateOverlay<'static> {
@@ -208,6 +217,8 @@ impl<'a> StateOverlay<'a> {
             clock: base.clock,
             bytes: base.bytes,
             timers: base.timers.len(),
+            set: BTreeSet::new(),
+            due_from: None,
             base,
         }
     }
@@ -218,8 +229,12 @@ impl<'a> StateOverlay<'a> {
         let clock = self.clock;
         self.changes.clock = clock.filter(|_| clock != self.base.clock);
         let base = self.base;
-        self.changes.entries.retain(|key, entry| entry.as_ref() != base.entries.get(key));
-        self.changes.timers.retain(|key, at| at.as_ref() != base.timers.get(key));
+        self.changes
+            .entries
+            .retain(|key, entry| entry.as_ref() != base.entries.get(key));
+        self.changes
+            .timers
+            .retain(|key, at| at.as_ref() != base.timers.get(key));
         self.changes
     }
 
@@ -255,7 +270,13 @@ impl<'a> StateOverlay<'a> {
             return Ok(());
         }
         self.bytes = self.bytes - self.stored_bytes(key) + key.len() + value.len();
-        self.changes.entries.insert(key.into(), Some(StateEntry { value: value.into(), expires_at }));
+        self.changes.entries.insert(
+            key.into(),
+            Some(StateEntry {
+                value: value.into(),
+                expires_at,
+            }),
+        );
         Ok(())
     }
 
@@ -271,12 +292,34 @@ impl<'a> StateOverlay<'a> {
 
     /// Keys that start with `prefix` and are alive, in order, at most `limit`.
     pub fn scan(&mut self, prefix: &[u8], now: i64, limit: usize) -> Vec<KeyValue> {
+        self.scan_counting(prefix, now, limit).0
+    }
+
+    /// The same, and how many entries were looked at for it: those that expired during the call are work too, and whoever
+    /// calls for somebody else will want to charge for it.
+    pub fn scan_counting(&mut self, prefix: &[u8], now: i64, limit: usize) -> (Vec<KeyValue>, usize) {
         self.pass(now);
-        let mut found: BTreeMap<&Arc<[u8]>, &StateEntry> =
-            range(&self.base.entries, prefix).filter(|(key, _)| !self.changes.entries.contains_key(*key)).collect();
-        found.extend(range(&self.changes.entries, prefix).filter_map(|(key, entry)| Some((key, entry.as_ref()?))));
-        let alive = found.into_iter().filter(|(_, entry)| self.is_alive(entry));
-        alive.take(limit).map(|(key, entry)| (key.clone(), entry.value.clone())).collect()
+        let mut committed = range(&self.base.entries, prefix).peekable();
+        let mut written = range(&self.changes.entries, prefix).peekable();
+        let (mut found, mut seen) = (Vec::new(), 0);
+        while found.len() < limit {
+            // What was written in this call comes instead of what was committed under the same key.
+            let next = match (committed.peek(), written.peek()) {
+                (Some((old, _)), Some((new, _))) if old < new => committed.next(),
+                (Some((old, _)), Some((new, _))) if old == new => {
+                    committed.next();
+                    written.next().and_then(|(key, entry)| Some((key, entry.as_ref()?)))
+                }
+                (Some(_), None) => committed.next(),
+                (_, Some(_)) => written.next().and_then(|(key, entry)| Some((key, entry.as_ref()?))),
+                (None, None) => break,
+            };
+            seen += 1;
+            if let Some((key, entry)) = next.filter(|(_, entry)| self.is_alive(entry)) {
+                found.push((key.clone(), entry.value.clone()));
+            }
+        }
+        (found, seen)
     }
 
     /// Sets a timer, replacing the one of that key.
@@ -293,7 +336,11 @@ impl<'a> StateOverlay<'a> {
             }
             self.timers += 1;
         }
-        self.changes.timers.insert(key.into(), Some(at));
+        let key: Arc<[u8]> = key.into();
+        if let Some(Some(before)) = self.changes.timers.insert(key.clone(), Some(at)) {
+            self.set.remove(&(before, key.clone()));
+        }
+        self.set.insert((at, key));
         Ok(())
     }
 
@@ -301,15 +348,26 @@ impl<'a> StateOverlay<'a> {
     pub fn cancel_timer(&mut self, key: &[u8]) {
         if self.timer(key).is_some() {
             self.timers -= 1;
-            self.changes.timers.insert(key.into(), None);
+            let key: Arc<[u8]> = key.into();
+            if let Some(Some(at)) = self.changes.timers.insert(key.clone(), None) {
+                self.set.remove(&(at, key));
+            }
         }
     }
 
     /// Takes the next timer, by (time, key), that is due before `before` or at or below the clock; the clock passes it.
     pub fn next_timer(&mut self, before: i64) -> Option<(Arc<[u8]>, i64)> {
-        let committed = self.base.due.iter().find(|(_, key)| !self.changes.timers.contains_key(key));
-        let set = self.changes.timers.iter().filter_map(|(key, at)| Some(((*at)?, key.clone()))).min();
-        let (at, key) = [committed.cloned(), set].into_iter().flatten().min()?;
+        // Nothing before the cursor comes back within the call, since what the call overrode stays overridden.
+        let rest = match &self.due_from {
+            Some(cursor) => self.base.due.range(cursor.clone()..),
+            None => self.base.due.range(..),
+        };
+        let committed = rest
+            .into_iter()
+            .find(|(_, key)| !self.changes.timers.contains_key(key))
+            .cloned();
+        self.due_from = committed.clone().or_else(|| self.base.due.last().cloned());
+        let (at, key) = [committed, self.set.first().cloned()].into_iter().flatten().min()?;
         if at >= before && self.clock.is_none_or(|clock| at > clock) {
             return None;
         }
@@ -360,8 +418,16 @@ impl<'a> StateOverlay<'a> {
                 expired.push(key.clone());
             }
         }
-        let written = self.changes.entries.iter().filter_map(|(key, entry)| Some((key, entry.as_ref()?)));
-        expired.extend(written.filter(|(_, entry)| entry.expires_at <= clock).map(|(key, _)| key.clone()));
+        let written = self
+            .changes
+            .entries
+            .iter()
+            .filter_map(|(key, entry)| Some((key, entry.as_ref()?)));
+        expired.extend(
+            written
+                .filter(|(_, entry)| entry.expires_at <= clock)
+                .map(|(key, _)| key.clone()),
+        );
         for key in expired {
             self.bytes -= self.stored_bytes(&key);
             self.changes.entries.insert(key, None);

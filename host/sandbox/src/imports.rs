@@ -100,9 +100,10 @@ fn state(instance: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<()> {
         |mut store: Store<'_>, (prefix, now, limit): (Bytes, i64, u32)| {
             let limit = usize::try_from(limit).unwrap_or(SCAN).min(SCAN);
             charge(&mut store, CALL + bytes(prefix.len()))?;
-            let found: Vec<Entry> = lent(|services| services.scan(prefix.as_le_slice(&store), now, limit))?;
+            let (found, seen): (Vec<Entry>, usize) =
+                lent(|services| services.scan(prefix.as_le_slice(&store), now, limit))?;
             let size: usize = found.iter().map(|(key, value)| key.len() + value.len()).sum();
-            charge(&mut store, bytes(size) + ENTRY * found.len() as u64)?;
+            charge(&mut store, bytes(size) + ENTRY * seen as u64)?;
             Ok((found,))
         },
     )

@@ -20,7 +20,8 @@ pub struct Limits {
     pub table_entries: usize,
     /// Most stack of the guest, bytes. The calling thread needs as much and 512 KiB more.
     pub stack_bytes: usize,
-    /// Most bytes a guest hands over in one call of a host function, or in its answer.
+    /// Most bytes a guest hands over in its answer, or in one call of a host function. Host functions look at their
+    /// arguments where they are, in the guest's memory, so this much is copied only for the answer.
     pub handover_bytes: usize,
     /// Longest manifest, bytes: it carries the rules' timed cases.
     pub manifest_bytes: usize,
@@ -49,7 +50,7 @@ impl Default for Limits {
             memory_bytes: 16 << 20,
             table_entries: 10_000,
             stack_bytes: 256 << 10,
-            handover_bytes: 256 << 10,
+            handover_bytes: 1 << 20,
             manifest_bytes: 4 << 20,
             concurrency: 8,
             state: StateLimits::default(),

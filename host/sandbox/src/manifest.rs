@@ -87,7 +87,10 @@ impl Check<'_> {
         });
         let title = rule.title.trim();
         self.that(!title.is_empty() && title.len() <= TITLE, || {
-            format!("a title has 1 to {TITLE} bytes")
+            format!(
+                "a title has 1 to {TITLE} bytes, and this one has {}: {title}",
+                title.len()
+            )
         });
         let lists = [
             &rule.attack,

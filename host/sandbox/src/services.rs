@@ -29,7 +29,7 @@ pub(crate) trait Services {
     fn get(&mut self, key: &[u8], now: i64) -> Result<Option<Arc<[u8]>>, Unavailable>;
     fn put(&mut self, key: &[u8], value: &[u8], now: i64, expires_at: i64) -> Result<bool, Unavailable>;
     fn delete(&mut self, key: &[u8], now: i64) -> Result<(), Unavailable>;
-    fn scan(&mut self, prefix: &[u8], now: i64, limit: usize) -> Result<Vec<Entry>, Unavailable>;
+    fn scan(&mut self, prefix: &[u8], now: i64, limit: usize) -> Result<(Vec<Entry>, usize), Unavailable>;
     fn set_timer(&mut self, key: &[u8], at: i64) -> Result<bool, Unavailable>;
     fn cancel_timer(&mut self, key: &[u8]) -> Result<(), Unavailable>;
     fn next_timer(&mut self, before: i64) -> Result<Option<Timer>, Unavailable>;
@@ -107,8 +107,8 @@ impl Services for Lent<'_> {
         Ok(())
     }
 
-    fn scan(&mut self, prefix: &[u8], now: i64, limit: usize) -> Result<Vec<Entry>, Unavailable> {
-        Ok(self.state()?.scan(prefix, now, limit))
+    fn scan(&mut self, prefix: &[u8], now: i64, limit: usize) -> Result<(Vec<Entry>, usize), Unavailable> {
+        Ok(self.state()?.scan_counting(prefix, now, limit))
     }
 
     fn set_timer(&mut self, key: &[u8], at: i64) -> Result<bool, Unavailable> {

@@ -15,6 +15,7 @@ const STATE: &str = r#"
     (import "picket:rule/timers@1.0.0" "set" (func $set (param i32 i32 i64) (result i32)))
     (import "picket:rule/timers@1.0.0" "next" (func $next (param i64 i32)))"#;
 
+#[allow(clippy::unwrap_used, reason = "tests fail by panicking, in their helpers as well")]
 fn failing(text: &str) -> Failure {
     call(&loaded(text), &rows(3, 1)).unwrap_err()
 }

@@ -1,5 +1,6 @@
 //! Hostile and merely odd modules, written as WebAssembly text and made into components of the contract.
 #![allow(dead_code, reason = "each test file uses a part")]
+#![allow(clippy::unwrap_used, reason = "tests fail by panicking, in their helpers as well")]
 
 use picket_contract::{Batch, Call, Column, Evaluate, Failure, Group, NULL, Outcome, Params, RuleState, Tables};
 use picket_sandbox::{Engine, Limits, Module, Rejected};
