@@ -9,7 +9,7 @@ const NIGHT_ENDS: i64 = 6;
 
 /// Someone is let in to the VPN.
 #[derive(Event)]
-#[event(log = "authentication", when = event_type == "authentication" && result == "success" && application_name == "VPN")]
+#[event(log = "authentication", when = event_type == "authentication" && result == "success" && application_name.contains("VPN"))]
 struct LetIn<'a> {
     user_name: &'a str,
     access_device_ip: Option<&'a str>,
