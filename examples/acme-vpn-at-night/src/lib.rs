@@ -29,7 +29,7 @@ struct LetIn<'a> {
 /// - Colleagues who work late: put them on the list of those on call.
 #[rule(id = "acme-vpn-at-night", severity = "low", attack = ["T1078"], dedup = "12h", tests = "cases.yaml")]
 fn at_night(login: Row<LetIn>) -> Option<Alert> {
-    let hour = login.time() / 3_600_000 % 24;
+    let hour = login.time().hour();
     if !(hour >= NIGHT_BEGINS || hour < NIGHT_ENDS) {
         return None;
     }

@@ -72,7 +72,8 @@ pub(crate) fn actor_type(username: &str) -> &'static str {
 
 /// What sort of thing an action acts on, as activity says it. None: it cannot be told from the name.
 pub(crate) fn target_type(action: &str) -> Option<&'static str> {
-    const PREFIXES: [(&str, &str); 16] = [
+    const PREFIXES: [(&str, &str); 17] = [
+        ("deregister_devices", "user"),
         ("admin_login", "admin_login"),
         ("admin_2fa_error", "admin_login"),
         ("admin_", "admin"),

@@ -80,7 +80,7 @@ impl Place {
     pub(super) fn example(&self) -> anyhow::Result<()> {
         let (from, to) = (self.root.join("examples").join(EXAMPLE), self.path(EXAMPLE));
         std::fs::create_dir_all(to.join("src"))?;
-        for file in ["src/lib.rs", "cases.yaml"] {
+        for file in ["src/lib.rs", "src/cases.yaml"] {
             std::fs::copy(from.join(file), to.join(file))
                 .with_context(|| format!("{} cannot be copied", from.join(file).display()))?;
         }
