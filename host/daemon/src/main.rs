@@ -46,7 +46,8 @@ fn main() -> ExitCode {
         Ok(false) => ExitCode::from(1),
         Err(error) => {
             eprintln!("picket: {error:#}");
-            ExitCode::from(if matches!(cli.verb, Verb::Run) { 1 } else { 2 })
+            let is_input = error.is::<config::Problems>() || !matches!(cli.verb, Verb::Run);
+            ExitCode::from(if is_input { 2 } else { 1 })
         }
     }
 }

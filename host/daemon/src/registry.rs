@@ -65,6 +65,8 @@ pub(crate) struct Changes {
     pub(crate) live: Vec<String>,
     /// Files whose new content was refused, and why.
     pub(crate) refused: Vec<(String, String)>,
+    /// Files whose content was refused before and has not changed since, and why.
+    pub(crate) still_refused: Vec<(String, String)>,
     /// Files that are gone; their rules retire.
     pub(crate) retired: Vec<String>,
     #[serde(skip)]
@@ -141,12 +143,16 @@ impl Registry {
                     continue;
                 }
             };
-            let digest = format!("blake3:{}", blake3::hash(&bytes).to_hex());
+            let digest = Engine::digest(&bytes);
             let slot = self.slots.get(&path);
             let live = slot.and_then(|slot| slot.live.clone());
             let is_live = live.as_ref().is_some_and(|live| *live.module.digest == *digest);
             let refused = slot.and_then(|slot| slot.refusal.clone());
-            if (is_live && refused.is_none()) || refused.as_ref().is_some_and(|refusal| refusal.digest == digest) {
+            if let Some(refusal) = refused.as_ref().filter(|refusal| refusal.digest == digest) {
+                changes.still_refused.push((shown, refusal.reason.clone()));
+                continue;
+            }
+            if is_live && refused.is_none() {
                 continue;
             }
             let admitted = if is_live {

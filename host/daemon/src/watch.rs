@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use notify::{RecommendedWatcher, RecursiveMode};
-use notify_debouncer_full::{Debouncer, RecommendedCache, new_debouncer};
+use notify::event::{AccessKind, AccessMode};
+use notify::{EventKind, RecommendedWatcher, RecursiveMode};
+use notify_debouncer_full::{DebounceEventResult, Debouncer, RecommendedCache, new_debouncer};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -21,9 +22,13 @@ pub(crate) fn watch(
 ) -> Option<Debouncer<RecommendedWatcher, RecommendedCache>> {
     let (wake, mut woken) = tokio::sync::mpsc::channel::<()>(1);
     let directory = daemon.config.rules_dir.clone();
-    let started = new_debouncer(SETTLED, None, move |_| {
-        // Full: a scan is due anyway.
-        let _ = wake.try_send(());
+    let started = new_debouncer(SETTLED, None, move |seen: DebounceEventResult| {
+        // A scan opens and reads the files itself: woken by that, it would follow itself for ever.
+        let is_reading = seen.is_ok_and(|events| events.iter().all(|event| is_reading(event.kind)));
+        if !is_reading {
+            // Full: a scan is due anyway.
+            let _ = wake.try_send(());
+        }
     });
     let watching = started.and_then(|mut watcher| {
         watcher.watch(&directory, RecursiveMode::Recursive)?;
@@ -52,4 +57,9 @@ pub(crate) fn watch(
         }
     });
     Some(watcher)
+}
+
+/// Whether nothing but a look was taken at the file.
+fn is_reading(kind: EventKind) -> bool {
+    matches!(kind, EventKind::Access(access) if access != AccessKind::Close(AccessMode::Write))
 }

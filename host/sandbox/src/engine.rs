@@ -146,6 +146,13 @@ impl Engine {
         blake3::hash(text.as_bytes()).to_hex().to_string()
     }
 
+    /// What a module of these bytes is called, as `sha256sum` would say it: `sha256:` and 64 hex digits.
+    #[must_use]
+    pub fn digest(bytes: &[u8]) -> String {
+        let hex: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        format!("sha256:{hex}")
+    }
+
     /// Admits a module: structure, imports, compilation, `describe`, manifest.
     ///
     /// # Errors
@@ -153,13 +160,13 @@ impl Engine {
     pub fn load(&self, bytes: &[u8]) -> Result<Module, Rejected> {
         let inner = &self.inner;
         let inspected = admission::inspect(bytes, &inner.limits)?;
-        let hash: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-        let component = inner.compile(bytes, &hash)?;
+        let digest = Self::digest(bytes);
+        let component = inner.compile(bytes, digest.trim_start_matches("sha256:"))?;
         let code = inner.link(&component, &inspected)?;
         let described = inner.describe(&code)?;
         let manifest = manifest::read(&described).map_err(|problems| Rejected::Manifest { problems })?;
         Ok(Module {
-            digest: format!("sha256:{hash}").into(),
+            digest: digest.into(),
             manifest: Arc::new(manifest),
             engine: inner.clone(),
             code,

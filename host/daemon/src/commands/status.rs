@@ -24,7 +24,7 @@ pub(crate) async fn status(config: &Config, format: Format) -> anyhow::Result<bo
     Ok(matches!(verdict, Some("all well" | "look when you can")))
 }
 
-/// Makes the daemon read its rules again. True: nothing was refused.
+/// Makes the daemon read its rules again. True: nothing is refused, now or still.
 ///
 /// # Errors
 /// No daemon runs, or its words.
@@ -42,7 +42,8 @@ pub(crate) async fn reload(config: &Config, format: Format) -> anyhow::Result<bo
             .cloned()
             .unwrap_or_default()
     };
-    let refused = list("/changes/refused");
+    let mut refused = list("/changes/refused");
+    refused.extend(list("/changes/still_refused"));
     if format == Format::Ndjson {
         println!("{report}");
         return Ok(refused.is_empty());
