@@ -1,0 +1,37 @@
+//! Rounds of a measurement, and what is made of them.
+//!
+//! The machine is shared and its clock wanders, so everything is measured in many short rounds and the **median** round is
+//! reported; things that are compared take turns, round by round.
+
+use std::time::{Duration, Instant};
+
+/// How long each of `things` takes, in turn, for some rounds after one that only warms up. The median of each, seconds.
+pub(crate) fn medians<const N: usize>(
+    rounds: usize,
+    mut things: [&mut dyn FnMut() -> anyhow::Result<()>; N],
+) -> anyhow::Result<[f64; N]> {
+    let mut took: [Vec<Duration>; N] = std::array::from_fn(|_| Vec::with_capacity(rounds));
+    for round in 0..=rounds {
+        for (thing, took) in things.iter_mut().zip(&mut took) {
+            let began = Instant::now();
+            thing()?;
+            if round > 0 {
+                took.push(began.elapsed());
+            }
+        }
+    }
+    Ok(took.map(|took| quantile(took, 0.5).as_secs_f64()))
+}
+
+/// The value that this share of the values does not exceed.
+pub(crate) fn quantile(mut values: Vec<Duration>, share: f64) -> Duration {
+    values.sort_unstable();
+    let last = values.len().saturating_sub(1);
+    let at = (last as f64 * share).ceil() as usize;
+    values.get(at.min(last)).copied().unwrap_or_default()
+}
+
+/// Says what is being done, for the person who waits.
+pub(crate) fn say(what: &str) {
+    eprintln!("bench: {what} ...");
+}

@@ -1,0 +1,121 @@
+//! What an event costs from its JSON text to an alert, with every stock rule in the sandbox.
+//!
+//! - `json_to_alert`: one thread, in memory. Lines of text are cut, identified, sorted into a journal, parsed into columns,
+//!   selected, judged by all rules, and alerts are written: all of `picket replay` but reading the file and loading modules.
+//!   Median of the rounds.
+//! - `durable`: the same events in pages of up to 1000 through a tenant's pipeline over the SQLite store on disk, each page one
+//!   transaction. The store's writer has a thread of its own. Median of fewer rounds.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use picket_judge::pipeline::{Logged, Options, Pipeline, RuleSet};
+use picket_judge::replay::{Rows, admissions, replay};
+use picket_judge::{Settings, pipeline};
+use picket_store::SqliteStore;
+
+use crate::clockwork::{medians, say};
+use crate::company::Company;
+use crate::figure::Printer;
+use crate::rules;
+
+const ROUNDS: usize = 15;
+const DURABLE_ROUNDS: usize = 5;
+/// When alerts are said to have been raised, ms: nothing here reads a clock.
+const NOW: i64 = 1_795_000_000_000;
+
+/// Measures the group.
+///
+/// # Errors
+/// The rules or the store cannot be had or fail.
+pub(crate) fn run(stock: &Path, printer: &Printer) -> anyhow::Result<()> {
+    say("making a company and loading rules");
+    let engine = rules::engine()?;
+    let set = rules::set(&rules::load_all(&engine, stock)?, "bench")?;
+    let company = Company::new();
+    let events = company.events() as f64;
+
+    say(&format!("{events} events through {} rules, in memory", set.rules.len()));
+    let mut alerts = 0;
+    let [seconds] = medians(
+        ROUNDS,
+        [&mut || {
+            let replayed = replay(
+                rules::tenant(),
+                Settings::default(),
+                rules::judged(&set),
+                &rows(&company),
+                NOW,
+            )?;
+            alerts = replayed.alerts.len();
+            anyhow::ensure!(replayed.troubles.is_empty(), "rules failed: {:?}", replayed.troubles);
+            Ok(())
+        }],
+    )?;
+    anyhow::ensure!(alerts > 0, "not one alert: something is not measured");
+    printer.print("pipeline/json_to_alert_events_per_s", "events/s", events / seconds);
+
+    say("the same through the store");
+    let pages = pages(&company)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()?;
+    let mut took = Vec::new();
+    for _ in 0..DURABLE_ROUNDS {
+        let directory = tempfile::tempdir()?;
+        took.push(runtime.block_on(durable(directory.path(), set.clone(), pages.clone()))?);
+    }
+    let seconds = crate::clockwork::quantile(took, 0.5).as_secs_f64();
+    printer.print("pipeline/durable_events_per_s", "events/s", events / seconds);
+    Ok(())
+}
+
+/// Lines of text as rows: cutting them is part of what is measured.
+fn rows(company: &Company) -> Vec<Rows> {
+    let of_log = |(feed, text): &(duo_simulator::model::Feed, String)| Rows {
+        log: feed.name().into(),
+        rows: text.lines().map(Arc::from).collect(),
+    };
+    company.logs.iter().map(of_log).collect()
+}
+
+/// The same rows as pages of collection, with the marks that go with them.
+///
+/// # Errors
+/// A row cannot be placed.
+pub(crate) fn pages(company: &Company) -> anyhow::Result<Vec<pipeline::Page>> {
+    let page = |admission: picket_contract::Admission| pipeline::Page {
+        log: admission.log,
+        rows: admission.events.into_iter().map(|event| event.raw).collect(),
+        marks: admission.marks,
+        cursor: None,
+    };
+    Ok(admissions(&rows(company))?.into_iter().map(page).collect())
+}
+
+/// A tenant's pipeline as the daemon opens it, but for the clock.
+///
+/// # Errors
+/// The store cannot be had.
+pub(crate) async fn open(directory: &Path, set: RuleSet) -> anyhow::Result<Pipeline> {
+    let options = Options {
+        settings: Settings::default(),
+        share_within: Duration::from_millis(200),
+        clock: Arc::new(|| NOW),
+        observer: Arc::new(Logged),
+    };
+    let store = Arc::new(SqliteStore::open(directory)?);
+    Ok(Pipeline::open(rules::tenant(), store, set, options).await?)
+}
+
+async fn durable(directory: &Path, set: RuleSet, pages: Vec<pipeline::Page>) -> anyhow::Result<Duration> {
+    let pipeline = open(directory, set).await?;
+    let began = std::time::Instant::now();
+    for page in pages {
+        pipeline.admit(page).await?;
+    }
+    pipeline.settle().await?;
+    Ok(began.elapsed())
+}
