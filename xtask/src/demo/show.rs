@@ -73,9 +73,17 @@ impl Show {
         }
         let time = time.get(11..16).unwrap_or(time);
         let mut line = format!("{:>12}  {:<8}  {tenant}: {title}", time, severity.to_uppercase());
-        if !outcome.is_empty() {
-            line.push_str(". ");
-            line.push_str(outcome);
+        let to: Vec<&str> = alert
+            .get("outcome_to")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .collect();
+        match outcome {
+            "access_granted" => line.push_str(&format!(". GOT IN: {}", to.join(", "))),
+            "access_denied" => line.push_str(". Not let in"),
+            _ => {}
         }
         println!("{line}");
     }
