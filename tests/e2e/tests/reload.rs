@@ -1,0 +1,258 @@
+//! Rules are replaced while the daemon runs: good ones take over with what they remember, bad ones change nothing.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "tests fail by panicking, in their helpers as well"
+)]
+
+use picket_e2e::{Duo, Site, Source, Story, core_component, installed, manifest_of, other_component, patched, stock};
+use serde_json::Value;
+
+/// 2026-11-18T12:00:00Z, ms.
+const NOON: i64 = 1_795_003_200_000;
+const MINUTE: i64 = 60_000;
+const BURST: &str = "mfa-fatigue-denied-burst";
+const BYPASS: &str = "bypass-status-login";
+
+fn push_abuse() -> Vec<u8> {
+    std::fs::read(stock("push-abuse")).unwrap()
+}
+
+/// The rows of `rule list` about a file.
+fn listed(site: &Site, module: &str) -> Vec<Value> {
+    let mut rules = site.rules();
+    rules.retain(|rule| rule["module"] == module);
+    rules
+}
+
+fn rule(site: &Site, id: &str) -> Value {
+    let found = site
+        .rules()
+        .into_iter()
+        .find(|rule| rule["id"] == id && rule["state"] != "rejected");
+    found.unwrap_or_default()
+}
+
+/// Lets Duo's clock go to this time (ms) and the rules see all of it.
+fn advance(site: &Site, to: i64) {
+    site.duo.set_clock(to + 2 * MINUTE + 1000);
+    site.settle(to);
+}
+
+fn about(alerts: &[Value]) -> Vec<&str> {
+    alerts
+        .iter()
+        .map(|alert| alert["about"]["name"].as_str().unwrap_or_default())
+        .collect()
+}
+
+#[test]
+fn a_new_version_goes_on_where_the_old_one_stood() {
+    let story = Story::of("acme")
+        .refusals(NOON, "ada", 4)
+        .prompt(NOON + 6 * MINUTE, "ada", "denied", "user_cancelled");
+    let mut site = Site::new(Duo::start(vec![story.account()], NOON));
+    site.install(&push_abuse(), "push-abuse.wasm");
+    site.tenant(&Source::of("acme"));
+    site.run();
+    advance(&site, NOON + 5 * MINUTE);
+    assert_eq!(site.alerts("acme", BURST), Vec::<Value>::new());
+    let before = rule(&site, BURST);
+
+    let next = patched(&push_abuse(), r#""version":"1.0.0""#, r#""version":"1.0.1""#);
+    site.install(&next, "push-abuse.wasm");
+    site.wait("the new version to be live", || {
+        (rule(&site, BURST)["version"] == "1.0.1").then_some(())
+    });
+    assert_ne!(rule(&site, BURST)["digest"], before["digest"]);
+
+    advance(&site, NOON + 7 * MINUTE);
+    let alerts = site.alerts("acme", BURST);
+    assert_eq!(
+        about(&alerts),
+        ["ada"],
+        "four prompts before the swap and one after it are a burst"
+    );
+    assert_eq!(alerts[0]["events"].as_array().unwrap().len(), 5);
+    assert_eq!(alerts[0]["rule"]["version"], "1.0.1");
+    site.stop();
+}
+
+#[test]
+fn what_is_no_rule_leaves_the_old_one_running_and_says_why() {
+    let story = (0..12).fold(Story::of("acme"), |story, index| {
+        story.refusals(NOON + index * 60 * MINUTE, "ada", 5)
+    });
+    let mut site = Site::new(Duo::start(vec![story.account()], NOON));
+    site.install(&push_abuse(), "push-abuse.wasm");
+    site.tenant(&Source::of("acme"));
+    site.run();
+    let good = push_abuse();
+    let unknown_import = wat::parse_str(
+        r#"(component (import "wasi:clocks/wall-clock@0.2.0" (instance (export "now" (func (result u64))))))"#,
+    );
+    let bad: [(&str, Vec<u8>, &str); 8] = [
+        ("not wasm", b"#!/bin/sh\nexit 0\n".to_vec(), "not WebAssembly"),
+        ("empty", Vec::new(), "empty"),
+        ("core module", wat::parse_str("(module)").unwrap(), "cargo xtask rules"),
+        ("other world", other_component(), "acme:plug/run@1.0.0"),
+        (
+            "unknown import",
+            unknown_import.unwrap(),
+            "imports wasi:clocks/wall-clock@0.2.0",
+        ),
+        (
+            "traps in describe",
+            core_component(&manifest_of("t"), "unreachable"),
+            "unreachable",
+        ),
+        ("truncated", good[..good.len() / 2].to_vec(), "unexpected end"),
+        (
+            "fails its own tests",
+            patched(&good, "about: ada", "about: eve"),
+            "fails its own tests",
+        ),
+    ];
+    for (index, (what, bytes, why)) in (0..).zip(bad) {
+        site.install(&bytes, "push-abuse.wasm");
+        let refused = site.wait(what, || {
+            let rejected = listed(&site, "push-abuse.wasm")
+                .into_iter()
+                .find(|rule| rule["state"] == "rejected")?;
+            rejected["reason"]
+                .as_str()
+                .filter(|reason| reason.contains(why))
+                .map(str::to_owned)
+        });
+        assert!(refused.contains("what ran before still runs"), "{what}: {refused}");
+        let said = site.picket(&["reload"]).with_code(1);
+        assert!(
+            said.out.contains("push-abuse.wasm") && said.out.contains(why),
+            "{what}: {said:?}"
+        );
+        let status = site.picket(&["status"]);
+        assert!(status.out.contains("push-abuse.wasm"), "{what}: {status:?}");
+
+        assert_eq!(rule(&site, BURST)["state"], "active", "{what}");
+        advance(&site, NOON + index * 60 * MINUTE + 10 * MINUTE);
+        assert_eq!(
+            site.alerts("acme", BURST).len() as i64,
+            index + 1,
+            "{what}: the old one judges on"
+        );
+    }
+    // A module that was refused is forgotten when a good one takes its place.
+    site.install(&good, "push-abuse.wasm");
+    site.wait("the good module", || {
+        listed(&site, "push-abuse.wasm")
+            .iter()
+            .all(|rule| rule["state"] == "active")
+            .then_some(())
+    });
+    assert!(
+        site.picket(&["reload"])
+            .with_code(0)
+            .out
+            .contains("nothing has changed")
+    );
+    site.stop();
+}
+
+#[test]
+fn modules_come_and_go_and_may_be_one_tenants_own() {
+    let story = |name: &str| {
+        (0..6).fold(Story::of(name), |story, hour| {
+            story.login(
+                NOON + hour * 60 * MINUTE + 5 * MINUTE,
+                "ada",
+                "not_available",
+                "success",
+                "bypass_user",
+            )
+        })
+    };
+    let accounts = vec![story("acme").account(), story("globex").account()];
+    let mut site = Site::stocked(Duo::start(accounts, NOON), &[Source::of("acme"), Source::of("globex")]);
+    site.run();
+    let hour = |hour: i64| NOON + hour * 60 * MINUTE + 10 * MINUTE;
+    let counts = |site: &Site| ["acme", "globex"].map(|tenant| site.alerts(tenant, BYPASS).len());
+    advance(&site, hour(0));
+    assert_eq!(counts(&site), [1, 1]);
+
+    std::fs::remove_file(site.path("rules/bypass.wasm")).unwrap();
+    site.wait("its rules to be gone", || {
+        listed(&site, "bypass.wasm").is_empty().then_some(())
+    });
+    advance(&site, hour(1));
+    assert_eq!(counts(&site), [1, 1], "a module whose file is gone judges nobody");
+
+    site.install(&std::fs::read(stock("bypass")).unwrap(), "acme/bypass.wasm");
+    site.wait("acme's own module", || {
+        let rules = listed(&site, "acme/bypass.wasm");
+        (!rules.is_empty()
+            && rules
+                .iter()
+                .all(|rule| rule["tenants"] == "acme" && rule["state"] == "active"))
+        .then_some(())
+    });
+    advance(&site, hour(2));
+    let [acme, globex] = counts(&site);
+    assert!(acme >= 2 && globex == 1, "acme {acme}, globex {globex}");
+
+    // A restart judges by the same modules.
+    site.stop();
+    site.run();
+    advance(&site, hour(3));
+    assert_eq!(counts(&site), [acme + 1, 1]);
+    site.stop();
+}
+
+#[test]
+fn a_module_that_loops_for_ever_is_locked_up_and_the_others_go_on() {
+    let story = |name: &str| {
+        Story::of(name)
+            .refusals(NOON, "bob", 5)
+            .login(NOON + 20 * MINUTE, "bob", "duo_push", "success", "user_approved")
+            .refusals(NOON + 60 * MINUTE, "eve", 5)
+    };
+    let accounts = vec![story("acme").account(), story("globex").account()];
+    let mut site = Site::stocked(Duo::start(accounts, NOON), &[Source::of("acme"), Source::of("globex")]);
+    site.run();
+    advance(&site, NOON + 10 * MINUTE);
+
+    site.install(
+        &std::fs::read(installed("rules-hostile/loops.wasm")).unwrap(),
+        "acme/loops.wasm",
+    );
+    site.wait("the hostile module", || {
+        (!listed(&site, "acme/loops.wasm").is_empty()).then_some(())
+    });
+    advance(&site, NOON + 30 * MINUTE);
+    let evil = site.wait("the quarantine", || {
+        let evil = rule(&site, "evil");
+        (evil["state"] == "quarantined").then_some(evil)
+    });
+    assert!(evil["reason"].as_str().unwrap().contains("fuel"), "{evil}");
+    assert_eq!(evil["troubled"], serde_json::json!(["acme"]));
+    let status = site.picket(&["status"]).with_code(0);
+    assert!(
+        status.out.starts_with("LOOK WHEN YOU CAN") && status.out.contains("evil"),
+        "{status:?}"
+    );
+
+    advance(&site, NOON + 70 * MINUTE);
+    for tenant in ["acme", "globex"] {
+        let alerts = site.alerts(tenant, BURST);
+        assert_eq!(about(&alerts), ["bob", "eve"], "{tenant}");
+        let others = site.rules().into_iter().filter(|rule| rule["id"] != "evil");
+        assert!(others.into_iter().all(|rule| rule["state"] == "active"), "{tenant}");
+    }
+    // It stays where it is over a restart.
+    site.kill();
+    site.run();
+    assert_eq!(rule(&site, "evil")["state"], "quarantined");
+    std::fs::remove_file(site.path("rules/acme/loops.wasm")).unwrap();
+    site.wait("peace", || listed(&site, "acme/loops.wasm").is_empty().then_some(()));
+    assert!(site.picket(&["status"]).with_code(0).out.starts_with("ALL WELL"));
+    site.stop();
+}
