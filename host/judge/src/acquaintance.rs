@@ -10,11 +10,12 @@
 use std::sync::Arc;
 
 use picket_contract::manifest::{Field, SCHEMA};
+use picket_contract::state::StateEntry;
 use picket_contract::when::Test;
 use picket_contract::{
-    Batch, Column, FieldType, Group, Key, Op, Params, Position, RuleManifest, RuleState, Severity, Source, StateChanges, When,
+    Batch, Column, FieldType, Group, Key, Op, Params, Position, RuleManifest, RuleState, Severity, Source,
+    StateChanges, When,
 };
-use picket_contract::state::StateEntry;
 use picket_event::{Plan, RowRef, Selector};
 use picket_store::{RuleCommit, Standing};
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -73,7 +74,13 @@ impl Acquaintance {
         let entry = |(key, entry): (&Arc<[u8]>, &StateEntry)| {
             let key = u64::from_be_bytes((**key).try_into().ok()?);
             let first = i64::from_be_bytes((*entry.value).try_into().ok()?);
-            Some((key, Seen { first, until: entry.expires_at }))
+            Some((
+                key,
+                Seen {
+                    first,
+                    until: entry.expires_at,
+                },
+            ))
         };
         Acquaintance {
             position,
@@ -148,13 +155,21 @@ impl Acquaintance {
         let until = (time.div_euclid(DAY) + 1 + KEEP_DAYS) * DAY;
         let fresh = Seen { first: time, until };
         let renewed = match self.seen.get(&key) {
-            Some(seen) if seen.until > time => Seen { first: seen.first.min(time), until: seen.until.max(until) },
+            Some(seen) if seen.until > time => Seen {
+                first: seen.first.min(time),
+                until: seen.until.max(until),
+            },
             _ => fresh,
         };
         if self.seen.insert(key, renewed) != Some(renewed) {
             let value = renewed.first.to_be_bytes().as_slice().into();
-            let entry = StateEntry { value, expires_at: renewed.until };
-            self.changes.entries.insert(key.to_be_bytes().as_slice().into(), Some(entry));
+            let entry = StateEntry {
+                value,
+                expires_at: renewed.until,
+            };
+            self.changes
+                .entries
+                .insert(key.to_be_bytes().as_slice().into(), Some(entry));
         }
     }
 
@@ -176,9 +191,23 @@ impl Acquaintance {
 
 /// What it reads, as any rule would say it.
 pub(crate) fn manifest() -> RuleManifest {
-    let field = |(index, path): (usize, &str)| Field { path: path.to_owned(), kind: FieldType::Text, required: index == 0 };
-    let paths = ["user.name", "access_device.ip", "access_device.location.country", "application.name"];
-    let let_in = Test { field: "result".to_owned(), op: Op::In, values: vec!["success".to_owned()], param: None };
+    let field = |(index, path): (usize, &str)| Field {
+        path: path.to_owned(),
+        kind: FieldType::Text,
+        required: index == 0,
+    };
+    let paths = [
+        "user.name",
+        "access_device.ip",
+        "access_device.location.country",
+        "application.name",
+    ];
+    let let_in = Test {
+        field: "result".to_owned(),
+        op: Op::In,
+        values: vec!["success".to_owned()],
+        param: None,
+    };
     RuleManifest {
         id: RULE.to_owned(),
         version: SCHEMA.to_owned(),
@@ -217,7 +246,9 @@ fn hash(text: &str) -> u64 {
 
 /// FNV-1a, and a finisher that spreads it. Stored, so it must never change.
 fn hash_bytes(bytes: &[u8]) -> u64 {
-    mix(bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)))
+    mix(bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    }))
 }
 
 fn mix(mut hash: u64) -> u64 {
@@ -236,7 +267,11 @@ mod tests {
 
     /// Rows (time, user, address, country, application).
     fn batch(rows: &[(i64, &str, &str, &str, &str)]) -> Batch {
-        let mut group = Group { columns: vec![Column::Text(Vec::new()); 4], offsets: vec![0], ..Group::default() };
+        let mut group = Group {
+            columns: vec![Column::Text(Vec::new()); 4],
+            offsets: vec![0],
+            ..Group::default()
+        };
         for (time, user, address, country, application) in rows {
             group.times.push(*time);
             for (column, text) in group.columns.iter_mut().zip([user, address, country, application]) {
@@ -246,7 +281,11 @@ mod tests {
                 group.offsets.push(u32::try_from(group.dictionary.len()).unwrap());
             }
         }
-        Batch { groups: vec![group], order: vec![0; rows.len()], watermark: 0 }
+        Batch {
+            groups: vec![group],
+            order: vec![0; rows.len()],
+            watermark: 0,
+        }
     }
 
     const ROWS: [(i64, &str, &str, &str, &str); 3] = [
@@ -268,16 +307,29 @@ mod tests {
         assert_eq!(address(Some("ada"), DAY), None);
         assert_eq!(address(Some("ada"), DAY * 4), Some(DAY * 3));
         assert_eq!(address(None, DAY), Some(2000));
-        assert_eq!(known.first_seen(Trait::Country, Some("ada"), "Austria", DAY), Some(1000));
-        assert_eq!(known.first_seen(Trait::Country, Some("ada"), "VPN", DAY), None, "kinds do not mix");
+        assert_eq!(
+            known.first_seen(Trait::Country, Some("ada"), "Austria", DAY),
+            Some(1000)
+        );
+        assert_eq!(
+            known.first_seen(Trait::Country, Some("ada"), "VPN", DAY),
+            None,
+            "kinds do not mix"
+        );
         assert_eq!(known.since(), Some(1000));
     }
 
     #[test]
     fn what_is_not_renewed_for_90_days_is_gone() {
         let known = learned(&ROWS);
-        assert_eq!(known.first_seen(Trait::Address, Some("ada"), "192.0.2.1", DAY * 90), Some(1000));
-        assert_eq!(known.first_seen(Trait::Address, Some("ada"), "192.0.2.1", DAY * 92), None);
+        assert_eq!(
+            known.first_seen(Trait::Address, Some("ada"), "192.0.2.1", DAY * 90),
+            Some(1000)
+        );
+        assert_eq!(
+            known.first_seen(Trait::Address, Some("ada"), "192.0.2.1", DAY * 92),
+            None
+        );
     }
 
     #[test]

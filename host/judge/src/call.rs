@@ -87,10 +87,22 @@ pub(crate) fn judge(
         return Ok(Judged::default());
     }
     // Only a failing late run is undone, and failing is rare: nothing is copied before the first failure.
-    let mut caller = Caller { index, slot, run, policy, evidence, judged: Judged::default(), changes: StateChanges::default() };
+    let mut caller = Caller {
+        index,
+        slot,
+        run,
+        policy,
+        evidence,
+        judged: Judged::default(),
+        changes: StateChanges::default(),
+    };
     let failure = match caller.call(&selection.batch)? {
         Ok(()) => None,
-        Err(failure) if failure.kind == FailureKind::Host => Some(Stopped { failure, at: 0, row: None }),
+        Err(failure) if failure.kind == FailureKind::Host => Some(Stopped {
+            failure,
+            at: 0,
+            row: None,
+        }),
         Err(failure) => {
             let before = run.late.then(|| caller.slot.rule.state.clone());
             let stopped = caller.halve(&selection.picked, run.watermark, failure)?.err();
@@ -103,9 +115,15 @@ pub(crate) fn judge(
             stopped
         }
     };
-    let Caller { mut judged, changes, .. } = caller;
+    let Caller {
+        mut judged, changes, ..
+    } = caller;
     slot.changes.merge(changes);
-    judged.stop = failure.map(|stopped| Stop { position: before(run, stopped.at), row: stopped.row, failure: stopped.failure });
+    judged.stop = failure.map(|stopped| Stop {
+        position: before(run, stopped.at),
+        row: stopped.row,
+        failure: stopped.failure,
+    });
     Ok(judged)
 }
 
@@ -115,7 +133,10 @@ fn before(run: &Run<'_>, at: usize) -> Position {
         return run.from.clone();
     }
     let last = at.checked_sub(1).and_then(|last| run.rows.get(last));
-    Position { seq: run.to.seq, released: last.map_or_else(|| run.from.released.clone(), queue::key) }
+    Position {
+        seq: run.to.seq,
+        released: last.map_or_else(|| run.from.released.clone(), queue::key),
+    }
 }
 
 struct Stopped {
@@ -140,18 +161,27 @@ impl Caller<'_> {
     fn halve(&mut self, picked: &[u32], watermark: i64, failure: Failure) -> Result<Result<(), Stopped>, StoreError> {
         let Some((last, earlier)) = picked.split_last() else {
             // A timer fails. Everything in the run has been shown or was not for this rule.
-            return Ok(Err(Stopped { failure, at: self.run.rows.len(), row: None }));
+            return Ok(Err(Stopped {
+                failure,
+                at: self.run.rows.len(),
+                row: None,
+            }));
         };
         if !earlier.is_empty() {
             let (first, second) = picked.split_at(picked.len() / 2);
-            let cut = first.last().and_then(|index| self.row(*index)).map_or(i64::MIN, |row| queue::time(row).saturating_sub(1));
+            let cut = first
+                .last()
+                .and_then(|index| self.row(*index))
+                .map_or(i64::MIN, |row| queue::time(row).saturating_sub(1));
             return match self.attempt(first, cut)? {
                 Ok(()) => self.attempt(second, watermark),
                 stopped => Ok(stopped),
             };
         }
         let at = *last as usize;
-        let Some(row) = self.row(*last).cloned() else { return Ok(Ok(())) };
+        let Some(row) = self.row(*last).cloned() else {
+            return Ok(Ok(()));
+        };
         let ahead = queue::time(&row).saturating_sub(1);
         if self.is_due(ahead)
             && let Err(failure) = self.show(&[], ahead)?
@@ -164,14 +194,22 @@ impl Caller<'_> {
                 return Ok(Err(Stopped { failure, at, row: None }));
             }
             if self.policy == OnPoison::Quarantine || self.judged.skipped.len() >= MOST_SKIPPED {
-                return Ok(Err(Stopped { failure, at, row: Some(row) }));
+                return Ok(Err(Stopped {
+                    failure,
+                    at,
+                    row: Some(row),
+                }));
             }
             self.judged.skipped.push((row, failure));
         }
         if self.is_due(watermark)
             && let Err(failure) = self.show(&[], watermark)?
         {
-            return Ok(Err(Stopped { failure, at: at + 1, row: None }));
+            return Ok(Err(Stopped {
+                failure,
+                at: at + 1,
+                row: None,
+            }));
         }
         Ok(Ok(()))
     }
@@ -226,7 +264,13 @@ impl Caller<'_> {
         for alert in outcome.alerts {
             match self.prove(alert)? {
                 Ok(alert) => raised.push(alert),
-                Err(message) => return Ok(Err(Failure { kind: FailureKind::Malformed, message, usage })),
+                Err(message) => {
+                    return Ok(Err(Failure {
+                        kind: FailureKind::Malformed,
+                        message,
+                        usage,
+                    }));
+                }
             }
         }
         self.judged.raised.append(&mut raised);
@@ -244,11 +288,19 @@ impl Caller<'_> {
         alert.evidence.sort_unstable();
         alert.evidence.dedup();
         if alert.evidence.len() > MOST_EVIDENCE {
-            return Ok(Err(format!("an alert names {} rows; at most {MOST_EVIDENCE} prove anything", alert.evidence.len())));
+            return Ok(Err(format!(
+                "an alert names {} rows; at most {MOST_EVIDENCE} prove anything",
+                alert.evidence.len()
+            )));
         }
         let mut events: Vec<Option<StoredEvent>> = alert.evidence.iter().map(|number| self.shown(*number)).collect();
-        let remembered: Vec<u64> =
-            alert.evidence.iter().zip(&events).filter(|(_, event)| event.is_none()).map(|(number, _)| *number).collect();
+        let remembered: Vec<u64> = alert
+            .evidence
+            .iter()
+            .zip(&events)
+            .filter(|(_, event)| event.is_none())
+            .map(|(number, _)| *number)
+            .collect();
         if !remembered.is_empty() {
             let mut found = self.evidence.find(&remembered)?.into_iter();
             for event in events.iter_mut().filter(|event| event.is_none()) {
@@ -259,19 +311,33 @@ impl Caller<'_> {
         for (number, event) in alert.evidence.iter().zip(events) {
             match event {
                 Some(event) if *number <= self.run.to.seq && self.reads(&event.log) => evidence.push(event),
-                _ => return Ok(Err(format!("an alert names row {number}, which the rule was never shown"))),
+                _ => {
+                    return Ok(Err(format!(
+                        "an alert names row {number}, which the rule was never shown"
+                    )));
+                }
             }
         }
         evidence.sort_by(|a, b| (a.event.time, &a.log, &a.event.id).cmp(&(b.event.time, &b.log, &b.event.id)));
         let late = self.run.rows.iter().any(|row| row.late && row.seq == alert.raised_by);
-        Ok(Ok(Raised { rule: self.index, alert, evidence, late, historic: false }))
+        Ok(Ok(Raised {
+            rule: self.index,
+            alert,
+            evidence,
+            late,
+            historic: false,
+        }))
     }
 
     /// A row of this run.
     fn shown(&self, number: u64) -> Option<StoredEvent> {
         let row = self.run.rows.iter().find(|row| row.seq == number)?;
         let event = row.page.events().get(row.row as usize)?.clone();
-        Some(StoredEvent { seq: number, log: row.page.duo_log().clone(), event })
+        Some(StoredEvent {
+            seq: number,
+            log: row.page.duo_log().clone(),
+            event,
+        })
     }
 
     fn reads(&self, duo_log: &str) -> bool {

@@ -4,15 +4,18 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use picket_store::DedupRow;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 /// The windows that alerts have opened. All are kept: a late row may repeat an early alert, and what a restart restores must
 /// decide like what was never stopped. There are as many as there are alerts.
 #[derive(Debug, Clone, Default)]
 pub struct Dedup {
-    /// By rule and key: (opened, alert) to the end.
-    windows: FxHashMap<(Arc<str>, Arc<str>), BTreeMap<(i64, Arc<str>), i64>>,
+    raised: FxHashSet<Arc<str>>,
+    windows: FxHashMap<(Arc<str>, Arc<str>), Windows>,
 }
+
+/// Of one rule and key: (opened, alert) to the end.
+type Windows = BTreeMap<(i64, Arc<str>), i64>;
 
 impl Dedup {
     /// What a store kept.
@@ -29,15 +32,24 @@ impl Dedup {
     /// same alert, which a rule may raise twice.
     #[must_use]
     pub fn repeats(&self, rule: &Arc<str>, key: &Arc<str>, id: &str, time: i64) -> Option<Arc<str>> {
-        let windows = self.windows.get(&(rule.clone(), key.clone()))?;
+        if let Some(same) = self.raised.get(id) {
+            return Some(same.clone());
+        }
         let covers = |((opened, _), until): &(&(i64, Arc<str>), &i64)| time.abs_diff(*opened) < until.abs_diff(*opened);
-        let same = windows.keys().find(|(_, alert)| **alert == *id);
-        same.or_else(|| windows.iter().find(covers).map(|(window, _)| window)).map(|(_, alert)| alert.clone())
+        let mut windows = self.windows.get(&(rule.clone(), key.clone()))?.iter();
+        windows.find(covers).map(|((_, alert), _)| alert.clone())
     }
 
     /// An alert was raised at `time` (ms); others like it repeat it until `until` (ms, exclusive).
     pub fn open(&mut self, rule: Arc<str>, key: Arc<str>, alert: Arc<str>, time: i64, until: i64) {
-        self.windows.entry((rule, key)).or_default().entry((time, alert)).or_insert(until);
+        self.raised.insert(alert.clone());
+        if until > time {
+            self.windows
+                .entry((rule, key))
+                .or_default()
+                .entry((time, alert))
+                .or_insert(until);
+        }
     }
 }
 
@@ -72,8 +84,14 @@ mod tests {
     fn a_late_alert_opens_a_window_of_its_own_beside_the_later_one() {
         let mut dedup = opened();
         dedup.open(text("r"), text("ada"), text("al_0"), 500, 600);
-        assert_eq!(dedup.repeats(&text("r"), &text("ada"), "x", 550).as_deref(), Some("al_0"));
-        assert_eq!(dedup.repeats(&text("r"), &text("ada"), "x", 1050).as_deref(), Some("al_1"));
+        assert_eq!(
+            dedup.repeats(&text("r"), &text("ada"), "x", 550).as_deref(),
+            Some("al_0")
+        );
+        assert_eq!(
+            dedup.repeats(&text("r"), &text("ada"), "x", 1050).as_deref(),
+            Some("al_1")
+        );
     }
 
     #[test]
@@ -86,7 +104,13 @@ mod tests {
 
     #[test]
     fn a_restart_decides_alike() {
-        let row = DedupRow { rule: text("r"), key: text("ada"), alert: text("al_1"), time: 1000, until: 1100 };
+        let row = DedupRow {
+            rule: text("r"),
+            key: text("ada"),
+            alert: text("al_1"),
+            time: 1000,
+            until: 1100,
+        };
         let restored = Dedup::restore([row]);
         for time in [899, 901, 1000, 1099, 1100] {
             let of = |dedup: &Dedup| dedup.repeats(&text("r"), &text("ada"), "al_2", time);

@@ -24,8 +24,14 @@ impl Evidence for [Admission] {
 fn in_memory(admissions: &[Admission], number: u64) -> Option<StoredEvent> {
     let after = admissions.partition_point(|admission| admission.first_seq <= number);
     let admission = admissions.get(after.checked_sub(1)?)?;
-    let event = admission.events.get(usize::try_from(number - admission.first_seq).ok()?)?;
-    Some(StoredEvent { seq: number, log: admission.log.clone(), event: event.clone() })
+    let event = admission
+        .events
+        .get(usize::try_from(number - admission.first_seq).ok()?)?;
+    Some(StoredEvent {
+        seq: number,
+        log: admission.log.clone(),
+        event: event.clone(),
+    })
 }
 
 /// Events of one tenant's stored journal.
@@ -89,7 +95,11 @@ impl Rebuild for [Admission] {
                 .filter(|(number, event)| *number <= up_to && event.time >= from)
                 .map(|(number, event)| (number, event.clone()))
                 .collect(),
-            marks: if admission.last_seq() <= up_to { admission.marks.clone() } else { Vec::new() },
+            marks: if admission.last_seq() <= up_to {
+                admission.marks.clone()
+            } else {
+                Vec::new()
+            },
         });
         Ok(stored.collect())
     }

@@ -28,7 +28,9 @@
 pub mod acquaintance;
 pub mod alerts;
 mod call;
+mod change;
 pub mod dedup;
+mod desk;
 mod evidence;
 mod judge;
 mod marks;
@@ -39,7 +41,9 @@ pub mod reference;
 pub mod replay;
 mod rule;
 mod sheet;
+mod verdict;
 
 pub use evidence::{Evidence, InJournal, Rebuild};
-pub use judge::{JudgeError, Said, Settings, TenantJudge, Trouble, Verdict};
+pub use judge::TenantJudge;
 pub use rule::{JudgedRule, OnPoison, Tenant};
+pub use verdict::{JudgeError, Said, Settings, Trouble, Verdict};

@@ -48,18 +48,28 @@ impl Marks {
         if states().all(|state| state.closed) {
             return states().filter_map(|state| state.to).max();
         }
-        states().filter(|state| !state.closed).map(|state| state.to).min().flatten()
+        states()
+            .filter(|state| !state.closed)
+            .map(|state| state.to)
+            .min()
+            .flatten()
     }
 
     fn state(&self, named: &str) -> LogState {
         let of = |log: &str| self.logs.get(log).copied().unwrap_or_default();
         if let Some(feed) = self.feeds.get(named) {
             let feed = of(feed);
-            return LogState { closed: feed.closed || of(named).closed, ..feed };
+            return LogState {
+                closed: feed.closed || of(named).closed,
+                ..feed
+            };
         }
         let own = of(named);
         let unfed = named == ADMIN && ADMIN_FEEDS.iter().all(|feed| of(feed).closed);
-        LogState { closed: own.closed || unfed, ..own }
+        LogState {
+            closed: own.closed || unfed,
+            ..own
+        }
     }
 }
 
@@ -82,34 +92,81 @@ mod tests {
         let marks = [complete("authentication", 10), complete("telephony", 7)];
         assert_eq!(watermark(&marks, &["authentication", "telephony"]), Some(7));
         assert_eq!(watermark(&marks, &["authentication"]), Some(10));
-        assert_eq!(watermark(&marks, &["activity", "authentication"]), None, "a log without a mark holds");
+        assert_eq!(
+            watermark(&marks, &["activity", "authentication"]),
+            None,
+            "a log without a mark holds"
+        );
     }
 
     #[test]
     fn a_closed_log_is_not_waited_for_until_it_opens() {
-        let closed = Mark::Closed { log: "telephony".into() };
-        let open = Mark::Open { log: "telephony".into() };
+        let closed = Mark::Closed {
+            log: "telephony".into(),
+        };
+        let open = Mark::Open {
+            log: "telephony".into(),
+        };
         let logs = ["authentication", "telephony"];
-        assert_eq!(watermark(&[complete("authentication", 10), closed.clone()], &logs), Some(10));
-        assert_eq!(watermark(&[complete("authentication", 10), closed.clone(), open], &logs), None);
-        assert_eq!(watermark(&[complete("telephony", 4), closed], &["telephony"]), Some(4), "what is known is released");
+        assert_eq!(
+            watermark(&[complete("authentication", 10), closed.clone()], &logs),
+            Some(10)
+        );
+        assert_eq!(
+            watermark(&[complete("authentication", 10), closed.clone(), open], &logs),
+            None
+        );
+        assert_eq!(
+            watermark(&[complete("telephony", 4), closed], &["telephony"]),
+            Some(4),
+            "what is known is released"
+        );
     }
 
     #[test]
     fn a_stalled_log_counts_as_complete() {
-        let stalled = Mark::Stalled { log: "telephony".into(), to: 9 };
+        let stalled = Mark::Stalled {
+            log: "telephony".into(),
+            to: 9,
+        };
         assert_eq!(watermark(&[complete("telephony", 4), stalled], &["telephony"]), Some(9));
     }
 
     #[test]
     fn the_last_feed_decides_for_the_logical_log() {
-        let feed = |log: &str| Mark::Feed { logical: "admin".into(), log: log.into() };
-        assert_eq!(watermark(&[complete("activity", 5)], &["admin"]), None, "no feed was named yet");
-        assert_eq!(watermark(&[feed("activity"), complete("activity", 5)], &["admin"]), Some(5));
-        let both = [complete("activity", 5), complete("administrator", 3), feed("activity"), feed("administrator")];
+        let feed = |log: &str| Mark::Feed {
+            logical: "admin".into(),
+            log: log.into(),
+        };
+        assert_eq!(
+            watermark(&[complete("activity", 5)], &["admin"]),
+            None,
+            "no feed was named yet"
+        );
+        assert_eq!(
+            watermark(&[feed("activity"), complete("activity", 5)], &["admin"]),
+            Some(5)
+        );
+        let both = [
+            complete("activity", 5),
+            complete("administrator", 3),
+            feed("activity"),
+            feed("administrator"),
+        ];
         assert_eq!(watermark(&both, &["admin"]), Some(3));
-        let none = [Mark::Closed { log: "activity".into() }, Mark::Closed { log: "administrator".into() }];
-        assert_eq!(watermark(&[&none[..], &[complete("authentication", 8)]].concat(), &["admin", "authentication"]), Some(8));
+        let none = [
+            Mark::Closed { log: "activity".into() },
+            Mark::Closed {
+                log: "administrator".into(),
+            },
+        ];
+        assert_eq!(
+            watermark(
+                &[&none[..], &[complete("authentication", 8)]].concat(),
+                &["admin", "authentication"]
+            ),
+            Some(8)
+        );
 
         let mut marks = Marks::default();
         marks.apply(&feed("administrator"));

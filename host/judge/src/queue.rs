@@ -12,7 +12,10 @@ use picket_event::{Page, Plan, RowRef};
 
 /// The release order.
 pub(crate) fn order(a: &RowRef, b: &RowRef) -> Ordering {
-    time(a).cmp(&time(b)).then_with(|| a.page.log().cmp(b.page.log())).then_with(|| id(a).cmp(id(b)))
+    time(a)
+        .cmp(&time(b))
+        .then_with(|| a.page.log().cmp(b.page.log()))
+        .then_with(|| id(a).cmp(id(b)))
 }
 
 fn id(row: &RowRef) -> &str {

@@ -154,7 +154,12 @@ impl Reader {
 
     /// The key up to which rows have been released, shown or about to be.
     fn front(&self) -> Key {
-        if self.watermark == i64::MIN { Key::start() } else { Key::end_of(self.watermark) }.max(self.position.released.clone())
+        if self.watermark == i64::MIN {
+            Key::start()
+        } else {
+            Key::end_of(self.watermark)
+        }
+        .max(self.position.released.clone())
     }
 
     /// Puts the rows that `wait` holds for into the queues, and returns the others.
@@ -199,7 +204,11 @@ impl Reader {
     /// The next row up to the watermark.
     fn next(&mut self) -> Option<RowRef> {
         let fronts = self.queues.iter_mut().filter(|queue| queue.front().is_some());
-        let queue = fronts.min_by(|a, b| a.front().zip(b.front()).map_or(std::cmp::Ordering::Equal, |(a, b)| queue::order(a, b)))?;
+        let queue = fronts.min_by(|a, b| {
+            a.front()
+                .zip(b.front())
+                .map_or(std::cmp::Ordering::Equal, |(a, b)| queue::order(a, b))
+        })?;
         if queue::time(queue.front()?) > self.watermark {
             return None;
         }
@@ -207,8 +216,17 @@ impl Reader {
     }
 
     fn call(&mut self, watermark: i64, released: Key, judge: &mut impl Judge) -> Result<(), StoreError> {
-        let to = Position { seq: self.position.seq, released };
-        let run = Run { rows: &self.run, watermark, from: &self.position, to: &to, late: false };
+        let to = Position {
+            seq: self.position.seq,
+            released,
+        };
+        let run = Run {
+            rows: &self.run,
+            watermark,
+            from: &self.position,
+            to: &to,
+            late: false,
+        };
         judge.judge(&mut self.members, &run)?;
         self.run.clear();
         self.risen = false;
@@ -220,8 +238,17 @@ impl Reader {
         rows.sort_by(queue::order);
         rows.iter_mut().for_each(|row| row.late = true);
         let last = admission.first_seq + admission.events.len() as u64 - 1;
-        let to = Position { seq: last, released: self.position.released.clone() };
-        let run = Run { rows: &rows, watermark: self.watermark, from: &self.position, to: &to, late: true };
+        let to = Position {
+            seq: last,
+            released: self.position.released.clone(),
+        };
+        let run = Run {
+            rows: &rows,
+            watermark: self.watermark,
+            from: &self.position,
+            to: &to,
+            late: true,
+        };
         judge.judge(&mut self.members, &run)?;
         self.position = to;
         Ok(())

@@ -39,7 +39,15 @@ impl Reference {
     #[must_use]
     pub fn new(rule: JudgedRule) -> Self {
         let plan = Plan::new(&rule.manifest.sources);
-        Reference { rule, plan, rows: Vec::new(), marks: Vec::new(), watermark: i64::MIN, alerts: Vec::new(), stopped: None }
+        Reference {
+            rule,
+            plan,
+            rows: Vec::new(),
+            marks: Vec::new(),
+            watermark: i64::MIN,
+            alerts: Vec::new(),
+            stopped: None,
+        }
     }
 
     /// What the rule remembers.
@@ -63,9 +71,19 @@ impl Reference {
         for (number, event) in (admission.first_seq..).zip(&admission.events) {
             for log in self.rule.logs() {
                 if self.fed_by(&log) == Some(admission.log.clone()) {
-                    let key = Key { time: event.time, log, id: event.id.clone() };
+                    let key = Key {
+                        time: event.time,
+                        log,
+                        id: event.id.clone(),
+                    };
                     let (event, duo_log) = (event.clone(), admission.log.clone());
-                    self.rows.push(Row { number, key, duo_log, event, shown: false });
+                    self.rows.push(Row {
+                        number,
+                        key,
+                        duo_log,
+                        event,
+                        shown: false,
+                    });
                 }
             }
         }
@@ -81,7 +99,9 @@ impl Reference {
         self.rule.position.seq = admission.last_seq();
         for mark in &admission.marks {
             self.marks.push(mark.clone());
-            let Some(watermark) = self.complete_to().filter(|watermark| *watermark > self.watermark) else { continue };
+            let Some(watermark) = self.complete_to().filter(|watermark| *watermark > self.watermark) else {
+                continue;
+            };
             self.watermark = watermark;
             let due = self.due(|row| row.key.time <= watermark);
             self.show(&due, watermark, false);
@@ -108,8 +128,15 @@ impl Reference {
         for index in due {
             let Some(row) = self.rows.get_mut(*index) else { continue };
             row.shown = true;
-            let page: Page = self.plan.parse(&row.key.log, &row.duo_log, std::slice::from_ref(&row.event));
-            let row_ref = RowRef { page: Arc::new(page), row: 0, seq: row.number, late };
+            let page: Page = self
+                .plan
+                .parse(&row.key.log, &row.duo_log, std::slice::from_ref(&row.event));
+            let row_ref = RowRef {
+                page: Arc::new(page),
+                row: 0,
+                seq: row.number,
+                late,
+            };
             let (key, id) = (row.key.clone(), row.event.id.clone());
             let before = key.time.saturating_sub(1);
             if row_ref.page.broken(0) {
@@ -166,7 +193,9 @@ impl Reference {
             let mut is_closed = false;
             for mark in &self.marks {
                 match mark {
-                    Mark::Complete { log: of, to: mark } | Mark::Stalled { log: of, to: mark } if Some(of) == log.as_ref() => {
+                    Mark::Complete { log: of, to: mark } | Mark::Stalled { log: of, to: mark }
+                        if Some(of) == log.as_ref() =>
+                    {
                         to = to.max(Some(*mark));
                     }
                     Mark::Closed { log: of } if Some(of) == log.as_ref() => is_closed = true,
@@ -176,6 +205,10 @@ impl Reference {
             }
             if is_closed { closed.push(to) } else { open.push(to) }
         }
-        if open.is_empty() { closed.into_iter().flatten().max() } else { open.into_iter().min().flatten() }
+        if open.is_empty() {
+            closed.into_iter().flatten().max()
+        } else {
+            open.into_iter().min().flatten()
+        }
     }
 }

@@ -4,17 +4,18 @@
 //! complete up to there: as if Duo had been polled without a gap. So a replay is an ordinary reading of a journal made up from
 //! files. Entries are released as they come, but rows stay in memory: an alert may name any of them as evidence.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use picket_contract::{Admission, EventRecord, Mark};
 use picket_event::identify;
 use picket_store::{AlertRow, Repeat};
+use rustc_hash::FxHashSet;
 
 use crate::acquaintance::Acquaintance;
 use crate::dedup::Dedup;
-use crate::judge::{JudgeError, Settings, TenantJudge, Trouble};
+use crate::judge::TenantJudge;
 use crate::rule::{JudgedRule, Tenant};
+use crate::verdict::{JudgeError, Settings, Trouble};
 
 /// Rows of one of Duo's logs.
 #[derive(Debug, Clone)]
@@ -72,24 +73,43 @@ pub fn admissions(logs: &[Rows]) -> Result<Vec<Admission>, BadRow> {
     let mut events: Vec<(i64, usize, EventRecord)> = Vec::with_capacity(logs.iter().map(|rows| rows.rows.len()).sum());
     for (index, Rows { log, rows }) in logs.iter().enumerate() {
         for (number, raw) in rows.iter().enumerate() {
-            let bad = |why: String| BadRow { log: log.clone(), number: number + 1, why };
+            let bad = |why: String| BadRow {
+                log: log.clone(),
+                number: number + 1,
+                why,
+            };
             let identity = identify(log, raw).map_err(|problem| bad(problem.to_string()))?;
-            events.push((identity.time, index, EventRecord { id: identity.id, time: identity.time, raw: raw.clone() }));
+            events.push((
+                identity.time,
+                index,
+                EventRecord {
+                    id: identity.id,
+                    time: identity.time,
+                    raw: raw.clone(),
+                },
+            ));
         }
     }
     if !events.is_sorted_by_key(|(time, _, _)| *time) {
         events.sort_by_key(|(time, _, _)| *time);
     }
-    let mut known: HashSet<(usize, Arc<str>)> = HashSet::with_capacity(events.len());
+    let mut known: FxHashSet<(usize, Arc<str>)> = FxHashSet::default();
     events.retain(|(_, log, event)| known.insert((*log, event.id.clone())));
 
     let has = |name: &str| logs.iter().any(|rows| *rows.log == *name);
     let feed = if has("activity") { "activity" } else { "administrator" };
-    let mut opening = vec![Mark::Feed { logical: "admin".into(), log: feed.into() }];
+    let mut opening = vec![Mark::Feed {
+        logical: "admin".into(),
+        log: feed.into(),
+    }];
     let absent = picket_logs().filter(|log| !has(log));
     opening.extend(absent.map(|log| Mark::Closed { log: log.into() }));
-    let mut admissions =
-        vec![Admission { first_seq: 1, log: feed.into(), events: Vec::new(), marks: opening }];
+    let mut admissions = vec![Admission {
+        first_seq: 1,
+        log: feed.into(),
+        events: Vec::new(),
+        marks: opening,
+    }];
 
     let mut rest = events.into_iter().peekable();
     let mut next = 2;
@@ -97,7 +117,10 @@ pub fn admissions(logs: &[Rows]) -> Result<Vec<Admission>, BadRow> {
         // One stretch of time, as one entry for each log in it; only the last of them moves the marks.
         let stretch: Vec<(i64, usize, EventRecord)> = rest.by_ref().take(PAGE).collect();
         // Beyond the last row nothing is known: timers set for later do not fire.
-        let upto = rest.peek().map(|(time, _, _)| time.saturating_sub(1)).or(stretch.last().map(|(time, _, _)| *time));
+        let upto = rest
+            .peek()
+            .map(|(time, _, _)| time.saturating_sub(1))
+            .or(stretch.last().map(|(time, _, _)| *time));
         let mut by_log: Vec<Vec<EventRecord>> = logs.iter().map(|_| Vec::new()).collect();
         for (_, log, event) in stretch {
             if let Some(of_log) = by_log.get_mut(log) {
@@ -106,11 +129,25 @@ pub fn admissions(logs: &[Rows]) -> Result<Vec<Admission>, BadRow> {
         }
         for (rows, events) in logs.iter().zip(by_log).filter(|(_, events)| !events.is_empty()) {
             let count = events.len() as u64;
-            admissions.push(Admission { first_seq: next, log: rows.log.clone(), events, marks: Vec::new() });
+            admissions.push(Admission {
+                first_seq: next,
+                log: rows.log.clone(),
+                events,
+                marks: Vec::new(),
+            });
             next += count;
         }
-        if let Some(last) = admissions.last_mut().filter(|last| last.first_seq > 1 && !last.events.is_empty()) {
-            last.marks = logs.iter().map(|rows| Mark::Complete { log: rows.log.clone(), to: upto.unwrap_or(i64::MIN) }).collect();
+        if let Some(last) = admissions
+            .last_mut()
+            .filter(|last| last.first_seq > 1 && !last.events.is_empty())
+        {
+            last.marks = logs
+                .iter()
+                .map(|rows| Mark::Complete {
+                    log: rows.log.clone(),
+                    to: upto.unwrap_or(i64::MIN),
+                })
+                .collect();
             next += 1;
         }
     }
@@ -118,7 +155,15 @@ pub fn admissions(logs: &[Rows]) -> Result<Vec<Admission>, BadRow> {
 }
 
 fn picket_logs() -> impl Iterator<Item = &'static str> {
-    ["authentication", "activity", "administrator", "telephony", "offline_enrollment", "trust_monitor"].into_iter()
+    [
+        "authentication",
+        "activity",
+        "administrator",
+        "telephony",
+        "offline_enrollment",
+        "trust_monitor",
+    ]
+    .into_iter()
 }
 
 /// Judges journal entries from the beginning. `now` is what alerts give as the time they were raised, wall clock, ms.

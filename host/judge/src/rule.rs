@@ -31,7 +31,12 @@ pub struct JudgedRule {
 impl JudgedRule {
     /// A rule that has read nothing, with the defaults' parameters left to the caller.
     #[must_use]
-    pub fn new(manifest: Arc<RuleManifest>, evaluator: Arc<dyn Evaluate>, module: Arc<str>, params: Arc<Params>) -> Self {
+    pub fn new(
+        manifest: Arc<RuleManifest>,
+        evaluator: Arc<dyn Evaluate>,
+        module: Arc<str>,
+        params: Arc<Params>,
+    ) -> Self {
         JudgedRule {
             manifest,
             evaluator,

@@ -48,7 +48,12 @@ impl<'a> Sheet<'a> {
         (0..count).filter_map(move |row| {
             let event = page.events().get(row as usize)?;
             let readable = !page.broken(row) && !event.id.starts_with(UNREADABLE);
-            readable.then(|| RowRef { page: page.clone(), row, seq: numbers.of(row), late: false })
+            readable.then(|| RowRef {
+                page: page.clone(),
+                row,
+                seq: numbers.of(row),
+                late: false,
+            })
         })
     }
 

@@ -1,4 +1,11 @@
 //! The promises of reading a journal, against the reference: however it is cut, whatever comes first, wherever it stops.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking, in its helpers too"
+)]
 
 mod common;
 
@@ -7,13 +14,34 @@ use picket_contract::{Admission, Key};
 use proptest::prelude::*;
 
 fn event() -> impl Strategy<Value = Event> {
-    (0..4_i64, 0..40_i64, 0..3_usize, 0..3_u8, any::<bool>(), prop::bool::weighted(0.1))
-        .prop_map(|(phase, offset, log, user, word, late)| Event { phase, offset, log, user, word, late })
+    (
+        0..4_i64,
+        0..40_i64,
+        0..3_usize,
+        0..3_u8,
+        any::<bool>(),
+        prop::bool::weighted(0.1),
+    )
+        .prop_map(|(phase, offset, log, user, word, late)| Event {
+            phase,
+            offset,
+            log,
+            user,
+            word,
+            late,
+        })
 }
 
 fn events() -> impl Strategy<Value = Vec<Event>> {
     // Users of the rule that fails come rarely, or nothing but failure would be tested.
-    let calm = |event: Event| Event { user: if event.user == 2 && event.offset % 4 != 0 { 1 } else { event.user }, ..event };
+    let calm = |event: Event| Event {
+        user: if event.user == 2 && event.offset % 4 != 0 {
+            1
+        } else {
+            event.user
+        },
+        ..event
+    };
     prop::collection::vec(event().prop_map(calm), 0..40).prop_map(tidy)
 }
 
@@ -45,11 +73,22 @@ fn assert_like_reference(does: Does, judged: &Kept, journal: &[Admission]) {
         assert_eq!(position, expected_position, "{id}: position");
     } else {
         // Between two rows there are many keys; how many rows lie before is what counts.
-        let rows = || journal.iter().filter(|admission| *admission.log == *LOGS[0]).flat_map(|admission| &admission.events);
-        let before = |released: &Key| {
-            rows().filter(|event| (event.time, LOGS[0], &*event.id) <= (released.time, &*released.log, &*released.id)).count()
+        let rows = || {
+            journal
+                .iter()
+                .filter(|admission| *admission.log == *LOGS[0])
+                .flat_map(|admission| &admission.events)
         };
-        assert_eq!(before(&position.released), before(&expected_position.released), "{id}: released");
+        let before = |released: &Key| {
+            rows()
+                .filter(|event| (event.time, LOGS[0], &*event.id) <= (released.time, &*released.log, &*released.id))
+                .count()
+        };
+        assert_eq!(
+            before(&position.released),
+            before(&expected_position.released),
+            "{id}: released"
+        );
     }
     for (alert, told) in &expected.alerts {
         assert_eq!(judged.alerts.get(alert), Some(told), "{id}: alert");

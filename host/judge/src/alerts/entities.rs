@@ -28,20 +28,36 @@ impl Teller<'_> {
 
     pub(super) fn entities(&self, proofs: &[Proof<'_>]) -> Vec<Value> {
         let before = proofs.first().map_or(i64::MIN, |proof| proof.event.event.time);
-        let mut entities = Entities { teller: self, before, found: Vec::new() };
+        let mut entities = Entities {
+            teller: self,
+            before,
+            found: Vec::new(),
+        };
         for Proof { told, .. } in proofs {
             let user = told.user.as_deref();
             if let Some(name) = user {
                 let entity = entities.one("user", name);
-                entity.extend(told.user_key.iter().map(|key| ("key".to_owned(), Value::from(key.as_str()))));
+                entity.extend(
+                    told.user_key
+                        .iter()
+                        .map(|key| ("key".to_owned(), Value::from(key.as_str()))),
+                );
             }
             if let Some(actor) = told.actor.as_deref().filter(|actor| Some(*actor) != user) {
                 entities.one("actor", actor);
             }
             if let Some(ip) = &told.ip {
                 let entity = entities.one("ip", ip);
-                entity.extend(told.country.iter().map(|country| ("country".to_owned(), Value::from(country.as_str()))));
-                entity.extend(told.place.iter().map(|place| ("place".to_owned(), Value::from(place.as_str()))));
+                entity.extend(
+                    told.country
+                        .iter()
+                        .map(|country| ("country".to_owned(), Value::from(country.as_str()))),
+                );
+                entity.extend(
+                    told.place
+                        .iter()
+                        .map(|place| ("place".to_owned(), Value::from(place.as_str()))),
+                );
                 entities.seen("ip", ip, Trait::Address, user);
             }
             if let Some(country) = &told.country {
@@ -69,9 +85,14 @@ struct Entities<'a> {
 
 impl Entities<'_> {
     fn one(&mut self, kind: &str, value: &str) -> &mut Map<String, Value> {
-        let is = |entity: &Map<String, Value>| entity.get("kind") == Some(&kind.into()) && entity.get("value") == Some(&value.into());
+        let is = |entity: &Map<String, Value>| {
+            entity.get("kind") == Some(&kind.into()) && entity.get("value") == Some(&value.into())
+        };
         let index = self.found.iter().position(is).unwrap_or_else(|| {
-            self.found.push(Map::from_iter([("kind".to_owned(), kind.into()), ("value".to_owned(), value.into())]));
+            self.found.push(Map::from_iter([
+                ("kind".to_owned(), kind.into()),
+                ("value".to_owned(), value.into()),
+            ]));
             self.found.len() - 1
         });
         #[allow(clippy::indexing_slicing, reason = "the index was found or made above")]
@@ -84,7 +105,9 @@ impl Entities<'_> {
         if known.since().is_none_or(|since| since >= before) {
             return;
         }
-        let told = |first: Option<i64>| first.map_or_else(|| "never seen".to_owned(), |first| format!("since {}", rfc3339(first)));
+        let told = |first: Option<i64>| {
+            first.map_or_else(|| "never seen".to_owned(), |first| format!("since {}", rfc3339(first)))
+        };
         let for_user = user.map(|user| told(known.first_seen(what, Some(user), value, before)));
         let in_tenant = told(known.first_seen(what, None, value, before));
         let entity = self.one(kind, value);

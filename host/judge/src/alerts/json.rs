@@ -14,14 +14,24 @@ const ORDINARY_MS: i64 = 5 * 60_000;
 const MOST_LINES: usize = 60;
 
 impl Teller<'_> {
-    pub(super) fn json(&self, raised: &Raised, id: &str, key: &str, about: Option<&About>, proofs: &[Proof<'_>]) -> Value {
+    pub(super) fn json(
+        &self,
+        raised: &Raised,
+        id: &str,
+        key: &str,
+        about: Option<&About>,
+        proofs: &[Proof<'_>],
+    ) -> Value {
         let (rule, manifest, alert) = (self.rule, &self.rule.manifest, &raised.alert);
         let times = || proofs.iter().map(|proof| proof.event.event.time);
         let first = times().min().unwrap_or(alert.time);
         let last = times().max().unwrap_or(alert.time).max(alert.time);
         let (outcome, to) = self.outcome(proofs);
-        let facts: serde_json::Map<String, Value> =
-            alert.facts.iter().map(|(name, value)| (clean(name).into_owned(), clean(value).as_ref().into())).collect();
+        let facts: serde_json::Map<String, Value> = alert
+            .facts
+            .iter()
+            .map(|(name, value)| (clean(name).into_owned(), clean(value).as_ref().into()))
+            .collect();
         json!({
             "schema": SCHEMA,
             "id": id,
@@ -71,7 +81,9 @@ impl Teller<'_> {
     }
 
     fn links(&self, about: Option<&About>, proofs: &[Proof<'_>]) -> Value {
-        let about = about.map(|about| about.key.as_str()).filter(|key| key.starts_with("DU"));
+        let about = about
+            .map(|about| about.key.as_str())
+            .filter(|key| key.starts_with("DU"));
         let key = about.or_else(|| proofs.iter().rev().find_map(|proof| proof.told.user_key.as_deref()));
         let plain = |key: &&str| key.bytes().all(|byte| byte.is_ascii_alphanumeric());
         match (&self.tenant.panel, key.filter(plain)) {

@@ -44,7 +44,11 @@ pub(crate) fn subject(event: Option<&StoredEvent>) -> Option<About> {
     let subject = picket_event::subject(&event.log, &event.event.raw)?;
     let key = subject.key.clone().or(subject.name.clone())?;
     let name = subject.name.unwrap_or_else(|| key.clone());
-    Some(About { kind: "user".to_owned(), key, name })
+    Some(About {
+        kind: "user".to_owned(),
+        key,
+        name,
+    })
 }
 
 /// Tells alerts of one rule.
@@ -80,7 +84,10 @@ impl Teller<'_> {
         let manifest = &self.rule.manifest;
         let alert = &raised.alert;
         let about = alert.about.clone().or_else(|| subject(trigger(raised)));
-        let tell = |event| Proof { event, told: narrate(&event.log, &event.event.raw) };
+        let tell = |event| Proof {
+            event,
+            told: narrate(&event.log, &event.event.raw),
+        };
         let proofs: Vec<Proof<'_>> = raised.evidence.iter().map(tell).collect();
         let json = self.json(raised, &id, &dedup_key, about.as_ref(), &proofs);
         AlertRow {
@@ -112,7 +119,12 @@ mod tests {
         let one = id("acme", "r", "ada", "e1");
         assert_eq!(one, id("acme", "r", "ada", "e1"));
         assert!(one.starts_with("al_") && one.len() == 19, "{one}");
-        for other in [id("acne", "r", "ada", "e1"), id("acme", "s", "ada", "e1"), id("acme", "r", "bob", "e1"), id("acme", "r", "ada", "e2")] {
+        for other in [
+            id("acne", "r", "ada", "e1"),
+            id("acme", "s", "ada", "e1"),
+            id("acme", "r", "bob", "e1"),
+            id("acme", "r", "ada", "e2"),
+        ] {
             assert_ne!(one, other);
         }
         assert_ne!(id("a", "bc", "", ""), id("ab", "c", "", ""), "the parts are kept apart");

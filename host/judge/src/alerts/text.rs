@@ -26,7 +26,11 @@ pub fn text(json: &str, repeats: u64) -> String {
     alert.steps("benign", "false_positives", &mut text);
     alert.why(&mut text);
     if repeats > 0 {
-        line(&mut text, "again", &format!("{repeats} {} since", if repeats == 1 { "repeat" } else { "repeats" }));
+        line(
+            &mut text,
+            "again",
+            &format!("{repeats} {} since", if repeats == 1 { "repeat" } else { "repeats" }),
+        );
     }
     text
 }
@@ -56,14 +60,22 @@ impl Alert<'_> {
 
     fn head(&self, text: &mut String) {
         let (id, name) = (self.at("/tenant/id"), self.at("/tenant/name"));
-        let tenant = if name.is_empty() || name == id { id.to_owned() } else { format!("{id} ({name})") };
+        let tenant = if name.is_empty() || name == id {
+            id.to_owned()
+        } else {
+            format!("{id} ({name})")
+        };
         let title = format!("{tenant}  {}  {}", self.at("/title"), self.at("/id"));
         line(text, &self.at("/severity").to_uppercase(), &title);
     }
 
     fn access(&self, text: &mut String) {
         let to: Vec<&str> = self.list("outcome_to").iter().filter_map(Value::as_str).collect();
-        let to = if to.is_empty() { String::new() } else { format!(": {}", to.join(", ")) };
+        let to = if to.is_empty() {
+            String::new()
+        } else {
+            format!(": {}", to.join(", "))
+        };
         let outcome = match self.at("/outcome") {
             "access_granted" => format!("GOT IN{to}, "),
             "access_denied" => format!("not let in{to}, "),
@@ -79,9 +91,17 @@ impl Alert<'_> {
             Some(local) => format!("{local}Z"),
             None => last.to_owned(),
         };
-        let seconds = self.0.pointer("/delay/seconds").and_then(Value::as_i64).unwrap_or_default();
+        let seconds = self
+            .0
+            .pointer("/delay/seconds")
+            .and_then(Value::as_i64)
+            .unwrap_or_default();
         let because = self.at("/delay/because");
-        line(text, "", &format!("{outcome}{when}.  Raised {} later ({because}).", span(seconds)));
+        line(
+            text,
+            "",
+            &format!("{outcome}{when}.  Raised {} later ({because}).", span(seconds)),
+        );
     }
 
     fn who(&self, text: &mut String) {
@@ -96,7 +116,11 @@ impl Alert<'_> {
             })
             .collect();
         let about = format!("{} {}", self.at("/about/kind"), self.at("/about/name"));
-        let who = if named.is_empty() { about.trim().to_owned() } else { short(&named) };
+        let who = if named.is_empty() {
+            about.trim().to_owned()
+        } else {
+            short(&named)
+        };
         if !who.is_empty() {
             line(text, "who", &who);
         }
@@ -104,7 +128,10 @@ impl Alert<'_> {
 
     fn whence(&self, text: &mut String) {
         for (label, kind) in [("from", "ip"), ("to", "application")] {
-            let entities = self.list("entities").iter().filter(|entity| entity.get("kind").and_then(Value::as_str) == Some(kind));
+            let entities = self
+                .list("entities")
+                .iter()
+                .filter(|entity| entity.get("kind").and_then(Value::as_str) == Some(kind));
             for entity in entities.take(5) {
                 let of = |name: &str| entity.get(name).and_then(Value::as_str);
                 let mut told = value(entity).to_owned();
@@ -147,17 +174,28 @@ impl Alert<'_> {
             if index >= head && index < head + left_out {
                 continue;
             }
-            let time = entry.get("time").and_then(Value::as_str).and_then(|time| self.local(time, "%H:%M:%S"));
+            let time = entry
+                .get("time")
+                .and_then(Value::as_str)
+                .and_then(|time| self.local(time, "%H:%M:%S"));
             let told = entry.get("text").and_then(Value::as_str).unwrap_or_default();
             let raised = entry.get("raised") == Some(&Value::Bool(true));
-            line(text, if raised { "       >" } else { "" }, &format!("{}  {told}", time.unwrap_or_else(|| " ".repeat(8))));
+            line(
+                text,
+                if raised { "       >" } else { "" },
+                &format!("{}  {told}", time.unwrap_or_else(|| " ".repeat(8))),
+            );
         }
     }
 
     fn steps(&self, label: &str, name: &str, text: &mut String) {
         let steps: Vec<&str> = self.list(name).iter().filter_map(Value::as_str).collect();
         for (index, step) in steps.iter().enumerate() {
-            let number = if steps.len() > 1 { format!("{} ", index + 1) } else { String::new() };
+            let number = if steps.len() > 1 {
+                format!("{} ", index + 1)
+            } else {
+                String::new()
+            };
             line(text, if index == 0 { label } else { "" }, &format!("{number}{step}"));
         }
     }
@@ -165,10 +203,22 @@ impl Alert<'_> {
     fn why(&self, text: &mut String) {
         let pairs = |name: &str| -> Vec<String> {
             let object = self.0.get(name).and_then(Value::as_object);
-            object.into_iter().flatten().map(|(name, value)| format!("{name} {}", plain(value))).collect()
+            object
+                .into_iter()
+                .flatten()
+                .map(|(name, value)| format!("{name} {}", plain(value)))
+                .collect()
         };
-        let generation = self.0.pointer("/rule/generation").and_then(Value::as_u64).unwrap_or_default();
-        let rule = format!("rule {} {}, generation {generation}", self.at("/rule/id"), self.at("/rule/version"));
+        let generation = self
+            .0
+            .pointer("/rule/generation")
+            .and_then(Value::as_u64)
+            .unwrap_or_default();
+        let rule = format!(
+            "rule {} {}, generation {generation}",
+            self.at("/rule/id"),
+            self.at("/rule/version")
+        );
         let mut why = pairs("facts");
         why.push(rule);
         line(text, "why", &why.join("; "));
@@ -176,10 +226,20 @@ impl Alert<'_> {
         if !parameters.is_empty() {
             line(text, "with", &parameters.join(", "));
         }
-        let techniques: Vec<&str> =
-            self.0.pointer("/attack/techniques").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
+        let techniques: Vec<&str> = self
+            .0
+            .pointer("/attack/techniques")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .collect();
         if !techniques.is_empty() {
-            line(text, "ATT&CK", &format!("{} (version {})", techniques.join(", "), self.at("/attack/version")));
+            line(
+                text,
+                "ATT&CK",
+                &format!("{} (version {})", techniques.join(", "), self.at("/attack/version")),
+            );
         }
         let link = self.at("/links/user");
         if !link.is_empty() {
@@ -194,7 +254,11 @@ fn value(entity: &Value) -> &str {
 
 fn short(names: &[String]) -> String {
     let shown = names.iter().take(6).map(String::as_str).collect::<Vec<_>>().join(", ");
-    if names.len() > 6 { format!("{shown} and {} more", names.len() - 6) } else { shown }
+    if names.len() > 6 {
+        format!("{shown} and {} more", names.len() - 6)
+    } else {
+        shown
+    }
 }
 
 fn plain(value: &Value) -> String {

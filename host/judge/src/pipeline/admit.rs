@@ -9,8 +9,8 @@ use picket_store::{CursorRow, StoreError};
 use tokio::sync::OwnedMutexGuard;
 
 use super::{Inner, Pipeline, PipelineError};
-use crate::judge::Verdict;
 use crate::sheet::UNREADABLE;
+use crate::verdict::Verdict;
 
 /// What collection brings at once.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -130,7 +130,9 @@ impl Inner {
         let stored = self.clone().store_alone(admission, cursors).await;
         let is_stored = stored.is_ok();
         tokio::spawn(async move {
-            let Ok((mut desk, Ok(Some((judge, verdict))))) = judging.await else { return };
+            let Ok((mut desk, Ok(Some((judge, verdict))))) = judging.await else {
+                return;
+            };
             // Not stored, or not for certain: what was judged in memory may never have happened.
             if is_stored {
                 let _ = tokio::task::spawn_blocking(move || {
@@ -159,13 +161,24 @@ impl Inner {
         &self,
         mut head: OwnedMutexGuard<Option<u64>>,
         page: Page,
-    ) -> Result<(OwnedMutexGuard<Option<u64>>, Option<Admission>, Vec<CursorRow>, Admitted), StoreError> {
+    ) -> Result<
+        (
+            OwnedMutexGuard<Option<u64>>,
+            Option<Admission>,
+            Vec<CursorRow>,
+            Admitted,
+        ),
+        StoreError,
+    > {
         let last = match *head {
             Some(last) => last,
             None => self.journal.store.last_seq(&self.tenant.id)?,
         };
         *head = Some(last);
-        let mut admitted = Admitted { received: page.rows.len(), ..Admitted::default() };
+        let mut admitted = Admitted {
+            received: page.rows.len(),
+            ..Admitted::default()
+        };
         let mut events = identified(&page);
         let mut seen: HashSet<Arc<str>> = HashSet::with_capacity(events.len());
         events.retain(|event| seen.insert(event.id.clone()));
@@ -182,22 +195,39 @@ impl Inner {
         if events.is_empty() && page.marks.is_empty() {
             return Ok((head, None, cursors, admitted));
         }
-        let admission = Admission { first_seq: last + 1, log: page.log, events, marks: page.marks };
+        let admission = Admission {
+            first_seq: last + 1,
+            log: page.log,
+            events,
+            marks: page.marks,
+        };
         Ok((head, Some(admission), cursors, admitted))
     }
 }
 
 /// Rows with their ids and times. One that cannot be placed is kept under the hash of its content, next to its neighbour.
 fn identified(page: &Page) -> Vec<EventRecord> {
-    let mut neighbour = page.rows.iter().find_map(|row| identify(&page.log, row).ok()).map_or(0, |identity| identity.time);
+    let mut neighbour = page
+        .rows
+        .iter()
+        .find_map(|row| identify(&page.log, row).ok())
+        .map_or(0, |identity| identity.time);
     let record = |raw: &Arc<str>| match identify(&page.log, raw) {
         Ok(identity) => {
             neighbour = identity.time;
-            EventRecord { id: identity.id, time: identity.time, raw: raw.clone() }
+            EventRecord {
+                id: identity.id,
+                time: identity.time,
+                raw: raw.clone(),
+            }
         }
         Err(_) => {
             let hash = blake3::hash(raw.as_bytes()).to_hex();
-            EventRecord { id: format!("{UNREADABLE}{hash}").into(), time: neighbour, raw: raw.clone() }
+            EventRecord {
+                id: format!("{UNREADABLE}{hash}").into(),
+                time: neighbour,
+                raw: raw.clone(),
+            }
         }
     };
     page.rows.iter().map(record).collect()

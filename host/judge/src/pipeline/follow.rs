@@ -5,7 +5,7 @@ use picket_store::{CursorRow, StoreError, Transaction};
 use tokio::sync::OwnedMutexGuard;
 
 use super::{Desk, Inner, PipelineError};
-use crate::judge::Verdict;
+use crate::verdict::Verdict;
 
 /// Events read and judged at once while catching up.
 const EVENTS_AT_ONCE: usize = 10_000;
@@ -24,7 +24,13 @@ impl Inner {
 
     fn catch_up(&self, desk: &mut Desk) -> Result<(), PipelineError> {
         let now = (self.options.clock)();
-        self.load(desk)?.resume(now, &self.journal)?;
+        let is_new = desk.judge.is_none();
+        let judge = self.load(desk)?;
+        if judge.resume(now, &self.journal)? > 0 || is_new {
+            // What was released and not shown waits at these positions, also where there is nothing more to read.
+            let verdict = judge.feed(0, &[], &self.journal, now)?;
+            self.commit(Vec::new(), Vec::new(), verdict)?;
+        }
         loop {
             let head = self.journal.store.last_seq(&self.tenant.id)?;
             let judge = self.load(desk)?;
@@ -33,10 +39,25 @@ impl Inner {
                 Ok(admissions) if admissions.is_empty() => return Ok(()),
                 Ok(admissions) => admissions,
                 // What cannot be read cannot be judged: it is reported, and the readers go on behind it.
-                Err(StoreError::Damaged { last_seq: Some(last_seq), path, what, why }) => {
-                    let error = StoreError::Damaged { last_seq: Some(last_seq), path, what, why };
+                Err(StoreError::Damaged {
+                    last_seq: Some(last_seq),
+                    path,
+                    what,
+                    why,
+                }) => {
+                    let error = StoreError::Damaged {
+                        last_seq: Some(last_seq),
+                        path,
+                        what,
+                        why,
+                    };
                     self.options.observer.interrupted(&self.tenant.id, &error.into());
-                    vec![Admission { first_seq: last_seq + 1, log: "".into(), events: Vec::new(), marks: Vec::new() }]
+                    vec![Admission {
+                        first_seq: last_seq + 1,
+                        log: "".into(),
+                        events: Vec::new(),
+                        marks: Vec::new(),
+                    }]
                 }
                 Err(error) => return Err(error.into()),
             };
@@ -52,8 +73,21 @@ impl Inner {
         cursors: Vec<CursorRow>,
         verdict: Verdict,
     ) -> Result<(), StoreError> {
-        let Verdict { commits, alerts, repeats, troubles, said, historic: _ } = verdict;
-        let transaction = Transaction { admissions, cursors, rules: commits, alerts, repeats };
+        let Verdict {
+            commits,
+            alerts,
+            repeats,
+            troubles,
+            said,
+            historic: _,
+        } = verdict;
+        let transaction = Transaction {
+            admissions,
+            cursors,
+            rules: commits,
+            alerts,
+            repeats,
+        };
         if !transaction.is_empty() {
             self.journal.store.transact(&self.tenant.id, transaction)?;
         }

@@ -41,23 +41,35 @@ impl Inner {
         let dedup = Dedup::restore(store.dedup(tenant, i64::MIN)?);
         let generation = self.generation()?.map_or(0, |(number, _)| number);
         let settings = self.options.settings;
-        Ok(TenantJudge::new(self.tenant.clone(), settings, generation, rules, dedup, known, &self.journal)?)
+        Ok(TenantJudge::new(
+            self.tenant.clone(),
+            settings,
+            generation,
+            rules,
+            dedup,
+            known,
+            &self.journal,
+        )?)
     }
 
     /// The last generation marked in the journal, and its hash.
     pub(super) fn generation(&self) -> Result<Option<(u64, String)>, StoreError> {
         let head = self.journal.store.last_seq(&self.tenant.id)?;
         let marks = self.journal.pending(head, i64::MAX)?;
-        let generations = marks.iter().flat_map(|admission| &admission.marks).filter_map(|mark| match mark {
-            Mark::Generation { number, hash } => Some((*number, hash.to_string())),
-            _ => None,
-        });
-        Ok(generations.last())
+        let mut generations = marks
+            .iter()
+            .flat_map(|admission| &admission.marks)
+            .filter_map(|mark| match mark {
+                Mark::Generation { number, hash } => Some((*number, hash.to_string())),
+                _ => None,
+            });
+        Ok(generations.next_back())
     }
 }
 
 pub(super) fn find<'a>(rows: &'a [RuleRow], rule: &str, state_version: u32) -> Option<&'a RuleRow> {
-    rows.iter().find(|row| *row.rule == *rule && row.state_version == state_version)
+    rows.iter()
+        .find(|row| *row.rule == *rule && row.state_version == state_version)
 }
 
 impl RuleSpec {

@@ -25,11 +25,12 @@ use picket_store::{Store, StoreError};
 use tokio::sync::Mutex;
 
 use crate::evidence::InJournal;
-use crate::judge::{JudgeError, Said, Settings, TenantJudge, Trouble};
+use crate::judge::TenantJudge;
 use crate::rule::Tenant;
+use crate::verdict::{JudgeError, Said, Settings, Trouble};
 
 pub use admit::{Admitted, Page};
-pub use swap::SwapReport;
+pub use swap::{Beginning, SwapReport};
 
 /// Wall clock, ms since the Unix epoch.
 pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
@@ -88,7 +89,16 @@ pub trait Observe: Send + Sync {
 pub struct Logged;
 
 impl Observe for Logged {
-    fn trouble(&self, tenant: &str, Trouble { rule, reason, event, skipped }: &Trouble) {
+    fn trouble(
+        &self,
+        tenant: &str,
+        Trouble {
+            rule,
+            reason,
+            event,
+            skipped,
+        }: &Trouble,
+    ) {
         let what = if *skipped { "row skipped" } else { "quarantined" };
         tracing::warn!(tenant, rule = %rule, event = event.as_deref(), "{what}: {reason}");
     }
@@ -148,7 +158,9 @@ struct Desk {
 
 impl Debug for Pipeline {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Pipeline").field("tenant", &self.inner.tenant.id).finish_non_exhaustive()
+        f.debug_struct("Pipeline")
+            .field("tenant", &self.inner.tenant.id)
+            .finish_non_exhaustive()
     }
 }
 
@@ -163,10 +175,22 @@ impl Pipeline {
         rules: RuleSet,
         options: Options,
     ) -> Result<Self, PipelineError> {
-        let journal = InJournal { store, tenant: tenant.id.clone() };
-        let desk = Desk { judge: None, rules: RuleSet::default() };
+        let journal = InJournal {
+            store,
+            tenant: tenant.id.clone(),
+        };
+        let desk = Desk {
+            judge: None,
+            rules: RuleSet::default(),
+        };
         let head = Arc::new(Mutex::new(None));
-        let inner = Inner { tenant, options, journal, head, judge: Arc::new(Mutex::new(desk)) };
+        let inner = Inner {
+            tenant,
+            options,
+            journal,
+            head,
+            judge: Arc::new(Mutex::new(desk)),
+        };
         let pipeline = Pipeline { inner: Arc::new(inner) };
         pipeline.replace_rules(rules).await?;
         Ok(pipeline)
@@ -184,7 +208,9 @@ impl Pipeline {
     /// # Errors
     /// [`PipelineError`].
     pub async fn tick(&self) -> Result<(), PipelineError> {
-        let Ok(desk) = self.inner.judge.clone().try_lock_owned() else { return Ok(()) };
+        let Ok(desk) = self.inner.judge.clone().try_lock_owned() else {
+            return Ok(());
+        };
         let inner = self.inner.clone();
         tokio::task::spawn_blocking(move || inner.follow(desk)).await?
     }

@@ -91,7 +91,10 @@ impl Pipeline {
     pub async fn standing(&self) -> Vec<(String, Position, Standing)> {
         let desk = self.inner.judge.lock().await;
         let of = |rule: &JudgedRule| (rule.manifest.id.clone(), rule.position.clone(), rule.standing.clone());
-        desk.judge.as_ref().map(|judge| judge.rules().map(of).collect()).unwrap_or_default()
+        desk.judge
+            .as_ref()
+            .map(|judge| judge.rules().map(of).collect())
+            .unwrap_or_default()
     }
 }
 
@@ -108,16 +111,32 @@ impl Inner {
             }
             let now = (self.options.clock)();
             let released = picket_contract::Key::end_of(now.saturating_sub(state.look_back_ms));
-            let rule = spec.judged(Position { seq: head, released }, RuleState::default(), Standing::default());
+            let rule = spec.judged(
+                Position { seq: head, released },
+                RuleState::default(),
+                Standing::default(),
+            );
             let (tenant, settings) = (self.tenant.clone(), self.options.settings);
             let (known, dedup) = (Acquaintance::at_end(head), Dedup::default());
             let mut judge = TenantJudge::new(tenant, settings, 0, vec![rule], dedup, known, &self.journal)?;
             judge.slots.iter_mut().for_each(|slot| slot.historic_until = head);
             let verdict = judge.feed(head, &[], &self.journal, now)?;
-            let changes = verdict.commits.into_iter().find(|commit| *commit.rule == *spec.manifest.id);
-            let Some((changes, slot)) = changes.zip(judge.slots.pop()) else { continue };
+            let changes = verdict
+                .commits
+                .into_iter()
+                .find(|commit| *commit.rule == *spec.manifest.id);
+            let Some((changes, slot)) = changes.zip(judge.slots.pop()) else {
+                continue;
+            };
             let (changes, historic) = (changes.changes, verdict.historic);
-            prepared.insert(spec.manifest.id.clone(), Prepared { rule: slot.rule, changes, historic });
+            prepared.insert(
+                spec.manifest.id.clone(),
+                Prepared {
+                    rule: slot.rule,
+                    changes,
+                    historic,
+                },
+            );
         }
         Ok(prepared)
     }
@@ -125,7 +144,12 @@ impl Inner {
     /// Whether the store has the rule's position and state, and they are of the logs it reads.
     fn kept(&self, rows: &[RuleRow], spec: &RuleSpec) -> Result<bool, StoreError> {
         let row = find(rows, &spec.manifest.id, spec.manifest.state.version);
-        Ok(row.is_some() && self.journal.store.note(&self.tenant.id, &note(spec))?.is_none_or(|logs| logs == logs_of(spec)))
+        Ok(row.is_some()
+            && self
+                .journal
+                .store
+                .note(&self.tenant.id, &note(spec))?
+                .is_none_or(|logs| logs == logs_of(spec)))
     }
 
     fn swap(
@@ -143,7 +167,9 @@ impl Inner {
         *head = Some(last);
         let rows = store.rules(tenant)?;
         self.load(desk)?;
-        let Some(mut old) = desk.judge.take() else { return Err(PipelineError::CutShort("there is no judge".to_owned())) };
+        let Some(mut old) = desk.judge.take() else {
+            return Err(PipelineError::CutShort("there is no judge".to_owned()));
+        };
 
         let mut report = SwapReport::default();
         let mut rules = Vec::with_capacity(set.rules.len());
@@ -169,7 +195,11 @@ impl Inner {
                     None => StateChanges::default(),
                 };
                 match prepared.remove(&id) {
-                    Some(Prepared { rule, mut changes, historic }) => {
+                    Some(Prepared {
+                        rule,
+                        mut changes,
+                        historic,
+                    }) => {
                         report.begun.push((id.clone(), Beginning::LookedBack { historic }));
                         let mut all = forgotten;
                         all.merge(std::mem::take(&mut changes));
@@ -177,7 +207,11 @@ impl Inner {
                         spec.judged(rule.position, rule.state, rule.standing)
                     }
                     None => {
-                        let why = if row.is_some() { Beginning::HereLogsChanged } else { Beginning::Here };
+                        let why = if row.is_some() {
+                            Beginning::HereLogsChanged
+                        } else {
+                            Beginning::Here
+                        };
                         report.begun.push((id.clone(), why));
                         first_changes.push((id, forgotten));
                         let logs = spec.manifest.logs().into_iter().map(Arc::from).collect();
@@ -188,7 +222,11 @@ impl Inner {
             };
             rules.push(rule);
         }
-        report.retired = old.rules().map(|rule| rule.manifest.id.clone()).filter(|id| !has(&set, id)).collect();
+        report.retired = old
+            .rules()
+            .map(|rule| rule.manifest.id.clone())
+            .filter(|id| !has(&set, id))
+            .collect();
 
         let generation = self.generation()?;
         let same = generation.as_ref().is_some_and(|(_, hash)| *hash == *set.hash);
@@ -197,8 +235,16 @@ impl Inner {
         for (id, changes) in first_changes {
             judge.began(&id, changes);
         }
-        let mark = Mark::Generation { number, hash: set.hash.clone() };
-        let admission = Admission { first_seq: last + 1, log: "".into(), events: Vec::new(), marks: vec![mark] };
+        let mark = Mark::Generation {
+            number,
+            hash: set.hash.clone(),
+        };
+        let admission = Admission {
+            first_seq: last + 1,
+            log: "".into(),
+            events: Vec::new(),
+            marks: vec![mark],
+        };
         let admissions = if same { Vec::new() } else { vec![admission] };
         let verdict = judge.feed(last, &admissions, &self.journal, (self.options.clock)())?;
         let after = admissions.last().map_or(last, Admission::last_seq);
@@ -211,7 +257,11 @@ impl Inner {
             }
         }
         (desk.judge, desk.rules) = (Some(judge), set);
-        Ok(SwapReport { generation: number, after, ..report })
+        Ok(SwapReport {
+            generation: number,
+            after,
+            ..report
+        })
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use picket_contract::manifest::{Field, StateManifest};
 use picket_contract::when::Test;
 use picket_contract::{
-    Admission, Batch, Call, Column, EventRecord, Evaluate, Failure, FailureKind, FieldType, Mark, Op, Outcome, Params,
+    Admission, Batch, Call, Column, Evaluate, EventRecord, Failure, FailureKind, FieldType, Mark, Op, Outcome, Params,
     RuleAlert, RuleManifest, RuleState, Severity, Source, StateOverlay, Usage, When,
 };
 use picket_judge::acquaintance::Acquaintance;
@@ -35,7 +35,14 @@ pub(crate) enum Does {
     Lateness,
 }
 
-pub(crate) const ALL: [Does; 6] = [Does::Windows, Does::Sequences, Does::Timers, Does::Fails, Does::Greedy, Does::Lateness];
+pub(crate) const ALL: [Does; 6] = [
+    Does::Windows,
+    Does::Sequences,
+    Does::Timers,
+    Does::Fails,
+    Does::Greedy,
+    Does::Lateness,
+];
 
 #[derive(Debug)]
 pub(crate) struct Native(pub Does);
@@ -60,7 +67,14 @@ fn rows(batch: &Batch) -> Vec<Shown<'_>> {
         };
         let (user, word) = (text(0), text(1));
         let (event, time, late) = (group.events[*index], group.times[*index], group.late[*index] == 1);
-        rows.push(Shown { source: group.source, event, time, late, user, word });
+        rows.push(Shown {
+            source: group.source,
+            event,
+            time,
+            late,
+            user,
+            word,
+        });
         *index += 1;
     }
     rows
@@ -68,19 +82,34 @@ fn rows(batch: &Batch) -> Vec<Shown<'_>> {
 
 fn alert(title: String, time: i64, evidence: Vec<u64>, raised_by: u64, key: &str) -> RuleAlert {
     let dedup_key = Some(key.to_owned());
-    RuleAlert { title, dedup_key, severity: None, time, about: None, facts: Vec::new(), evidence, raised_by }
+    RuleAlert {
+        title,
+        dedup_key,
+        severity: None,
+        time,
+        about: None,
+        facts: Vec::new(),
+        evidence,
+        raised_by,
+    }
 }
 
 /// (time, number) pairs as bytes.
 fn unpack(bytes: &[u8]) -> Vec<(i64, u64)> {
     let of = |chunk: &[u8]| {
-        (i64::from_le_bytes(chunk[..8].try_into().unwrap()), u64::from_le_bytes(chunk[8..].try_into().unwrap()))
+        (
+            i64::from_le_bytes(chunk[..8].try_into().unwrap()),
+            u64::from_le_bytes(chunk[8..].try_into().unwrap()),
+        )
     };
     bytes.chunks(16).map(of).collect()
 }
 
 fn pack(pairs: &[(i64, u64)]) -> Vec<u8> {
-    pairs.iter().flat_map(|(time, number)| [time.to_le_bytes(), number.to_le_bytes()].concat()).collect()
+    pairs
+        .iter()
+        .flat_map(|(time, number)| [time.to_le_bytes(), number.to_le_bytes()].concat())
+        .collect()
 }
 
 impl Native {
@@ -94,15 +123,29 @@ impl Native {
                 held.retain(|(time, _)| now - time < 10_000);
                 if held.len() >= 3 {
                     let evidence = held.iter().map(|(_, number)| *number).collect();
-                    alerts.push(alert(format!("{} denied", row.user), now, evidence, row.event, row.user));
+                    alerts.push(alert(
+                        format!("{} denied", row.user),
+                        now,
+                        evidence,
+                        row.event,
+                        row.user,
+                    ));
                     held.clear();
                 }
                 state.put(key, &pack(&held), now, now + 10_000).unwrap();
             }
-            Does::Sequences if row.source == 0 => state.put(key, &pack(&[(now, row.event)]), now, now + 60_000).unwrap(),
+            Does::Sequences if row.source == 0 => {
+                state.put(key, &pack(&[(now, row.event)]), now, now + 60_000).unwrap()
+            }
             Does::Sequences if row.word == "success" => {
                 if let Some((_, number)) = held.pop() {
-                    alerts.push(alert(format!("{} bypassed", row.user), now, vec![number, row.event], row.event, row.user));
+                    alerts.push(alert(
+                        format!("{} bypassed", row.user),
+                        now,
+                        vec![number, row.event],
+                        row.event,
+                        row.user,
+                    ));
                     state.delete(key, now);
                 }
             }
@@ -137,7 +180,11 @@ impl Native {
 
 impl Evaluate for Native {
     fn evaluate(&self, call: Call<'_>) -> Result<Outcome, Failure> {
-        let fail = |kind, message: &str| Failure { kind, message: message.to_owned(), usage: Usage::default() };
+        let fail = |kind, message: &str| Failure {
+            kind,
+            message: message.to_owned(),
+            usage: Usage::default(),
+        };
         let rows = rows(call.batch);
         if self.0 == Does::Greedy && rows.len() > 2 {
             return Err(fail(FailureKind::OutOfFuel, "more than two rows"));
@@ -146,29 +193,56 @@ impl Evaluate for Native {
         let mut alerts = Vec::new();
         for row in &rows {
             self.timers(row.time, &mut state, &mut alerts);
-            self.row(row, &mut state, &mut alerts).map_err(|message| fail(FailureKind::RuleError, &message))?;
+            self.row(row, &mut state, &mut alerts)
+                .map_err(|message| fail(FailureKind::RuleError, &message))?;
         }
         self.timers(call.batch.watermark.saturating_add(1), &mut state, &mut alerts);
-        Ok(Outcome { alerts, changes: state.finish(), ..Outcome::default() })
+        Ok(Outcome {
+            alerts,
+            changes: state.finish(),
+            ..Outcome::default()
+        })
     }
 }
 
 fn source(log: &str, paths: [&str; 2], when: When) -> Source {
-    let field = |path: &str| Field { path: path.to_owned(), kind: FieldType::Text, required: false };
-    Source { log: log.to_owned(), name: String::new(), fields: paths.map(field).to_vec(), when }
+    let field = |path: &str| Field {
+        path: path.to_owned(),
+        kind: FieldType::Text,
+        required: false,
+    };
+    Source {
+        log: log.to_owned(),
+        name: String::new(),
+        fields: paths.map(field).to_vec(),
+        when,
+    }
 }
 
 fn is(field: &str, value: &str) -> When {
-    When::Test(Test { field: field.to_owned(), op: Op::In, values: vec![value.to_owned()], param: None })
+    When::Test(Test {
+        field: field.to_owned(),
+        op: Op::In,
+        values: vec![value.to_owned()],
+        param: None,
+    })
 }
 
 pub(crate) fn manifest(does: Does) -> RuleManifest {
     let authentication = source("authentication", ["user.name", "result"], When::always());
-    let admin = source("admin", ["target.name", "action.name"], is("action.name", "bypass_create"));
+    let admin = source(
+        "admin",
+        ["target.name", "action.name"],
+        is("action.name", "bypass_create"),
+    );
     let telephony = source("telephony", ["phone", "type"], When::always());
     let sources = match does {
         Does::Sequences => vec![admin, authentication],
-        Does::Lateness => vec![authentication, source("admin", ["target.name", "action.name"], When::always()), telephony],
+        Does::Lateness => vec![
+            authentication,
+            source("admin", ["target.name", "action.name"], When::always()),
+            telephony,
+        ],
         _ => vec![authentication],
     };
     RuleManifest {
@@ -183,7 +257,10 @@ pub(crate) fn manifest(does: Does) -> RuleManifest {
         false_positives: Vec::new(),
         sources,
         params: Vec::new(),
-        state: StateManifest { version: 1, ..StateManifest::default() },
+        state: StateManifest {
+            version: 1,
+            ..StateManifest::default()
+        },
         dedup_period_ms: if does == Does::Windows { 15_000 } else { 0 },
         supersedes: Vec::new(),
         tests: String::new(),
@@ -192,7 +269,12 @@ pub(crate) fn manifest(does: Does) -> RuleManifest {
 
 pub(crate) fn rule(does: Does) -> JudgedRule {
     let module = format!("sha256:{does:?}");
-    JudgedRule::new(Arc::new(manifest(does)), Arc::new(Native(does)), module.into(), Arc::new(Params::new()))
+    JudgedRule::new(
+        Arc::new(manifest(does)),
+        Arc::new(Native(does)),
+        module.into(),
+        Arc::new(Params::new()),
+    )
 }
 
 pub(crate) fn tenant() -> Arc<Tenant> {
@@ -205,7 +287,11 @@ pub(crate) fn tenant() -> Arc<Tenant> {
 }
 
 pub(crate) fn settings(batch_rows: usize) -> Settings {
-    Settings { batch_rows, on_poison: OnPoison::Quarantine, ..Settings::default() }
+    Settings {
+        batch_rows,
+        on_poison: OnPoison::Quarantine,
+        ..Settings::default()
+    }
 }
 
 /// An event as small integers.
@@ -243,7 +329,11 @@ pub(crate) fn record(number: usize, event: &Event) -> EventRecord {
         }
         _ => serde_json::json!({"telephony_id": format!("e{number}"), "phone": user, "type": "sms"}),
     };
-    EventRecord { id: format!("e{number}").into(), time, raw: raw.to_string().into() }
+    EventRecord {
+        id: format!("e{number}").into(),
+        time,
+        raw: raw.to_string().into(),
+    }
 }
 
 /// A stream of choices.
@@ -251,7 +341,10 @@ pub(crate) struct Dice(pub u64);
 
 impl Dice {
     pub(crate) fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) as usize % bound.max(1)
     }
 
@@ -262,15 +355,29 @@ impl Dice {
     }
 }
 
+/// Log, rows, marks.
+type Entry = (Arc<str>, Vec<EventRecord>, Vec<Mark>);
+
 /// A journal of these events: pages, logs and marks in an order that the seed decides. What is late in one is late in all.
 pub(crate) fn journal(events: &[Event], seed: u64) -> Vec<Admission> {
     let mut dice = Dice(seed);
-    let mut entries: Vec<(Arc<str>, Vec<EventRecord>, Vec<Mark>)> =
-        vec![("activity".into(), Vec::new(), vec![Mark::Feed { logical: "admin".into(), log: "activity".into() }])];
+    let mut entries: Vec<Entry> = vec![(
+        "activity".into(),
+        Vec::new(),
+        vec![Mark::Feed {
+            logical: "admin".into(),
+            log: "activity".into(),
+        }],
+    )];
     for phase in 0..5 {
         let of = |late: bool, log: usize| -> Vec<EventRecord> {
             let due = |event: &Event| event.log == log && event.late == late && event.phase + i64::from(late) == phase;
-            events.iter().enumerate().filter(|(_, event)| due(event)).map(|(number, event)| record(number, event)).collect()
+            events
+                .iter()
+                .enumerate()
+                .filter(|(_, event)| due(event))
+                .map(|(number, event)| record(number, event))
+                .collect()
         };
         // One page of late rows a phase: which of two came first would show.
         if let Some(log) = (0..LOGS.len()).find(|log| !of(true, *log).is_empty()) {
@@ -278,7 +385,7 @@ pub(crate) fn journal(events: &[Event], seed: u64) -> Vec<Admission> {
             dice.shuffle(&mut late);
             entries.push((LOGS[log].into(), late, Vec::new()));
         }
-        let mut pages: Vec<Vec<(Arc<str>, Vec<EventRecord>, Vec<Mark>)>> = Vec::new();
+        let mut pages: Vec<Vec<Entry>> = Vec::new();
         for (log, name) in LOGS.iter().enumerate() {
             let mut rows = of(false, log);
             dice.shuffle(&mut rows);
@@ -287,7 +394,10 @@ pub(crate) fn journal(events: &[Event], seed: u64) -> Vec<Admission> {
                 let rest = rows.split_off((1 + dice.below(4)).min(rows.len()));
                 of_log.push((Arc::from(*name), std::mem::replace(&mut rows, rest), Vec::new()));
             }
-            let mark = Mark::Complete { log: (*name).into(), to: (phase + 1) * 20_000 - 1 };
+            let mark = Mark::Complete {
+                log: (*name).into(),
+                to: (phase + 1) * 20_000 - 1,
+            };
             match of_log.last_mut() {
                 Some((_, _, marks)) if dice.below(2) == 0 => marks.push(mark),
                 _ => of_log.push(((*name).into(), Vec::new(), vec![mark])),
@@ -302,7 +412,12 @@ pub(crate) fn journal(events: &[Event], seed: u64) -> Vec<Admission> {
     }
     let mut next = 1;
     let numbered = entries.into_iter().map(|(log, events, marks)| {
-        let admission = Admission { first_seq: next, log, events, marks };
+        let admission = Admission {
+            first_seq: next,
+            log,
+            events,
+            marks,
+        };
         next = admission.last_seq() + 1;
         admission
     });
@@ -312,7 +427,11 @@ pub(crate) fn journal(events: &[Event], seed: u64) -> Vec<Admission> {
 /// Removes late rows of all but one log in each phase, as `journal` has room for one late page.
 pub(crate) fn tidy(mut events: Vec<Event>) -> Vec<Event> {
     for phase in 0..4 {
-        let first = (0..LOGS.len()).find(|log| events.iter().any(|event| event.late && event.phase == phase && event.log == *log));
+        let first = (0..LOGS.len()).find(|log| {
+            events
+                .iter()
+                .any(|event| event.late && event.phase == phase && event.log == *log)
+        });
         events.retain(|event| !event.late || event.phase != phase || Some(event.log) == first);
     }
     events
@@ -332,22 +451,35 @@ impl Kept {
     pub(crate) fn keep(&mut self, verdict: Verdict) {
         for commit in verdict.commits {
             if *commit.rule == *picket_judge::acquaintance::RULE {
-                let known = self.known.get_or_insert_with(|| (commit.position.clone(), RuleState::default()));
+                let known = self
+                    .known
+                    .get_or_insert_with(|| (commit.position.clone(), RuleState::default()));
                 known.0 = commit.position;
                 known.1.apply(&commit.changes);
                 continue;
             }
-            let (position, state, standing) =
-                self.rules.entry(commit.rule.to_string()).or_insert_with(|| (commit.position.clone(), RuleState::default(), Standing::default()));
+            let (position, state, standing) = self
+                .rules
+                .entry(commit.rule.to_string())
+                .or_insert_with(|| (commit.position.clone(), RuleState::default(), Standing::default()));
             *position = commit.position;
             *standing = commit.standing;
             state.apply(&commit.changes);
         }
         for alert in verdict.alerts {
             let json: serde_json::Value = serde_json::from_str(&alert.json).unwrap();
-            let events = json["events"].as_array().unwrap().iter().map(|id| id.as_str().unwrap().to_owned()).collect();
+            let events = json["events"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|id| id.as_str().unwrap().to_owned())
+                .collect();
             let told = (json["title"].as_str().unwrap().to_owned(), events, 0);
-            assert!(self.alerts.insert(alert.id.to_string(), told).is_none(), "{} came twice", alert.id);
+            assert!(
+                self.alerts.insert(alert.id.to_string(), told).is_none(),
+                "{} came twice",
+                alert.id
+            );
             self.dedup.push(DedupRow {
                 rule: alert.rule,
                 key: alert.dedup_key,
@@ -370,7 +502,12 @@ impl Kept {
             rule
         };
         let rules = does.iter().map(restored).collect();
-        let known = self.known.as_ref().map_or_else(Acquaintance::default, |(position, state)| Acquaintance::restore(position.clone(), state));
+        let known = self
+            .known
+            .as_ref()
+            .map_or_else(Acquaintance::default, |(position, state)| {
+                Acquaintance::restore(position.clone(), state)
+            });
         let dedup = Dedup::restore(self.dedup.clone());
         TenantJudge::new(tenant(), settings(batch_rows), 1, rules, dedup, known, journal).unwrap()
     }
@@ -382,7 +519,14 @@ pub(crate) fn reference(does: Does, journal: &[Admission]) -> (Kept, Option<Opti
     journal.iter().for_each(|admission| reference.feed(admission));
     let mut kept = Kept::default();
     let manifest = manifest(does);
-    kept.rules.insert(manifest.id.clone(), (reference.position().clone(), reference.state().clone(), Standing::default()));
+    kept.rules.insert(
+        manifest.id.clone(),
+        (
+            reference.position().clone(),
+            reference.state().clone(),
+            Standing::default(),
+        ),
+    );
     let mut opened: Vec<(String, i64, String)> = Vec::new();
     for alert in &reference.alerts {
         let mut evidence: Vec<(i64, &str, &str)> = Vec::new();
@@ -407,5 +551,8 @@ pub(crate) fn reference(does: Does, journal: &[Admission]) -> (Kept, Option<Opti
         opened.push((key, alert.time, id.clone()));
         kept.alerts.insert(id, (alert.title.clone(), events, 0));
     }
-    (kept, reference.stopped.map(|(event, _)| event.map(|event| event.to_string())))
+    (
+        kept,
+        reference.stopped.map(|(event, _)| event.map(|event| event.to_string())),
+    )
 }

@@ -1,0 +1,91 @@
+//! How rules are judged, and what comes of it.
+
+use std::sync::Arc;
+
+use picket_contract::{LogLine, Usage};
+use picket_event::SelectError;
+use picket_store::{AlertRow, Repeat, RuleCommit, StoreError};
+
+use crate::rule::OnPoison;
+
+/// How rules are judged; alike for all tenants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settings {
+    /// Rows shown in one call at most.
+    pub batch_rows: usize,
+    /// What becomes of a row that makes a rule fail.
+    pub on_poison: OnPoison,
+    /// How long after a failure a rule is probed, ms; doubled for each probe that fails.
+    pub probe_after_ms: i64,
+    /// The longest time between probes, ms.
+    pub probe_at_most_ms: i64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        // A batch of 1000 spreads the price of a fresh instance; probes start when an operator may have looked.
+        Settings {
+            batch_rows: 1000,
+            on_poison: OnPoison::Quarantine,
+            probe_after_ms: 30_000,
+            probe_at_most_ms: 3_600_000,
+        }
+    }
+}
+
+/// Why a tenant cannot be judged.
+#[derive(Debug, thiserror::Error)]
+pub enum JudgeError {
+    /// The store could not be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A rule asks for what no event has, or what its parameters do not give.
+    #[error("rule {rule}: {source}")]
+    Select {
+        /// The rule's id.
+        rule: String,
+        /// What does not fit.
+        source: SelectError,
+    },
+}
+
+/// What came of feeding: everything of it belongs into one transaction.
+#[derive(Debug, Clone, Default)]
+pub struct Verdict {
+    /// Progress of every rule that went on.
+    pub commits: Vec<RuleCommit>,
+    /// Alerts raised.
+    pub alerts: Vec<AlertRow>,
+    /// Alerts that came again.
+    pub repeats: Vec<Repeat>,
+    /// Rules that failed.
+    pub troubles: Vec<Trouble>,
+    /// What rules logged and cost.
+    pub said: Vec<Said>,
+    /// Alerts about the past of a rule that looks back: counted, not kept.
+    pub historic: u64,
+}
+
+/// A rule failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trouble {
+    /// The rule's id.
+    pub rule: Arc<str>,
+    /// In words.
+    pub reason: String,
+    /// Id of the row that fails alone.
+    pub event: Option<Arc<str>>,
+    /// The row was left out and the rule went on; otherwise it is quarantined.
+    pub skipped: bool,
+}
+
+/// What one rule logged and cost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Said {
+    /// The rule's id.
+    pub rule: Arc<str>,
+    /// Its log.
+    pub lines: Vec<LogLine>,
+    /// Its fuel and memory.
+    pub usage: Usage,
+}
