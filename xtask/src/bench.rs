@@ -39,7 +39,14 @@ pub(crate) fn run(root: &Path, arguments: &Arguments) -> anyhow::Result<()> {
     let built = Command::new(cargo)
         .current_dir(root)
         .env("CARGO_TARGET_DIR", root.join("target"))
-        .args(["build", "--release", "--package", "picket-bench", "--package", "picket-daemon"])
+        .args([
+            "build",
+            "--release",
+            "--package",
+            "picket-bench",
+            "--package",
+            "picket-daemon",
+        ])
         .stdout(Stdio::null())
         .status()
         .context("cargo cannot be run")?;
@@ -48,12 +55,19 @@ pub(crate) fn run(root: &Path, arguments: &Arguments) -> anyhow::Result<()> {
     }
 
     let mut bench = Command::new(release.join("picket-bench"));
-    bench.arg("--rules").arg(&stock).arg("--bench-rule").arg(&bench_rule.path);
+    bench
+        .arg("--rules")
+        .arg(&stock)
+        .arg("--bench-rule")
+        .arg(&bench_rule.path);
     bench.arg("--picket").arg(release.join("picket"));
     if arguments.format == Format::Ndjson {
         bench.arg("--ndjson");
     }
-    let ended = bench.args(&arguments.group).status().context("the bench cannot be run")?;
+    let ended = bench
+        .args(&arguments.group)
+        .status()
+        .context("the bench cannot be run")?;
     if !ended.success() {
         bail!("the bench failed ({ended})");
     }

@@ -76,7 +76,10 @@ pub(crate) fn run(root: &Path, arguments: &Arguments) -> anyhow::Result<()> {
 /// modules into target/rules-hostile.
 pub(crate) fn build_all(root: &Path) -> anyhow::Result<()> {
     build_rules(root, &root.join("target/rules"))?;
-    for (from, to) in [("examples", "target/rules-examples"), ("tests/hostile", "target/rules-hostile")] {
+    for (from, to) in [
+        ("examples", "target/rules-examples"),
+        ("tests/hostile", "target/rules-hostile"),
+    ] {
         for directory in crates_in(&root.join(from))? {
             build_rule(root, &directory, &root.join(to))?;
         }

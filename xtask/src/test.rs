@@ -19,19 +19,35 @@ pub(crate) struct Arguments {}
 pub(crate) fn run(root: &Path, _arguments: &Arguments) -> anyhow::Result<()> {
     let began = Instant::now();
     let steps = Steps { root, began };
-    steps.optional("formatting", "rustfmt", &["fmt", "--all", "--check"], "run `cargo fmt --all`")?;
+    steps.optional(
+        "formatting",
+        "rustfmt",
+        &["fmt", "--all", "--check"],
+        "run `cargo fmt --all`",
+    )?;
     steps.say("the stock rules, the examples and the hostile modules, as WebAssembly components");
     rules::build_all(root)?;
-    steps.cargo("the programs", &["build", "--workspace", "--bins"], "the errors above name file and line")?;
+    steps.cargo(
+        "the programs",
+        &["build", "--workspace", "--bins"],
+        "the errors above name file and line",
+    )?;
     steps.optional(
         "lints",
         "clippy",
         &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"],
         "each lint above says what it wants",
     )?;
-    steps.picket("the rules' own cases, in the production sandbox", &["rule", "test", "target/rules"])?;
+    steps.picket(
+        "the rules' own cases, in the production sandbox",
+        &["rule", "test", "target/rules"],
+    )?;
     let why = "the first failure above has the reason; run it alone with `cargo test --workspace -- NAME`";
-    steps.cargo("unit, property and end-to-end tests", &["test", "--workspace", "--no-fail-fast"], why)?;
+    steps.cargo(
+        "unit, property and end-to-end tests",
+        &["test", "--workspace", "--no-fail-fast"],
+        why,
+    )?;
     steps.say("all of it holds");
     Ok(())
 }
@@ -50,7 +66,11 @@ impl Steps<'_> {
     fn cargo(&self, what: &str, arguments: &[&str], hint: &str) -> anyhow::Result<()> {
         self.say(what);
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let status = Command::new(cargo).args(arguments).current_dir(self.root).stdin(Stdio::null()).status();
+        let status = Command::new(cargo)
+            .args(arguments)
+            .current_dir(self.root)
+            .stdin(Stdio::null())
+            .status();
         if !status.context("cargo cannot be started")?.success() {
             bail!("{what}: `cargo {}` failed; {hint}", arguments.join(" "));
         }
@@ -60,9 +80,15 @@ impl Steps<'_> {
     /// A step whose tool is a component that a minimal toolchain lacks.
     fn optional(&self, what: &str, component: &str, arguments: &[&str], hint: &str) -> anyhow::Result<()> {
         let tool = arguments.first().copied().unwrap_or_default();
-        let probe = Command::new("cargo").args([tool, "--version"]).stdout(Stdio::null()).stderr(Stdio::null()).status();
+        let probe = Command::new("cargo")
+            .args([tool, "--version"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status();
         if !probe.is_ok_and(|status| status.success()) {
-            self.say(&format!("{what}: left out, {component} is not installed (rustup component add {component})"));
+            self.say(&format!(
+                "{what}: left out, {component} is not installed (rustup component add {component})"
+            ));
             return Ok(());
         }
         self.cargo(what, arguments, hint)
@@ -70,7 +96,10 @@ impl Steps<'_> {
 
     fn picket(&self, what: &str, arguments: &[&str]) -> anyhow::Result<()> {
         self.say(what);
-        let status = Command::new(self.root.join("target/debug/picket")).args(arguments).current_dir(self.root).status();
+        let status = Command::new(self.root.join("target/debug/picket"))
+            .args(arguments)
+            .current_dir(self.root)
+            .status();
         if !status.context("target/debug/picket cannot be started")?.success() {
             bail!("{what}: the cases that failed are above");
         }

@@ -21,10 +21,10 @@ pub(super) fn play(day: &mut Day<'_>, example: &Path, hostile: &Path, tally: &mu
     custom(day, example)?;
     day.show.step("-- The day begins, at 900 times the speed.");
     day.begin()?;
-    day.until(5.0)?;
+    day.until(8.5)?;
     edit(day)?;
     tally.reloads += 1;
-    day.until(10.0)?;
+    day.until(11.0)?;
     attack(day, hostile)?;
     tally.quarantined += 1;
     day.until(14.5)?;
