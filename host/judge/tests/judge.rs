@@ -191,6 +191,46 @@ fn a_late_row_is_shown_at_once_and_flagged() {
     assert_eq!(json["delay"]["because"], "a row of the evidence came late");
 }
 
+#[test]
+fn of_late_rows_that_came_together_all_are_shown_or_none() {
+    let journal = [
+        entry(1, 0, vec![row(0, 5, 0, false)], vec![complete(0, 10)]),
+        entry(
+            3,
+            0,
+            vec![row(1, 4, 2, false), row(2, 3, 0, false), row(3, 2, 0, false)],
+            vec![complete(0, 30)],
+        ),
+    ];
+    let mut judge = judge(vec![rule(Does::Fails)], settings(1000));
+    let before = judge.feed(0, &journal[..1], &&journal[..], NOW).unwrap();
+    let state = judge.rules().next().unwrap().state.clone();
+    let verdict = judge.feed(2, &journal[1..], &&journal[..], NOW).unwrap();
+    assert_eq!(verdict.troubles[0].event.as_deref(), Some("e1"));
+    assert!(
+        verdict.alerts.is_empty(),
+        "u0's third denial is in the same page, before the row that fails"
+    );
+    let failed = judge.rules().next().unwrap();
+    assert_eq!(failed.state, state);
+    let position = |verdict: &Verdict| {
+        verdict
+            .commits
+            .iter()
+            .find(|commit| &*commit.rule == "fails")
+            .unwrap()
+            .position
+            .clone()
+    };
+    assert_eq!(position(&verdict), position(&before), "the page will be read again");
+    assert!(
+        verdict
+            .commits
+            .iter()
+            .all(|commit| &*commit.rule != "fails" || commit.changes.is_empty())
+    );
+}
+
 fn title(json: &str) -> String {
     serde_json::from_str::<serde_json::Value>(json).unwrap()["title"]
         .as_str()

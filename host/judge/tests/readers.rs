@@ -20,7 +20,7 @@ fn event() -> impl Strategy<Value = Event> {
         0..3_usize,
         0..3_u8,
         any::<bool>(),
-        prop::bool::weighted(0.1),
+        prop::bool::weighted(0.2),
     )
         .prop_map(|(phase, offset, log, user, word, late)| Event {
             phase,
