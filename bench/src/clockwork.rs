@@ -1,11 +1,15 @@
 //! Rounds of a measurement, and what is made of them.
 //!
-//! The machine is shared and its clock wanders, so everything is measured in many short rounds and the **median** round is
-//! reported; things that are compared take turns, round by round.
+//! The machine may be shared and its clock wanders, so everything is measured in many short rounds and the **median** round is
+//! reported; things that are compared take turns, round by round. What one thread does is measured by the processor time of
+//! that thread: on an idle machine that is the wall clock, on a busy one it leaves out the time that others had the core.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-/// How long each of `things` takes, in turn, for some rounds after one that only warms up. The median of each, seconds.
+use nix::time::{ClockId, clock_gettime};
+
+/// How long each of `things` keeps this thread busy, in turn, for some rounds after one that only warms up. The median of
+/// each, seconds.
 pub(crate) fn medians<const N: usize>(
     rounds: usize,
     mut things: [&mut dyn FnMut() -> anyhow::Result<()>; N],
@@ -13,14 +17,19 @@ pub(crate) fn medians<const N: usize>(
     let mut took: [Vec<Duration>; N] = std::array::from_fn(|_| Vec::with_capacity(rounds));
     for round in 0..=rounds {
         for (thing, took) in things.iter_mut().zip(&mut took) {
-            let began = Instant::now();
+            let began = busy()?;
             thing()?;
             if round > 0 {
-                took.push(began.elapsed());
+                took.push(busy()?.saturating_sub(began));
             }
         }
     }
     Ok(took.map(|took| quantile(took, 0.5).as_secs_f64()))
+}
+
+/// How long this thread has had a core.
+fn busy() -> anyhow::Result<Duration> {
+    Ok(clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID)?.into())
 }
 
 /// The value that this share of the values does not exceed.

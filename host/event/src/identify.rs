@@ -24,6 +24,7 @@ use sha2::{Digest, Sha256};
 
 use crate::MAX_EVENT_BYTES;
 use crate::repair::repaired;
+use crate::scan::{Members, Scan, Text, Unusual};
 use crate::time::rfc3339_to_ms;
 
 /// Which event a row is.
@@ -71,11 +72,7 @@ pub fn identify(log: &str, raw: &str) -> Result<Identity, Problem> {
 }
 
 fn read(log: &str, raw: &str) -> Result<Identity, Problem> {
-    let mut json = serde_json::Deserializer::from_str(raw);
-    let read = json
-        .deserialize_map(Head::default())
-        .and_then(|head| json.end().map(|()| head));
-    let head = read.map_err(|error| Problem::NotJson(error.to_string()))?;
+    let head = Head::of(raw).map_err(|error| Problem::NotJson(error.to_string()))?;
     let time = head.time(log).ok_or_else(|| Problem::NoTime {
         log: log.to_owned(),
         fields: time_fields(log),
@@ -177,7 +174,31 @@ struct Head<'a> {
     timestamp: Scalar<'a>,
 }
 
-impl Head<'_> {
+impl<'a> Head<'a> {
+    fn of(raw: &'a str) -> Result<Self, serde_json::Error> {
+        let mut head = Head::default();
+        if Scan::whole(raw, &mut head).is_ok() {
+            return Ok(head);
+        }
+        let mut json = serde_json::Deserializer::from_str(raw);
+        let head = json.deserialize_map(Head::default())?;
+        json.end().map(|()| head)
+    }
+
+    fn place(&mut self, key: &str) -> Option<&mut Scalar<'a>> {
+        Some(match key {
+            "txid" => &mut self.txid,
+            "activity_id" => &mut self.activity_id,
+            "telephony_id" => &mut self.telephony_id,
+            "factor" => &mut self.factor,
+            "result" => &mut self.result,
+            "ts" => &mut self.ts,
+            "isotimestamp" => &mut self.isotimestamp,
+            "timestamp" => &mut self.timestamp,
+            _ => return None,
+        })
+    }
+
     fn time(&self, log: &str) -> Option<i64> {
         let ts = || self.ts.text().and_then(rfc3339_to_ms);
         let iso = || self.isotimestamp.text().and_then(rfc3339_to_ms);
@@ -191,6 +212,26 @@ impl Head<'_> {
     }
 }
 
+impl<'a> Members<'a> for Head<'a> {
+    fn member(&mut self, key: &'a str, scan: &mut Scan<'a>) -> Result<(), Unusual> {
+        let Some(member) = self.place(key) else {
+            return scan.skip();
+        };
+        *member = match scan.peek() {
+            Some(b'"') => Scalar::Text(match scan.text()? {
+                Text::Plain(text) => text.into(),
+                Text::Escaped(text) => Text::unescaped(text)?.into(),
+            }),
+            Some(b'-' | b'0'..=b'9') => Scalar::Number(scan.whole_number()?),
+            _ => {
+                scan.skip()?;
+                Scalar::None
+            }
+        };
+        Ok(())
+    }
+}
+
 impl<'de> Visitor<'de> for Head<'de> {
     type Value = Self;
 
@@ -200,21 +241,12 @@ impl<'de> Visitor<'de> for Head<'de> {
 
     fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<Self, A::Error> {
         while let Some(key) = map.next_key_seed(Scalar::None)? {
-            let member = match key.text() {
-                Some("txid") => &mut self.txid,
-                Some("activity_id") => &mut self.activity_id,
-                Some("telephony_id") => &mut self.telephony_id,
-                Some("factor") => &mut self.factor,
-                Some("result") => &mut self.result,
-                Some("ts") => &mut self.ts,
-                Some("isotimestamp") => &mut self.isotimestamp,
-                Some("timestamp") => &mut self.timestamp,
-                _ => {
+            match key.text().and_then(|key| self.place(key)) {
+                Some(member) => *member = map.next_value_seed(Scalar::None)?,
+                None => {
                     map.next_value::<IgnoredAny>()?;
-                    continue;
                 }
-            };
-            *member = map.next_value_seed(Scalar::None)?;
+            }
         }
         Ok(self)
     }

@@ -60,6 +60,7 @@ mod parse;
 mod path;
 mod plan;
 mod repair;
+mod scan;
 mod select;
 mod subject;
 mod time;

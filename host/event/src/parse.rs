@@ -12,6 +12,7 @@ use crate::coerce::Cell;
 use crate::dictionary::Dictionary;
 use crate::layout::{Node, Variant};
 use crate::repair::repaired;
+use crate::scan::{Members, Scan, Text, Unusual};
 
 /// Longest row that is read as an event, bytes. Duo's are below 20 kB.
 pub const MAX_EVENT_BYTES: usize = 1 << 20;
@@ -54,10 +55,18 @@ impl<'a> Reader<'a> {
         read
     }
 
-    fn read_once(&mut self, raw: &str) -> bool {
+    fn begin(&mut self) {
         self.row += 1;
         self.lists.clear();
         self.cells.fill(Cell::Null);
+    }
+
+    fn read_once(&mut self, raw: &str) -> bool {
+        self.begin();
+        if Scan::whole(raw, &mut Children { reader: self, node: 0 }).is_ok() {
+            return true;
+        }
+        self.begin();
         let mut json = serde_json::Deserializer::from_str(raw);
         json.deserialize_map(Place { reader: self, node: 0 })
             .and_then(|()| json.end())
@@ -114,6 +123,10 @@ impl<'a> Reader<'a> {
     }
 
     fn embedded_once(&mut self, node: u32, text: &str) -> bool {
+        if Scan::whole(text, &mut Children { reader: self, node }).is_ok() {
+            return true;
+        }
+        self.forget_children(node);
         let mut json = serde_json::Deserializer::from_str(text);
         json.deserialize_map(Children { reader: self, node })
             .and_then(|()| json.end())
@@ -216,14 +229,7 @@ impl<'de> Visitor<'de> for Place<'_, '_> {
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<(), E> {
-        let Some(node) = self.reader.node(self.node) else {
-            return Ok(());
-        };
-        if node.leaf.is_some() {
-            let code = self.reader.dictionary.intern(text);
-            self.reader.set(self.node, Cell::Text(code));
-        }
-        self.reader.embedded(self.node, text);
+        self.reader.text(self.node, text);
         Ok(())
     }
 
@@ -253,11 +259,7 @@ impl<'de> Visitor<'de> for Place<'_, '_> {
             return Children { reader, node }.visit_map(map);
         }
         let value = Value::deserialize(MapAccessDeserializer::new(map))?;
-        let json = reader.intern_json(&value);
-        reader.set(node, Cell::Object(json));
-        (&value)
-            .deserialize_map(Children { reader, node })
-            .map_err(Error::custom)
+        reader.object(node, &value).map_err(Error::custom)
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
@@ -267,21 +269,83 @@ impl<'de> Visitor<'de> for Place<'_, '_> {
             return Ok(());
         }
         let elements = Vec::<Value>::deserialize(SeqAccessDeserializer::new(seq))?;
-        let start = reader.lists.len() as u32;
-        if reader.node(node).is_some_and(|node| node.wants_list) {
-            for element in &elements {
-                let code = reader.element(element);
-                reader.lists.extend((code != NULL).then_some(code));
-            }
-        }
-        let end = reader.lists.len() as u32;
-        let json = reader.intern_json(&Value::Array(elements));
-        reader.set(node, Cell::Array { json, start, end });
+        reader.list(node, elements);
         Ok(())
     }
 }
 
+impl<'a> Members<'a> for Children<'_, '_> {
+    fn member(&mut self, key: &'a str, scan: &mut Scan<'a>) -> Result<(), Unusual> {
+        let Some(at) = self.reader.node(self.node) else {
+            return scan.skip();
+        };
+        let Some((_, node)) = at.children.iter().find(|(name, _)| **name == *key) else {
+            return scan.skip();
+        };
+        self.reader.enter(*node);
+        self.reader.value(*node, scan)
+    }
+}
+
 impl Reader<'_> {
+    /// The value of a member that some path leads to.
+    fn value<'s>(&mut self, node: u32, scan: &mut Scan<'s>) -> Result<(), Unusual> {
+        let wants_json = self.node(node).is_some_and(|node| node.wants_json);
+        let cell = match scan.peek() {
+            Some(b'"') => {
+                match scan.text()? {
+                    Text::Plain(text) => self.text(node, text),
+                    Text::Escaped(text) => self.text(node, &Text::unescaped(text)?),
+                }
+                return Ok(());
+            }
+            Some(b'{') if wants_json => {
+                let value: Value = scan.value()?;
+                return self.object(node, &value).map_err(|_| Unusual);
+            }
+            Some(b'{') => return scan.object(&mut Children { reader: self, node }),
+            Some(b'[') if wants_json => {
+                let elements = scan.value()?;
+                self.list(node, elements);
+                return Ok(());
+            }
+            Some(b'[') => return scan.skip(),
+            Some(b't') => scan.word("true").map(|()| Cell::Bool(true)),
+            Some(b'f') => scan.word("false").map(|()| Cell::Bool(false)),
+            Some(b'n') => scan.word("null").map(|()| Cell::Null),
+            _ => scan.whole_number().map(Cell::Whole),
+        };
+        self.set(node, cell?);
+        Ok(())
+    }
+
+    fn text(&mut self, node: u32, text: &str) {
+        if self.node(node).is_some_and(|node| node.leaf.is_some()) {
+            let code = self.dictionary.intern(text);
+            self.set(node, Cell::Text(code));
+        }
+        self.embedded(node, text);
+    }
+
+    fn object(&mut self, node: u32, value: &Value) -> Result<(), serde_json::Error> {
+        let json = self.intern_json(value);
+        self.set(node, Cell::Object(json));
+        value.deserialize_map(Children { reader: self, node })
+    }
+
+    fn list(&mut self, node: u32, elements: Vec<Value>) {
+        let start = self.lists.len() as u32;
+        if self.node(node).is_some_and(|node| node.wants_list) {
+            for element in &elements {
+                let code = self.element(element);
+                self.lists.extend((code != NULL).then_some(code));
+            }
+        }
+        let end = self.lists.len() as u32;
+        let json = self.intern_json(&Value::Array(elements));
+        self.set(node, Cell::Array { json, start, end });
+    }
+
     /// The text of an array's element.
     fn element(&mut self, element: &Value) -> u32 {
         let cell = match element {
