@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use picket_contract::{Key, RuleState};
+use picket_contract::RuleState;
 use picket_store::{AlertFilter, DedupRow, EventFilter, Store};
 use serde_json::Value;
 
@@ -15,8 +15,9 @@ pub struct Snapshot {
     pub alerts: BTreeMap<String, (Value, u64, Option<i64>)>,
     /// Open dedup windows.
     pub dedup: Vec<DedupRow>,
-    /// By rule: what it was shown last, what it remembers, whether it is in quarantine.
-    pub rules: BTreeMap<String, (Key, RuleState, bool)>,
+    /// By rule: what it remembers, whether it is in quarantine. Not its position: how far logs are complete is a matter of when
+    /// Duo was asked last; see [`crate::Site::settle`].
+    pub rules: BTreeMap<String, (RuleState, bool)>,
 }
 
 impl Snapshot {
@@ -53,7 +54,7 @@ impl Snapshot {
         let rules = store.rules(tenant).unwrap().into_iter().map(|row| {
             let state = store.state(tenant, &row.rule, row.state_version).unwrap();
             let quarantined = row.standing.quarantine.is_some();
-            (row.rule.to_string(), (row.position.released, state, quarantined))
+            (row.rule.to_string(), (state, quarantined))
         });
         Snapshot {
             events,
@@ -91,9 +92,8 @@ impl Snapshot {
             assert_eq!(alert, &other.alerts[id], "{what}: alert {id}");
         }
         assert_eq!(self.dedup, other.dedup, "{what}: dedup windows");
-        for (rule, (released, state, quarantined)) in &self.rules {
-            let (other_released, other_state, other_quarantined) = &other.rules[rule];
-            assert_eq!(released, other_released, "{what}: rule {rule}: released");
+        for (rule, (state, quarantined)) in &self.rules {
+            let (other_state, other_quarantined) = &other.rules[rule];
             assert_eq!(quarantined, other_quarantined, "{what}: rule {rule}: quarantine");
             assert!(
                 state == other_state,

@@ -25,15 +25,15 @@ fn has(value: &Value, names: &[&str]) {
     }
 }
 
-fn site() -> Site {
+fn site(now: i64) -> Site {
     let acme = Story::of("acme")
         .refusals(NOON, "ada", 5)
         .prompt(NOON + 6 * MINUTE, "ada", "success", "user_approved")
         .bypass_code(NOON + 7 * MINUTE, "bob")
         .message(NOON + 8 * MINUTE);
     let globex = Story::of("globex").refusals(NOON + MINUTE, "ada", 6);
-    let duo = Duo::start(vec![acme.account(), globex.account()], NOON + 30 * MINUTE);
-    let more = "name: Globex\nrules:\n  user-deleted: {enabled: false}\n";
+    let duo = Duo::start(vec![acme.account(), globex.account()], now);
+    let more = "name: Globex\n";
     Site::stocked(
         duo,
         &[
@@ -140,7 +140,8 @@ fn reading(site: &Site) {
     assert!(rules.len() >= 11, "{rules:#?}");
     for rule in &rules {
         has(rule, &["id", "module", "version", "state", "reason", "logs", "fields"]);
-        assert_eq!(rule["state"], "active", "{rule}");
+        let state = if rule["id"] == "user-deleted" { "off" } else { "active" };
+        assert_eq!(rule["state"], state, "{rule}");
     }
     let takeover = rules
         .iter()
@@ -158,7 +159,12 @@ fn reading(site: &Site) {
 
 #[test]
 fn every_verb_works_beside_the_daemon_and_without_it() {
-    let mut site = site();
+    let mut site = site(NOON + 30 * MINUTE);
+    let root = std::fs::read_to_string(site.path("picket.yaml")).unwrap();
+    site.write(
+        "picket.yaml",
+        &format!("{root}rules:\n  user-deleted: {{enabled: false}}\n"),
+    );
     let early = site.picket(&["logs"]).with_code(2);
     assert!(early.err.contains("picket run"), "before there is a store: {early:?}");
 
@@ -209,7 +215,9 @@ fn every_verb_works_beside_the_daemon_and_without_it() {
 
 #[test]
 fn the_check_says_which_key_log_or_permission_is_wrong() {
-    let mut site = site();
+    // The check holds this machine's clock against Duo's.
+    let now = jiff::Timestamp::now().as_millisecond();
+    let site = site(now);
     let good = site.picket(&["check"]).with_code(0);
     assert!(!good.out.contains("WRONG"), "{}", good.out);
     assert!(
@@ -249,12 +257,18 @@ fn the_check_says_which_key_log_or_permission_is_wrong() {
     assert!(bad.out.contains("secret") && bad.out.contains("Grant"), "{}", bad.out);
     // Without a call to Duo, all is well.
     assert!(!site.picket(&["check", "--offline"]).with_code(0).out.contains("WRONG"));
-    site.set("NO_COLOR", "1");
+    site.duo.set_clock(now + 3 * 3_600_000);
+    let late = site.picket(&["check"]).with_code(1);
+    assert!(
+        late.out.contains("this machine's clock is") && late.out.contains("behind Duo's"),
+        "{}",
+        late.out
+    );
 }
 
 #[test]
 fn a_replay_prints_the_documented_fields() {
-    let site = site();
+    let site = site(NOON);
     let account = Story::of("acme")
         .refusals(NOON, "ada", 6)
         .bypass_code(NOON + 7 * MINUTE, "bob")
