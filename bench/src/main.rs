@@ -45,7 +45,7 @@ fn main() -> anyhow::Result<()> {
         pipeline::run(&arguments.rules, &printer)?;
     }
     if wants("reload") {
-        reload::run(&arguments.rules, &arguments.bench_rule, &arguments.picket, &printer)?;
+        reload::run(&arguments.rules, &arguments.picket, &printer)?;
     }
     Ok(())
 }

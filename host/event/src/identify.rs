@@ -120,7 +120,13 @@ fn suffixed(id: &str, rest: &[&Scalar<'_>]) -> String {
             hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
         }
     }
-    format!("{id}~{:08x}", (hash ^ (hash >> 32)) as u32)
+    let folded = (hash ^ (hash >> 32)) as u32;
+    let digit = |place: u32| char::from_digit((folded >> (28 - 4 * place)) & 0xf, 16).unwrap_or('0');
+    let mut suffixed = String::with_capacity(id.len() + 9);
+    suffixed.push_str(id);
+    suffixed.push('~');
+    suffixed.extend((0..8).map(digit));
+    suffixed
 }
 
 fn digest(raw: &str) -> Result<String, Problem> {

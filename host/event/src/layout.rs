@@ -64,13 +64,49 @@ pub(crate) struct Variant {
 /// One place in the JSON that is on the way to something read.
 #[derive(Debug, Default)]
 pub(crate) struct Node {
-    pub(crate) children: Vec<(Box<str>, u32)>,
+    children: Vec<(Box<str>, u32)>,
+    /// The bits of the children's keys, so that a look tells most other keys apart.
+    keys: u64,
     /// The cell its own value goes to.
     pub(crate) leaf: Option<u32>,
     /// An object or an array here is wanted as JSON text.
     pub(crate) wants_json: bool,
+    /// An array here is wanted as JSON text, not only element by element.
+    pub(crate) wants_array_json: bool,
     /// An array here is wanted element by element.
     pub(crate) wants_list: bool,
+}
+
+impl Node {
+    /// The child of this key.
+    #[inline]
+    pub(crate) fn child(&self, key: &str) -> Option<u32> {
+        if self.keys & Node::key_bit(key) == 0 {
+            return None;
+        }
+        self.children
+            .iter()
+            .find(|(name, _)| **name == *key)
+            .map(|(_, child)| *child)
+    }
+
+    /// The children.
+    pub(crate) fn children(&self) -> impl Iterator<Item = u32> {
+        self.children.iter().map(|(_, child)| *child)
+    }
+
+    /// Whether some path goes on from here.
+    pub(crate) fn leads_on(&self) -> bool {
+        !self.children.is_empty()
+    }
+
+    /// One bit of 64, by the key's length and both its ends.
+    #[inline]
+    fn key_bit(key: &str) -> u64 {
+        let ends = key.as_bytes().first().zip(key.as_bytes().last());
+        let ends = ends.map_or(0, |(first, last)| u32::from(*first) + 5 * u32::from(*last));
+        1 << (ends.wrapping_add(7 * key.len() as u32) % 64)
+    }
 }
 
 /// Where a column's value comes from.
@@ -252,6 +288,7 @@ impl Builder<'_> {
                 Some((_, child)) => *child,
                 None => {
                     node.children.push((segment.into(), next));
+                    node.keys |= Node::key_bit(segment);
                     self.variant.nodes.push(Node::default());
                     next
                 }
@@ -261,6 +298,7 @@ impl Builder<'_> {
         let node = self.variant.nodes.get_mut(at as usize)?;
         let leaf = *node.leaf.get_or_insert(leaves);
         node.wants_json |= !scalar && matches!(kind, FieldTypeOrd::Text | FieldTypeOrd::Texts);
+        node.wants_array_json |= !scalar && kind == FieldTypeOrd::Text;
         node.wants_list |= !scalar && kind == FieldTypeOrd::Texts;
         self.variant.leaves = self.variant.leaves.max(leaf as usize + 1);
         Some(CellRead { leaf, scalar })

@@ -121,7 +121,8 @@ impl Page {
     }
 
     pub(crate) fn is_of(&self, layout: &Arc<Layout>) -> bool {
-        Arc::ptr_eq(&self.layout, layout)
+        // Another plan that reads the same of this log, as after most changes of a rule, gives the same page.
+        Arc::ptr_eq(&self.layout, layout) || (self.layout.log == layout.log && self.layout.slots == layout.slots)
     }
 }
 

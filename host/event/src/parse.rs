@@ -101,14 +101,14 @@ impl<'a> Reader<'a> {
 
     fn forget_children(&mut self, node: u32) {
         // Paths are short, so this goes no deeper than they do.
-        for (_, child) in self.node(node).map_or(&[][..], |node| &node.children) {
-            self.forget(*child);
+        for child in self.node(node).into_iter().flat_map(Node::children) {
+            self.forget(child);
         }
     }
 
     /// Reads the JSON object inside a text, as far as paths lead into it. Broken: all null.
     fn embedded(&mut self, node: u32, text: &str) {
-        let inside = self.node(node).is_some_and(|node| !node.children.is_empty());
+        let inside = self.node(node).is_some_and(Node::leads_on);
         if !inside || text.len() > MAX_EMBEDDED_BYTES || !text.trim_ascii_start().starts_with('{') {
             return;
         }
@@ -152,8 +152,8 @@ impl<'de> Visitor<'de> for Children<'_, '_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        let children = self.reader.node(self.node).map_or(&[][..], |node| &node.children);
-        while let Some(child) = map.next_key_seed(Key { children })? {
+        let parent = self.reader.node(self.node);
+        while let Some(child) = map.next_key_seed(Key { parent })? {
             match child {
                 Some(node) => {
                     self.reader.enter(node);
@@ -173,7 +173,7 @@ impl<'de> Visitor<'de> for Children<'_, '_> {
 
 /// The child that a key leads to.
 struct Key<'n> {
-    children: &'n [(Box<str>, u32)],
+    parent: Option<&'n Node>,
 }
 
 impl<'de> DeserializeSeed<'de> for Key<'_> {
@@ -192,11 +192,7 @@ impl Visitor<'_> for Key<'_> {
     }
 
     fn visit_str<E: Error>(self, key: &str) -> Result<Option<u32>, E> {
-        Ok(self
-            .children
-            .iter()
-            .find(|(name, _)| **name == *key)
-            .map(|(_, child)| *child))
+        Ok(self.parent.and_then(|parent| parent.child(key)))
     }
 }
 
@@ -276,14 +272,11 @@ impl<'de> Visitor<'de> for Place<'_, '_> {
 
 impl<'a> Members<'a> for Children<'_, '_> {
     fn member(&mut self, key: &'a str, scan: &mut Scan<'a>) -> Result<(), Unusual> {
-        let Some(at) = self.reader.node(self.node) else {
+        let Some(node) = self.reader.node(self.node).and_then(|node| node.child(key)) else {
             return scan.skip();
         };
-        let Some((_, node)) = at.children.iter().find(|(name, _)| **name == *key) else {
-            return scan.skip();
-        };
-        self.reader.enter(*node);
-        self.reader.value(*node, scan)
+        self.reader.enter(node);
+        self.reader.value(node, scan)
     }
 }
 
@@ -342,7 +335,10 @@ impl Reader<'_> {
             }
         }
         let end = self.lists.len() as u32;
-        let json = self.intern_json(&Value::Array(elements));
+        let json = match self.node(node) {
+            Some(node) if node.wants_array_json => self.intern_json(&Value::Array(elements)),
+            _ => NULL,
+        };
         self.set(node, Cell::Array { json, start, end });
     }
 

@@ -60,7 +60,9 @@ impl<'a> Scan<'a> {
         self.space();
         if !self.take(b'}') {
             loop {
-                let Text::Plain(key) = self.text()? else { return Err(Unusual) };
+                let Text::Plain(key) = self.text()? else {
+                    return Err(Unusual);
+                };
                 self.space();
                 self.expect(b':')?;
                 self.space();
@@ -273,13 +275,57 @@ mod tests {
     fn nothing_is_accepted_that_serde_json_refuses() {
         let plain = |json: &str| Scan::whole(json, &mut Nobody).is_ok();
         let values = [
-            "0", "-1", "10", "1.5", "1e9", "1E-9", "-0", "01", "1.", ".5", "-", "+1", "1e", "--1", "1 2", "true", "tru",
-            "null", "nul", "nulll", r#""a""#, r#""a"#, r#""\n\"\\""#, r#""\u00e9""#, r#""\u00g9""#, r#""\u12""#, r#""\x""#, "\"\t\"",
-            "\"long enough for a word\u{1}\"", "\"é\u{7f}ü, quite long\"", "[]", "[1]", "[1,]", "[,1]", "[1 2]", "[[], {}]", "{}",
-            r#"{"a":1}"#, r#"{"a":1,}"#, r#"{"a" 1}"#, r#"{a:1}"#, r#"{"a":}"#, "", "[", "{",
+            "0",
+            "-1",
+            "10",
+            "1.5",
+            "1e9",
+            "1E-9",
+            "-0",
+            "01",
+            "1.",
+            ".5",
+            "-",
+            "+1",
+            "1e",
+            "--1",
+            "1 2",
+            "true",
+            "tru",
+            "null",
+            "nul",
+            "nulll",
+            r#""a""#,
+            r#""a"#,
+            r#""\n\"\\""#,
+            r#""\u00e9""#,
+            r#""\u00g9""#,
+            r#""\u12""#,
+            r#""\x""#,
+            "\"\t\"",
+            "\"long enough for a word\u{1}\"",
+            "\"é\u{7f}ü, quite long\"",
+            "[]",
+            "[1]",
+            "[1,]",
+            "[,1]",
+            "[1 2]",
+            "[[], {}]",
+            "{}",
+            r#"{"a":1}"#,
+            r#"{"a":1,}"#,
+            r#"{"a" 1}"#,
+            r#"{a:1}"#,
+            r#"{"a":}"#,
+            "",
+            "[",
+            "{",
         ];
         for value in values {
-            for json in [format!(r#"{{"k": {value}}}"#), format!(r#" {{"k":{value} , "l":[{value}]}} "#)] {
+            for json in [
+                format!(r#"{{"k": {value}}}"#),
+                format!(r#" {{"k":{value} , "l":[{value}]}} "#),
+            ] {
                 let theirs = serde_json::from_str::<IgnoredAny>(&json).is_ok();
                 assert!(theirs || !plain(&json), "{json}");
                 assert_eq!(theirs, plain(&json), "plain enough to be read at once: {json}");

@@ -8,6 +8,7 @@ use crate::acquaintance;
 use crate::call::Slot;
 use crate::evidence::Rebuild;
 use crate::judge::{TenantJudge, is_aside, plan, slot};
+use crate::queue::Adopted;
 use crate::reader::Reader;
 use crate::rule::JudgedRule;
 use crate::verdict::JudgeError;
@@ -68,9 +69,10 @@ impl TenantJudge {
             plan,
             ..self
         };
+        let mut adopted = Adopted::default();
         for reader in &mut judge.readers {
             reader.members.clear();
-            reader.adopt(&judge.plan);
+            reader.adopt(&judge.plan, &mut adopted);
         }
         judge.take_seats(journal)?;
         judge.join();

@@ -39,6 +39,10 @@ pub(crate) fn is_late(row: &RowRef, released: &Key) -> bool {
     }
 }
 
+/// Pages, and what they are under another plan: readers share pages, and judging stands still while they are read anew.
+#[derive(Debug, Default)]
+pub(crate) struct Adopted(Vec<(Arc<Page>, Arc<Page>)>);
+
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
     rows: VecDeque<RowRef>,
@@ -71,14 +75,13 @@ impl Queue {
     }
 
     /// Pages of another plan are read anew, each once.
-    pub(crate) fn adopt(&mut self, plan: &Plan) {
-        let mut adopted: Vec<(Arc<Page>, Arc<Page>)> = Vec::new();
+    pub(crate) fn adopt(&mut self, plan: &Plan, adopted: &mut Adopted) {
         for row in &mut self.rows {
-            let known = adopted.iter().rev().find(|(old, _)| Arc::ptr_eq(old, &row.page));
+            let known = adopted.0.iter().rev().find(|(old, _)| Arc::ptr_eq(old, &row.page));
             let page = known.map_or_else(|| plan.adopt(&row.page), |(_, new)| new.clone());
             let old = std::mem::replace(&mut row.page, page.clone());
             if known.is_none() {
-                adopted.push((old, page));
+                adopted.0.push((old, page));
             }
         }
     }

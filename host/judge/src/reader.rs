@@ -7,7 +7,7 @@ use picket_event::{Plan, RowRef};
 use picket_store::{StoreError, StoredAdmission};
 
 use crate::marks::Marks;
-use crate::queue::{self, Queue};
+use crate::queue::{self, Adopted, Queue};
 use crate::sheet::Sheet;
 
 /// Rows shown in one call, or pieces of it, and what the call may assume.
@@ -99,8 +99,8 @@ impl Reader {
     }
 
     /// Pages of another plan are read anew.
-    pub(crate) fn adopt(&mut self, plan: &Plan) {
-        self.queues.iter_mut().for_each(|queue| queue.adopt(plan));
+    pub(crate) fn adopt(&mut self, plan: &Plan, adopted: &mut Adopted) {
+        self.queues.iter_mut().for_each(|queue| queue.adopt(plan, adopted));
     }
 
     /// How many rows wait.

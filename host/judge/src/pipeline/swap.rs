@@ -228,7 +228,11 @@ impl Inner {
             .filter(|id| !has(&set, id))
             .collect();
 
-        let generation = self.generation()?;
+        // What judged until now says which generation it is; only at the start the journal is asked, which takes its time.
+        let generation = match &*desk.rules.hash {
+            "" => self.generation()?,
+            hash => Some((old.generation, hash.to_owned())),
+        };
         let same = generation.as_ref().is_some_and(|(_, hash)| *hash == *set.hash);
         let number = generation.map_or(0, |(number, _)| number) + u64::from(!same);
         let mut judge = old.replace(number, rules, &self.journal)?;
