@@ -124,7 +124,7 @@ fn play(root: &Path, arguments: &Arguments, show: &Show, tally: &mut Tally) -> a
     tally.events = total - history;
     judge(&day, &planted, &programs.simulator, arguments.seed, tally)?;
     if arguments.stay {
-        return stay(day, &planted);
+        return stay(day);
     }
     day.stop();
     show.aside("The store, the logs and every alert are in ./demo. It goes on if you say so: cargo xtask demo --stay");
@@ -215,19 +215,22 @@ fn replayed(day: &Day<'_>, simulator: &Path, seed: u64, alerts: &[Alert]) -> any
 }
 
 /// Leaves everything running.
-fn stay(day: Day<'_>, planted: &[Planted]) -> anyhow::Result<()> {
+fn stay(day: Day<'_>) -> anyhow::Result<()> {
     day.simulator.control(&json!({"speed": 1}))?;
-    let alert = day.picket.alerts()?.pop().context("there are no alerts to show")?;
-    let user = planted
-        .iter()
-        .find(|story| story.account == "acme" && story.user.is_some());
-    let user = user.and_then(|story| story.user.as_deref()).unwrap_or("USER");
+    let alerts = day.picket.alerts()?;
+    let worst = alerts.iter().rev().find(|alert| alert.severity == "critical");
+    let alert = worst.or(alerts.last()).context("there are no alerts to show")?;
     let binary = day.picket.binary().display().to_string();
     let run = format!("{binary} --config demo/picket.yaml");
     let lines = [
         "It is still yours. Try:".to_owned(),
         format!("  {run} alerts show {}", alert.id),
-        format!("  {run} timeline acme/{user} --since 2026-11-18T00:00:00Z"),
+        format!(
+            "  {run} timeline {}/{} --since {}",
+            alert.tenant,
+            alert.about,
+            simulator::DAY
+        ),
         "Your own Duo account:".to_owned(),
         format!(
             "  cp examples/one-account.yaml picket.yaml && $EDITOR picket.yaml && {binary} --config picket.yaml check"

@@ -145,6 +145,9 @@ pub(super) struct Alert {
     pub(super) tenant: String,
     pub(super) rule: String,
     pub(super) title: String,
+    pub(super) severity: String,
+    /// Whom or what it is about.
+    pub(super) about: String,
     /// Ids of its evidence, as Duo gave them.
     pub(super) events: Vec<String>,
     /// Its evidence of the administrator log, which has no ids: time (s) and object.
@@ -169,6 +172,8 @@ impl Alert {
             tenant: text("/tenant/id")?,
             rule: text("/rule/id")?,
             title: text("/title")?,
+            severity: text("/severity")?,
+            about: text("/about/name").unwrap_or_default(),
             events: list("events").filter_map(Value::as_str).map(str::to_owned).collect(),
             actions: list("raw").filter(is_action).filter_map(action).collect(),
         })

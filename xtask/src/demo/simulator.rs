@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::children::Program;
 
 /// The day that is played: a Wednesday. The same for everybody, so that a seed tells the same story on every machine.
-const DAY: &str = "2026-11-18T00:00:00Z";
+pub(super) const DAY: &str = "2026-11-18T00:00:00Z";
 /// People in each account.
 const USERS: &str = "330";
 /// Rows of an account's last day, at least.

@@ -145,6 +145,8 @@ mod tests {
             tenant: "acme".to_owned(),
             rule: rule.to_owned(),
             title: "a title".to_owned(),
+            severity: "high".to_owned(),
+            about: "ada".to_owned(),
             events: events.iter().map(|id| (*id).to_owned()).collect(),
             actions: Vec::new(),
         }
