@@ -109,13 +109,21 @@ impl Key {
     /// Sorts before every row.
     #[must_use]
     pub fn start() -> Self {
-        Key { time: i64::MIN, log: "".into(), id: "".into() }
+        Key {
+            time: i64::MIN,
+            log: "".into(),
+            id: "".into(),
+        }
     }
 
     /// Sorts after every row of this time (ms): log names are ASCII.
     #[must_use]
     pub fn end_of(time: i64) -> Self {
-        Key { time, log: "\u{10ffff}".into(), id: "".into() }
+        Key {
+            time,
+            log: "\u{10ffff}".into(),
+            id: "".into(),
+        }
     }
 }
 
@@ -123,6 +131,9 @@ impl Position {
     /// Nothing read.
     #[must_use]
     pub fn start() -> Self {
-        Position { seq: 0, released: Key::start() }
+        Position {
+            seq: 0,
+            released: Key::start(),
+        }
     }
 }

@@ -31,7 +31,11 @@ pub fn span(text: &str) -> Result<i64, String> {
             "d" => 86_400_000,
             _ => return Err(wrong()),
         };
-        let part = number.parse::<i64>().ok().and_then(|number| number.checked_mul(unit_ms)).ok_or_else(wrong)?;
+        let part = number
+            .parse::<i64>()
+            .ok()
+            .and_then(|number| number.checked_mul(unit_ms))
+            .ok_or_else(wrong)?;
         total = total.checked_add(part).ok_or_else(wrong)?;
         rest = after.trim_start();
     }
@@ -48,8 +52,15 @@ pub fn resolve(rule: &RuleManifest, given: &BTreeMap<String, Value>) -> Result<P
     for name in given.keys() {
         if !rule.params.iter().any(|param| param.name == *name) {
             let known: Vec<&str> = rule.params.iter().map(|param| param.name.as_str()).collect();
-            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-            wrong.push((name.clone(), format!("rule {} has no parameter `{name}`; it has: {known}", rule.id)));
+            let known = if known.is_empty() {
+                "none".to_owned()
+            } else {
+                known.join(", ")
+            };
+            wrong.push((
+                name.clone(),
+                format!("rule {} has no parameter `{name}`; it has: {known}", rule.id),
+            ));
         }
     }
     for param in &rule.params {
@@ -83,8 +94,12 @@ fn typed(kind: ParamType, value: &Value) -> Result<ParamValue, String> {
     match (kind, value) {
         (ParamType::Boolean, Value::Bool(value)) => Ok(ParamValue::Boolean(*value)),
         (ParamType::Boolean, _) => wrong("true or false"),
-        (ParamType::Integer, value) => value.as_i64().map_or_else(|| wrong("a whole number"), |number| Ok(ParamValue::Integer(number))),
-        (ParamType::Number, value) => value.as_f64().map_or_else(|| wrong("a number"), |number| Ok(ParamValue::Number(number))),
+        (ParamType::Integer, value) => value
+            .as_i64()
+            .map_or_else(|| wrong("a whole number"), |number| Ok(ParamValue::Integer(number))),
+        (ParamType::Number, value) => value
+            .as_f64()
+            .map_or_else(|| wrong("a number"), |number| Ok(ParamValue::Number(number))),
         (ParamType::Duration, Value::String(text)) => span(text).map(ParamValue::Integer),
         (ParamType::Duration, _) => wrong("a span of time such as 30m"),
         (ParamType::Text, Value::String(text)) => Ok(ParamValue::Text(text.clone())),

@@ -69,7 +69,9 @@ impl When {
     /// The paths that the tree reads, in order of appearance, repeats included.
     pub fn fields(&self) -> Vec<&str> {
         match self {
-            When::All { all: branches } | When::Any { any: branches } => branches.iter().flat_map(When::fields).collect(),
+            When::All { all: branches } | When::Any { any: branches } => {
+                branches.iter().flat_map(When::fields).collect()
+            }
             When::Not { not } => not.fields(),
             When::Test(test) => vec![test.field.as_str()],
         }

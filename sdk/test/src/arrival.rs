@@ -25,8 +25,13 @@ pub enum Arrival {
 
 impl Arrival {
     /// All of them.
-    pub const ALL: [Arrival; 5] =
-        [Arrival::AsWritten, Arrival::OneBatch, Arrival::OneRowACall, Arrival::LogsApart, Arrival::Restarted];
+    pub const ALL: [Arrival; 5] = [
+        Arrival::AsWritten,
+        Arrival::OneBatch,
+        Arrival::OneRowACall,
+        Arrival::LogsApart,
+        Arrival::Restarted,
+    ];
 
     /// In words, for reports.
     #[must_use]
@@ -52,11 +57,31 @@ pub fn journal(case: &Case, rule: &RuleManifest, arrival: Arrival) -> Result<Vec
     let (late, mut on_time): (Vec<&CaseEvent>, Vec<&CaseEvent>) = case.events.iter().partition(|event| event.late);
     on_time.sort_by_key(|event| event.time);
     let logs = logs(case, rule);
-    let end = case.events.iter().map(|event| event.time).max().unwrap_or(crate::time::DAY_ZERO) + AFTERWARDS;
+    let end = case
+        .events
+        .iter()
+        .map(|event| event.time)
+        .max()
+        .unwrap_or(crate::time::DAY_ZERO)
+        + AFTERWARDS;
 
-    let mut builder = Builder { next: 1, admissions: Vec::new() };
-    let feed = if logs.contains("administrator") && !logs.contains("activity") { "administrator" } else { "activity" };
-    builder.push(feed, &[], vec![Mark::Feed { logical: "admin".into(), log: feed.into() }])?;
+    let mut builder = Builder {
+        next: 1,
+        admissions: Vec::new(),
+    };
+    let feed = if logs.contains("administrator") && !logs.contains("activity") {
+        "administrator"
+    } else {
+        "activity"
+    };
+    builder.push(
+        feed,
+        &[],
+        vec![Mark::Feed {
+            logical: "admin".into(),
+            log: feed.into(),
+        }],
+    )?;
     match arrival {
         Arrival::AsWritten | Arrival::Restarted => {
             for event in on_time {
@@ -95,7 +120,12 @@ fn logs(case: &Case, rule: &RuleManifest) -> BTreeSet<String> {
 }
 
 fn complete(logs: &BTreeSet<String>, to: i64) -> Vec<Mark> {
-    logs.iter().map(|log| Mark::Complete { log: log.as_str().into(), to }).collect()
+    logs.iter()
+        .map(|log| Mark::Complete {
+            log: log.as_str().into(),
+            to,
+        })
+        .collect()
 }
 
 struct Builder {
@@ -110,10 +140,19 @@ impl Builder {
         }
         let record = |event: &&CaseEvent| {
             let identity = identify(log, &event.raw).map_err(|problem| format!("{log}: {problem}"))?;
-            Ok(EventRecord { id: identity.id, time: identity.time, raw: Arc::from(event.raw.as_str()) })
+            Ok(EventRecord {
+                id: identity.id,
+                time: identity.time,
+                raw: Arc::from(event.raw.as_str()),
+            })
         };
         let events = events.iter().map(record).collect::<Result<Vec<_>, String>>()?;
-        let admission = Admission { first_seq: self.next, log: log.into(), events, marks };
+        let admission = Admission {
+            first_seq: self.next,
+            log: log.into(),
+            events,
+            marks,
+        };
         self.next = admission.last_seq() + 1;
         self.admissions.push(admission);
         Ok(())

@@ -117,7 +117,10 @@ pub fn parse(yaml: &str) -> Result<Suite, String> {
         cases.push(read_case(&file.given, case).map_err(|error| format!("test \"{name}\": {error}"))?);
     }
     if !cases.iter().any(|case| case.expect.is_empty()) || cases.iter().all(|case| case.expect.is_empty()) {
-        return Err(format!("{}: one case at least must expect an alert, and one none", file.rule));
+        return Err(format!(
+            "{}: one case at least must expect an alert, and one none",
+            file.rule
+        ));
     }
     Ok(Suite { rule: file.rule, cases })
 }
@@ -126,7 +129,10 @@ fn known(log: &str) -> Result<(), String> {
     if LOGS.contains(&log) {
         return Ok(());
     }
-    Err(format!("`{log}` is neither a log (one of {}) nor at, times, every or late", LOGS.join(", ")))
+    Err(format!(
+        "`{log}` is neither a log (one of {}) nor at, times, every or late",
+        LOGS.join(", ")
+    ))
 }
 
 fn read_case(given: &BTreeMap<String, Map<String, Value>>, case: FileCase) -> Result<Case, String> {
@@ -146,7 +152,13 @@ fn read_case(given: &BTreeMap<String, Map<String, Value>>, case: FileCase) -> Re
     for expected in expect.iter().filter_map(|expected| expected.time.as_deref()) {
         time::at(expected, None).map_err(|error| format!("expect: {error}"))?;
     }
-    Ok(Case { name: case.test, params: case.params, tables: case.tables, events, expect })
+    Ok(Case {
+        name: case.test,
+        params: case.params,
+        tables: case.tables,
+        events,
+        expect,
+    })
 }
 
 fn read_step(
@@ -159,7 +171,10 @@ fn read_step(
     let at = at.as_str().ok_or("`at` is a text: put it in quotes, as \"09:00\"")?;
     let times = match step.remove("times") {
         None => 1,
-        Some(times) => times.as_i64().filter(|times| (1..=100_000).contains(times)).ok_or("`times` is 1 to 100000")?,
+        Some(times) => times
+            .as_i64()
+            .filter(|times| (1..=100_000).contains(times))
+            .ok_or("`times` is 1 to 100000")?,
     };
     let every = match step.remove("every") {
         None if times > 1 => return Err("`times` needs `every`".to_owned()),
@@ -175,13 +190,20 @@ fn read_step(
         return Err(format!("a step has one event: name one of {}", LOGS.join(", ")));
     };
     known(&log)?;
-    let Value::Object(fields) = fields else { return Err(format!("{log}: the event is a map of field: value")) };
+    let Value::Object(fields) = fields else {
+        return Err(format!("{log}: the event is a map of field: value"));
+    };
     let first = time::at(at, *previous)?;
     for number in 0..times {
         let time = first + number * every;
         *previous = Some(time);
         let raw = raw_event(&log, given.get(&log), &fields, time, events.len())?;
-        events.push(CaseEvent { log: log.clone(), time, late, raw });
+        events.push(CaseEvent {
+            log: log.clone(),
+            time,
+            late,
+            raw,
+        });
     }
     Ok(())
 }
@@ -201,7 +223,9 @@ fn raw_event(
         "authentication" => json!({"txid": id, "isotimestamp": iso, "timestamp": time / 1000}),
         "activity" => json!({"activity_id": id, "ts": iso}),
         "telephony" => json!({"telephony_id": id, "ts": iso}),
-        _ => json!({"timestamp": time / 1000, "isotimestamp": format!("{}+00:00", stamp.strftime("%Y-%m-%dT%H:%M:%S"))}),
+        _ => {
+            json!({"timestamp": time / 1000, "isotimestamp": format!("{}+00:00", stamp.strftime("%Y-%m-%dT%H:%M:%S"))})
+        }
     };
     for (path, value) in given.into_iter().flatten().chain(fields) {
         set(&mut event, path, value.clone()).map_err(|error| format!("{log}: {path}: {error}"))?;
@@ -215,7 +239,9 @@ fn set(event: &mut Value, path: &str, value: Value) -> Result<(), String> {
         if place.is_null() {
             *place = Value::Object(Map::new());
         }
-        let Value::Object(object) = place else { return Err("the path goes through a value that is no object".to_owned()) };
+        let Value::Object(object) = place else {
+            return Err("the path goes through a value that is no object".to_owned());
+        };
         place = object.entry(name).or_insert(Value::Null);
     }
     *place = value;
@@ -258,7 +284,11 @@ tests:
     fn errors_name_the_case_the_step_and_the_way_out() {
         for (from, to, said) in [
             ("at: +1m", "at: 5", "\"one\": step 2: `at` is a text"),
-            ("activity: {action.name", "actvity: {action.name", "`actvity` is neither a log"),
+            (
+                "activity: {action.name",
+                "actvity: {action.name",
+                "`actvity` is neither a log",
+            ),
             (", every: 4m", "", "`times` needs `every`"),
             ("evidence: 1}", "evidense: 1}", "evidense"),
             ("expect: none", "expect: [{}]", "one case at least"),

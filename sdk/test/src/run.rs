@@ -53,7 +53,10 @@ impl fmt::Display for Report {
 /// The rule has no cases, or they cannot be read.
 pub fn run(rule: &RuleManifest, evaluator: &Arc<dyn Evaluate>) -> Result<Report, String> {
     if rule.tests.trim().is_empty() {
-        return Err(format!("rule `{}` has no tests: add #[rule(tests = \"cases.yaml\")]", rule.id));
+        return Err(format!(
+            "rule `{}` has no tests: add #[rule(tests = \"cases.yaml\")]",
+            rule.id
+        ));
     }
     run_yaml(&rule.tests, rule, evaluator)
 }
@@ -65,13 +68,20 @@ pub fn run(rule: &RuleManifest, evaluator: &Arc<dyn Evaluate>) -> Result<Report,
 pub fn run_yaml(yaml: &str, rule: &RuleManifest, evaluator: &Arc<dyn Evaluate>) -> Result<Report, String> {
     let suite = parse(yaml).map_err(|error| format!("the tests of rule `{}`: {error}", rule.id))?;
     if suite.rule != rule.id {
-        return Err(format!("the tests of rule `{}` are for a rule `{}`", rule.id, suite.rule));
+        return Err(format!(
+            "the tests of rule `{}` are for a rule `{}`",
+            rule.id, suite.rule
+        ));
     }
     let mut report = Report::default();
     for case in &suite.cases {
         let failed = Arrival::ALL.into_iter().find_map(|arrival| {
             let why = check(case, rule, evaluator, arrival).err()?;
-            Some(CaseFailure { case: case.name.clone(), arrival, why })
+            Some(CaseFailure {
+                case: case.name.clone(),
+                arrival,
+                why,
+            })
         });
         match failed {
             Some(failure) => report.failures.push(failure),
@@ -89,13 +99,22 @@ pub fn run_native(yaml: &str, manifest: &str, evaluator: Arc<dyn Evaluate>) -> R
     let manifest: Manifest = serde_json::from_str(manifest).map_err(|error| format!("the manifest: {error}"))?;
     let rule = manifest.rules.first().ok_or("the manifest has no rule")?;
     let report = run_yaml(yaml, rule, &evaluator)?;
-    if report.failures.is_empty() { Ok(()) } else { Err(format!("rule `{}`:\n{report}", rule.id)) }
+    if report.failures.is_empty() {
+        Ok(())
+    } else {
+        Err(format!("rule `{}`:\n{report}", rule.id))
+    }
 }
 
 fn check(case: &Case, rule: &RuleManifest, evaluator: &Arc<dyn Evaluate>, arrival: Arrival) -> Result<(), String> {
     let params = params::resolve(rule, &case.params)
         .map_err(|wrong| wrong.into_iter().map(|(_, why)| why).collect::<Vec<_>>().join("; "))?;
-    let mut judged = JudgedRule::new(Arc::new(rule.clone()), evaluator.clone(), "test".into(), Arc::new(params));
+    let mut judged = JudgedRule::new(
+        Arc::new(rule.clone()),
+        evaluator.clone(),
+        "test".into(),
+        Arc::new(params),
+    );
     judged.tables = Arc::new(tables(case));
     let journal = journal(case, rule, arrival)?;
     let alerts = judge(judged, &journal, arrival)?;
@@ -104,30 +123,45 @@ fn check(case: &Case, rule: &RuleManifest, evaluator: &Arc<dyn Evaluate>, arriva
 
 fn tables(case: &Case) -> Tables {
     let rows = |keys: &BTreeMap<String, String>| {
-        keys.iter().map(|(key, value)| (key.clone(), vec![vec![("value".to_owned(), value.clone())]])).collect()
+        keys.iter()
+            .map(|(key, value)| (key.clone(), vec![vec![("value".to_owned(), value.clone())]]))
+            .collect()
     };
     let table = |(name, keys): (&String, &BTreeMap<String, String>)| {
         (name.clone(), BTreeMap::from([("key".to_owned(), rows(keys))]))
     };
-    Tables { tables: case.tables.iter().map(table).collect() }
+    Tables {
+        tables: case.tables.iter().map(table).collect(),
+    }
 }
 
 /// The rule between two calls: what a restart finds again.
 fn judge(mut rule: JudgedRule, journal: &[Admission], arrival: Arrival) -> Result<Vec<AlertRow>, String> {
     let settings = match arrival {
-        Arrival::OneRowACall => Settings { batch_rows: 1, ..Settings::default() },
+        Arrival::OneRowACall => Settings {
+            batch_rows: 1,
+            ..Settings::default()
+        },
         _ => Settings::default(),
     };
     let mut alerts: Vec<AlertRow> = Vec::new();
     let mut tenant_judge = start(&rule, &alerts, settings, journal)?;
     let mut after = 0;
     for admission in journal {
-        let now = admission.events.iter().map(|event| event.time).max().unwrap_or(time::DAY_ZERO);
+        let now = admission
+            .events
+            .iter()
+            .map(|event| event.time)
+            .max()
+            .unwrap_or(time::DAY_ZERO);
         let fed = tenant_judge.feed(after, std::slice::from_ref(admission), &journal, now);
         let verdict = fed.map_err(|error| error.to_string())?;
         after = admission.last_seq();
         if let Some(trouble) = verdict.troubles.first() {
-            let on = trouble.event.as_deref().map_or(String::new(), |event| format!(" on event {event}"));
+            let on = trouble
+                .event
+                .as_deref()
+                .map_or(String::new(), |event| format!(" on event {event}"));
             return Err(format!("the rule failed{on}: {}", trouble.reason));
         }
         take(&mut rule, &mut alerts, verdict);
@@ -144,7 +178,12 @@ fn start(
     settings: Settings,
     journal: &[Admission],
 ) -> Result<TenantJudge, String> {
-    let tenant = Arc::new(Tenant { id: "test".into(), name: "Test".into(), timezone: "UTC".into(), panel: None });
+    let tenant = Arc::new(Tenant {
+        id: "test".into(),
+        name: "Test".into(),
+        timezone: "UTC".into(),
+        panel: None,
+    });
     let dedup = Dedup::restore(alerts.iter().map(|alert| DedupRow {
         rule: alert.rule.clone(),
         key: alert.dedup_key.clone(),
@@ -158,8 +197,15 @@ fn start(
 }
 
 fn take(rule: &mut JudgedRule, alerts: &mut Vec<AlertRow>, verdict: Verdict) {
-    for RuleCommit { position, changes, standing, .. } in
-        verdict.commits.into_iter().filter(|commit| *commit.rule == *rule.manifest.id)
+    for RuleCommit {
+        position,
+        changes,
+        standing,
+        ..
+    } in verdict
+        .commits
+        .into_iter()
+        .filter(|commit| *commit.rule == *rule.manifest.id)
     {
         rule.position = position;
         rule.state.apply(&changes);
@@ -174,14 +220,29 @@ fn take(rule: &mut JudgedRule, alerts: &mut Vec<AlertRow>, verdict: Verdict) {
 }
 
 fn compare(expected: &[Expected], alerts: &[AlertRow]) -> Result<(), String> {
-    let came = || alerts.iter().map(|alert| format!("  {}", show(alert))).collect::<Vec<_>>().join("\n");
+    let came = || {
+        alerts
+            .iter()
+            .map(|alert| format!("  {}", show(alert)))
+            .collect::<Vec<_>>()
+            .join("\n")
+    };
     if expected.len() != alerts.len() {
-        let came = if alerts.is_empty() { String::new() } else { format!(":\n{}", came()) };
-        return Err(format!("expected {} alerts, came {}{came}", expected.len(), alerts.len()));
+        let came = if alerts.is_empty() {
+            String::new()
+        } else {
+            format!(":\n{}", came())
+        };
+        return Err(format!(
+            "expected {} alerts, came {}{came}",
+            expected.len(),
+            alerts.len()
+        ));
     }
     let mut wrong = Vec::new();
     for (index, (expected, alert)) in expected.iter().zip(alerts).enumerate() {
-        let json: Value = serde_json::from_str(&alert.json).map_err(|error| format!("the alert is no JSON: {error}"))?;
+        let json: Value =
+            serde_json::from_str(&alert.json).map_err(|error| format!("the alert is no JSON: {error}"))?;
         let mut differ = |what: &str, expected: String, came: String| {
             if expected != came {
                 wrong.push(format!("alert {}: {what}: expected {expected}, came {came}", index + 1));
@@ -211,12 +272,21 @@ fn compare(expected: &[Expected], alerts: &[AlertRow]) -> Result<(), String> {
             differ(&format!("fact \"{name}\""), plain(Some(value)), plain(fact));
         }
     }
-    if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n")) }
+    if wrong.is_empty() {
+        Ok(())
+    } else {
+        Err(wrong.join("\n"))
+    }
 }
 
 fn show(alert: &AlertRow) -> String {
     let json: Value = serde_json::from_str(&alert.json).unwrap_or_default();
-    format!("{} {} {}", time::show(alert.time), alert.severity.as_str(), plain(json.get("title")))
+    format!(
+        "{} {} {}",
+        time::show(alert.time),
+        alert.severity.as_str(),
+        plain(json.get("title"))
+    )
 }
 
 fn plain(value: Option<&Value>) -> String {

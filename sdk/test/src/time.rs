@@ -20,7 +20,9 @@ pub fn at(text: &str, previous: Option<i64>) -> Result<i64, String> {
         return Ok(previous + span(after)?);
     }
     if text.contains('T') {
-        let time: Timestamp = text.parse().map_err(|error| format!("`{text}` is not an RFC 3339 time: {error}"))?;
+        let time: Timestamp = text
+            .parse()
+            .map_err(|error| format!("`{text}` is not an RFC 3339 time: {error}"))?;
         return Ok(time.as_millisecond());
     }
     let (days, clock) = match text.split_once(' ') {
@@ -29,7 +31,9 @@ pub fn at(text: &str, previous: Option<i64>) -> Result<i64, String> {
     };
     let wrong = || format!("`{text}` is not a time; write one like \"09:00\", \"02:12:10\", \"36d 09:00\" or +40s");
     let mut parts = clock.split(':').map(|part| part.parse::<f64>().ok());
-    let (Some(Some(hours)), Some(Some(minutes))) = (parts.next(), parts.next()) else { return Err(wrong()) };
+    let (Some(Some(hours)), Some(Some(minutes))) = (parts.next(), parts.next()) else {
+        return Err(wrong());
+    };
     let seconds = match parts.next() {
         None => 0.0,
         Some(seconds) => seconds.ok_or_else(wrong)?,
@@ -61,7 +65,10 @@ mod tests {
 
     #[test]
     fn day_zero_is_the_day_the_docs_say() {
-        assert_eq!(Timestamp::from_millisecond(DAY_ZERO).unwrap().to_string(), "2026-01-05T00:00:00Z");
+        assert_eq!(
+            Timestamp::from_millisecond(DAY_ZERO).unwrap().to_string(),
+            "2026-01-05T00:00:00Z"
+        );
     }
 
     #[test]
@@ -69,7 +76,10 @@ mod tests {
         let first = at("02:10", None).unwrap();
         assert_eq!(first, DAY_ZERO + 130 * 60_000);
         assert_eq!(at("+24h1m", Some(first)).unwrap(), first + 86_460_000);
-        assert_eq!(at("36d 09:00:30", None).unwrap(), DAY_ZERO + 36 * 86_400_000 + 9 * 3_600_000 + 30_000);
+        assert_eq!(
+            at("36d 09:00:30", None).unwrap(),
+            DAY_ZERO + 36 * 86_400_000 + 9 * 3_600_000 + 30_000
+        );
         assert_eq!(show(at("36d 09:00:30", None).unwrap()), "36d 09:00:30");
         assert_eq!(at("2026-01-05T00:00:01Z", None).unwrap(), DAY_ZERO + 1_000);
     }
