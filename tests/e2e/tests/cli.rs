@@ -1,6 +1,7 @@
 //! The command line, as people and scripts use it: beside a running daemon, and without one.
 #![allow(
     clippy::unwrap_used,
+    clippy::panic,
     clippy::indexing_slicing,
     reason = "tests fail by panicking, in their helpers as well"
 )]
