@@ -34,7 +34,11 @@ fn at_night(login: Row<LetIn>) -> Option<Alert> {
         return None;
     }
     let from = login.access_device_ip.unwrap_or("an unknown address");
-    Some(login.alert(format!("{} used the VPN at night", login.user_name)).fact("address", from))
+    Some(
+        login
+            .alert(format!("{} used the VPN at night", login.user_name))
+            .fact("address", from),
+    )
 }
 
 picket::module!(at_night);

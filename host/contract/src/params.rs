@@ -42,6 +42,27 @@ pub fn span(text: &str) -> Result<i64, String> {
     Ok(total)
 }
 
+/// A span (ms) as people write it: what [`span`] reads.
+#[must_use]
+pub fn show_span(ms: i64) -> String {
+    let mut text = String::new();
+    let mut rest = ms.max(0);
+    for (unit, unit_ms) in [
+        ("d", 86_400_000),
+        ("h", 3_600_000),
+        ("m", 60_000),
+        ("s", 1_000),
+        ("ms", 1),
+    ] {
+        let count = rest / unit_ms;
+        if count > 0 {
+            text.push_str(&format!("{count}{unit}"));
+            rest %= unit_ms;
+        }
+    }
+    if text.is_empty() { "0s".to_owned() } else { text }
+}
+
 /// The parameters of a rule: what is given, and the defaults for the rest.
 ///
 /// # Errors
@@ -146,6 +167,16 @@ mod tests {
 
     fn given(value: Value) -> BTreeMap<String, Value> {
         serde_json::from_value(value).unwrap()
+    }
+
+    #[test]
+    fn a_span_is_shown_as_it_is_written() {
+        for text in ["30m", "35d", "1d12h", "24h", "90s", "250ms", "0s"] {
+            let ms = span(text).unwrap();
+            assert_eq!(span(&show_span(ms)).unwrap(), ms, "{text}");
+        }
+        assert_eq!(show_span(1_800_000), "30m");
+        assert_eq!(show_span(3_024_000_000), "35d");
     }
 
     #[test]

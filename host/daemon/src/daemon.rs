@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, anyhow};
+use anyhow::{Context as _, anyhow, bail};
 use picket_collect::{Board, Collector, SystemClock};
 use picket_duo::{Host, Log};
 use picket_judge::pipeline::{Logged, Options, Pipeline, RuleSet, RuleSpec, SwapReport};
@@ -38,6 +38,8 @@ pub(crate) struct Daemon {
     pub(crate) engine: Engine,
     pub(crate) registry: Arc<Mutex<Registry>>,
     pub(crate) tenants: Vec<Running>,
+    /// Tenants that could not be started, and why.
+    pub(crate) broken: Vec<(String, String)>,
     pub(crate) delivery: Delivery,
     /// One reload at a time.
     reloading: AsyncMutex<()>,
@@ -102,10 +104,24 @@ async fn start(config: Config, shutdown: &CancellationToken, tasks: &TaskTracker
     })?;
     say(&changes);
     let delivery = Delivery::open(&config.sinks, store.clone())?;
-    let mut tenants = Vec::new();
+    let (mut tenants, mut broken) = (Vec::new(), Vec::new());
     for tenant in &config.tenants {
         let running = tenant_start(tenant, &store, &registry, &engine, shutdown, tasks);
-        tenants.push(running.await.with_context(|| format!("tenant {}", tenant.id))?);
+        match running.await {
+            Ok(running) => tenants.push(running),
+            // One customer's slip of the pen is no reason to leave the others unwatched.
+            Err(error) => {
+                tracing::error!(tenant = %tenant.id, "not collected, not judged: {error:#}");
+                broken.push((tenant.id.clone(), format!("{error:#}")));
+            }
+        }
+    }
+    if tenants.is_empty() {
+        let why: Vec<String> = broken
+            .iter()
+            .map(|(tenant, why)| format!("tenant {tenant}: {why}"))
+            .collect();
+        bail!(why.join("\n"));
     }
     Ok(Daemon {
         config,
@@ -113,6 +129,7 @@ async fn start(config: Config, shutdown: &CancellationToken, tasks: &TaskTracker
         engine,
         registry: Arc::new(Mutex::new(registry)),
         tenants,
+        broken,
         delivery,
         reloading: AsyncMutex::new(()),
         started: when::now(),

@@ -11,6 +11,7 @@ mod config;
 mod control;
 mod daemon;
 mod deliver;
+mod out;
 mod registry;
 mod rules_view;
 mod ruleset;
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
         .with_env_filter(EnvFilter::try_from_env("PICKET_LOG").unwrap_or_else(|_| EnvFilter::new("info")))
         .with_writer(std::io::stderr)
         .with_target(false)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
         .init();
     // Two providers may be compiled in; the choice is made once, here. A second call only says that it is made.
     let _ = rustls::crypto::ring::default_provider().install_default();

@@ -21,6 +21,12 @@ fn patience(running: &Running) -> i64 {
 pub(crate) fn of(daemon: &Daemon) -> anyhow::Result<Value> {
     let now = when::now();
     let mut troubles: Vec<(u8, String)> = Vec::new();
+    for (tenant, why) in &daemon.broken {
+        troubles.push((
+            0,
+            format!("{tenant}: not collected, not judged: {why}; mend it and restart picket"),
+        ));
+    }
     let mut tenants = Vec::new();
     for running in &daemon.tenants {
         let id = &running.config.id;

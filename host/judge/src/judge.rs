@@ -258,6 +258,8 @@ impl TenantJudge {
                 rule: &slot.rule,
                 acquaintance: &self.acquaintance,
                 now,
+                // Generations count from 1: a journal made up from files has none.
+                replay: self.generation == 0,
             };
             let key = teller.dedup_key(&raised);
             let id = teller.id(&raised, &key);

@@ -215,7 +215,7 @@ impl when::Fields for Catalogue {
         }
         let near = match picket_catalogue::suggest(&self.log, &name) {
             Some(near) => format!("did you mean `{}`?", picket_catalogue::identifier(near)),
-            None => "see `picket explain fields`.".to_owned(),
+            None => "docs/rules.md lists what there is.".to_owned(),
         };
         let message = format!(
             "the log `{}` has no field `{name}`; {near} For a path outside the catalogue say #[event(path = \"...\")] on the \

@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::{store, tenants};
 use crate::cli::{Alerts, Format};
 use crate::config::Config;
+use crate::out::out;
 use crate::when;
 
 /// Lists alerts, the newest last.
@@ -40,7 +41,7 @@ pub(crate) fn list(config: &Config, arguments: &Alerts) -> anyhow::Result<()> {
     let surplus = arguments.tail.map_or(0, |tail| alerts.len().saturating_sub(tail));
     for (tenant, alert) in alerts.iter().skip(surplus) {
         match arguments.output.format {
-            Format::Ndjson => println!("{}", whole(alert)),
+            Format::Ndjson => out!("{}", whole(alert)),
             Format::Text => {
                 let json = whole(alert);
                 let title = json.get("title").and_then(Value::as_str).unwrap_or_default();
@@ -50,7 +51,7 @@ pub(crate) fn list(config: &Config, arguments: &Alerts) -> anyhow::Result<()> {
                     String::new()
                 };
                 let severity = alert.severity.as_str().to_uppercase();
-                println!(
+                out!(
                     "{}  {severity:<8}  {tenant}  {title}{repeats}  {}",
                     when::short(alert.time, now),
                     alert.id
@@ -59,7 +60,7 @@ pub(crate) fn list(config: &Config, arguments: &Alerts) -> anyhow::Result<()> {
         }
     }
     if alerts.is_empty() && arguments.output.format == Format::Text {
-        println!("no alerts");
+        out!("no alerts");
     }
     Ok(())
 }
@@ -81,8 +82,8 @@ pub(crate) fn show(config: &Config, id: &str, format: Format) -> anyhow::Result<
     match found.as_slice() {
         [] => bail!("there is no alert whose id begins with `{id}`; `picket alerts` lists them"),
         [alert] => match format {
-            Format::Ndjson => println!("{}", whole(alert)),
-            Format::Text => println!("{}", text(&alert.json, alert.repeats)),
+            Format::Ndjson => out!("{}", whole(alert)),
+            Format::Text => out!("{}", text(&alert.json, alert.repeats)),
         },
         several => {
             let ids: Vec<&str> = several.iter().map(|alert| &*alert.id).collect();

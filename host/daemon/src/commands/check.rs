@@ -9,6 +9,7 @@ use serde_json::json;
 use crate::account::Account;
 use crate::cli::Format;
 use crate::config::{Config, TenantConfig};
+use crate::out::out;
 use crate::registry::Registry;
 use crate::{ruleset, when};
 
@@ -71,13 +72,13 @@ pub(crate) async fn run(config: &Config, offline: bool, format: Format) -> anyho
     let well = findings.iter().all(|finding| finding.wrong.is_none());
     for finding in findings {
         match (format, &finding.wrong) {
-            (Format::Ndjson, wrong) => println!(
+            (Format::Ndjson, wrong) => out!(
                 "{}",
                 json!({"check": finding.what, "ok": wrong.is_none(), "wrong": wrong})
             ),
-            (Format::Text, None) => println!("ok     {}", finding.what),
+            (Format::Text, None) => out!("ok     {}", finding.what),
             (Format::Text, Some(wrong)) => {
-                println!("WRONG  {}\n       {}", finding.what, wrong.replace('\n', "\n       "))
+                out!("WRONG  {}\n       {}", finding.what, wrong.replace('\n', "\n       "))
             }
         }
     }

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::{store, tenants};
 use crate::cli::{Format, Logs};
 use crate::config::Config;
+use crate::out::out;
 use crate::when;
 
 /// Prints them.
@@ -44,17 +45,17 @@ pub(crate) fn run(config: &Config, arguments: &Logs) -> anyhow::Result<()> {
     let surplus = events.len().saturating_sub(arguments.tail);
     for (tenant, event) in events.iter().skip(surplus) {
         match arguments.output.format {
-            Format::Ndjson => println!("{}", line(tenant, event)),
+            Format::Ndjson => out!("{}", line(tenant, event)),
             Format::Text => {
                 let told = narrate(&event.log, &event.event.raw);
                 let who = told.user.or(told.actor).unwrap_or_else(|| "-".to_owned());
                 let time = when::short(event.event.time, now);
-                println!("{time}  {tenant}  {:<14}  {who:<16}  {}", event.log, told.text);
+                out!("{time}  {tenant}  {:<14}  {who:<16}  {}", event.log, told.text);
             }
         }
     }
     if events.is_empty() && arguments.output.format == Format::Text {
-        println!("no events; `picket status` says how collection stands");
+        out!("no events; `picket status` says how collection stands");
     }
     Ok(())
 }

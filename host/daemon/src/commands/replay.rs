@@ -10,6 +10,7 @@ use picket_judge::{JudgedRule, Settings, Tenant, alerts, replay};
 use picket_sandbox::{Engine, Limits, Module};
 
 use crate::cli::{Format, Replay};
+use crate::out::out;
 use crate::{ruleset, when};
 
 /// Runs it. Alerts or not, it is a success; bad input is an error that names file and line.
@@ -56,15 +57,15 @@ pub(crate) fn run(arguments: &Replay) -> anyhow::Result<()> {
     };
     for alert in &replayed.alerts {
         match arguments.output.format {
-            Format::Ndjson => println!("{}", alerts::line(alert)),
-            Format::Text => println!("{}\n", alerts::text(&alert.json, alert.repeats)),
+            Format::Ndjson => out!("{}", alerts::line(alert)),
+            Format::Text => out!("{}\n", alerts::text(&alert.json, alert.repeats)),
         }
     }
     for trouble in &replayed.troubles {
         eprintln!("rule {} stopped: {}", trouble.rule, trouble.reason);
     }
     if arguments.output.format == Format::Text {
-        println!("{} events, {} alerts", replayed.events, replayed.alerts.len());
+        out!("{} events, {} alerts", replayed.events, replayed.alerts.len());
     }
     Ok(())
 }

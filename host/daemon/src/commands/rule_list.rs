@@ -10,6 +10,7 @@ use serde_json::Value;
 use crate::cli::Format;
 use crate::config::Config;
 use crate::control::{Request, ask};
+use crate::out::out;
 use crate::registry::Registry;
 use crate::rules_view;
 
@@ -30,7 +31,7 @@ pub(crate) async fn run(config: &Config, format: Format) -> anyhow::Result<()> {
     };
     if format == Format::Ndjson {
         for rule in rules {
-            println!("{rule}");
+            out!("{rule}");
         }
         return Ok(());
     }
@@ -59,9 +60,9 @@ pub(crate) async fn run(config: &Config, format: Format) -> anyhow::Result<()> {
             text("reason"),
         ]);
     }
-    println!("{table}");
+    out!("{table}");
     if rules.is_empty() {
-        println!(
+        out!(
             "no rules in {}; `cargo xtask rules` builds the stock ones into target/rules",
             config.rules_dir.display()
         );

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use crate::cli::Format;
 use crate::commands::replay::modules;
+use crate::out::out;
 
 /// Runs them all and reports each rule; true: all passed.
 ///
@@ -25,8 +26,8 @@ pub(crate) fn run(paths: &[PathBuf], format: Format) -> anyhow::Result<bool> {
                 };
                 failed += failures;
                 match format {
-                    Format::Text => println!("{} in {}\n{said}", rule.id, file.display()),
-                    Format::Ndjson => println!(
+                    Format::Text => out!("{} in {}\n{said}", rule.id, file.display()),
+                    Format::Ndjson => out!(
                         "{}",
                         json!({"rule": rule.id, "module": file, "passed": passed, "failed": failures, "report": said})
                     ),

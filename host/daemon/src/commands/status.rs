@@ -5,6 +5,7 @@ use anyhow::bail;
 use crate::cli::Format;
 use crate::config::Config;
 use crate::control::{Request, ask};
+use crate::out::out;
 use crate::status;
 
 /// Asks the daemon, or reads the store where none runs. True: all well, or nothing that anybody has to act on.
@@ -17,8 +18,8 @@ pub(crate) async fn status(config: &Config, format: Format) -> anyhow::Result<bo
         None => status::offline(config, &super::store(config)?)?,
     };
     match format {
-        Format::Ndjson => println!("{status}"),
-        Format::Text => println!("{}", status::text(&status)),
+        Format::Ndjson => out!("{status}"),
+        Format::Text => out!("{}", status::text(&status)),
     }
     let verdict = status.get("verdict").and_then(serde_json::Value::as_str);
     Ok(matches!(verdict, Some("all well" | "look when you can")))
@@ -45,22 +46,22 @@ pub(crate) async fn reload(config: &Config, format: Format) -> anyhow::Result<bo
     let mut refused = list("/changes/refused");
     refused.extend(list("/changes/still_refused"));
     if format == Format::Ndjson {
-        println!("{report}");
+        out!("{report}");
         return Ok(refused.is_empty());
     }
     let word = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
     for module in list("/changes/live") {
-        println!("live     {}", word(&module));
+        out!("live     {}", word(&module));
     }
     for module in list("/changes/retired") {
-        println!("retired  {}", word(&module));
+        out!("retired  {}", word(&module));
     }
     for refusal in &refused {
         let of = |index: usize| refusal.get(index).map(word).unwrap_or_default();
-        println!("refused  {}: {}", of(0), of(1));
+        out!("refused  {}: {}", of(0), of(1));
     }
     if refused.is_empty() && list("/changes/live").is_empty() && list("/changes/retired").is_empty() {
-        println!("nothing has changed");
+        out!("nothing has changed");
     }
     Ok(refused.is_empty())
 }

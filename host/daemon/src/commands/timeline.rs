@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::{store, tenants};
 use crate::cli::{Format, Timeline};
 use crate::config::Config;
+use crate::out::out;
 use crate::when;
 
 /// Prints it.
@@ -69,12 +70,12 @@ pub(crate) fn run(config: &Config, arguments: &Timeline) -> anyhow::Result<()> {
     lines.sort_by_key(|(time, kind, ..)| (*time, *kind));
     for (time, _, text, json) in &lines {
         match arguments.output.format {
-            Format::Ndjson => println!("{json}"),
-            Format::Text => println!("{}  {text}", when::short(*time, now)),
+            Format::Ndjson => out!("{json}"),
+            Format::Text => out!("{}  {text}", when::short(*time, now)),
         }
     }
     if lines.is_empty() && arguments.output.format == Format::Text {
-        println!("nothing about {user} since {}", when::rfc3339(since));
+        out!("nothing about {user} since {}", when::rfc3339(since));
     }
     Ok(())
 }

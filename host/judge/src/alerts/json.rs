@@ -1,11 +1,13 @@
 //! The alert as JSON, schema `picket.alert/1`.
 
-use picket_contract::About;
+use picket_contract::manifest::ParamType;
+use picket_contract::params::show_span;
+use picket_contract::{About, ParamValue};
 use picket_event::{clean, own_id, rfc3339};
 use picket_store::AlertRow;
 use serde_json::{Value, json};
 
-use super::{Proof, SCHEMA, Teller};
+use super::{Proof, SCHEMA, Shield, Teller};
 use crate::call::Raised;
 
 /// Duo holds events back for two minutes, and a poll may come two minutes later: up to here a delay is ordinary.
@@ -20,6 +22,7 @@ impl Teller<'_> {
         id: &str,
         key: &str,
         about: Option<&About>,
+        shield: &Shield,
         proofs: &[Proof<'_>],
     ) -> Value {
         let (rule, manifest, alert) = (self.rule, &self.rule.manifest, &raised.alert);
@@ -30,12 +33,12 @@ impl Teller<'_> {
         let facts: serde_json::Map<String, Value> = alert
             .facts
             .iter()
-            .map(|(name, value)| (clean(name).into_owned(), clean(value).as_ref().into()))
+            .map(|(name, value)| (clean(name).into_owned(), shield.text(value).into()))
             .collect();
         json!({
             "schema": SCHEMA,
             "id": id,
-            "kind": "live",
+            "kind": if self.replay { "replay" } else { "live" },
             "tenant": {"id": *self.tenant.id, "name": *self.tenant.name, "timezone": *self.tenant.timezone},
             "rule": {
                 "id": manifest.id,
@@ -46,21 +49,21 @@ impl Teller<'_> {
             },
             "severity": alert.severity.unwrap_or(manifest.severity),
             "attack": {"version": *rule.attack_version, "techniques": manifest.attack},
-            "title": clean(&alert.title),
+            "title": shield.text(&alert.title),
             "outcome": outcome,
             "outcome_to": to,
             "time": rfc3339(alert.time),
             "happened": {"first": rfc3339(first), "last": rfc3339(last)},
             "raised": rfc3339(self.now),
-            "delay": {"seconds": (self.now.saturating_sub(last) / 1000).max(0), "because": self.because(raised, last)},
-            "dedup_key": clean(key),
+            "delay": self.delay(raised, last),
+            "dedup_key": shield.text(key),
             "about": about.map(|about| json!({
                 "kind": clean(&about.kind), "key": clean(&about.key), "name": clean(&about.name),
             })),
             "entities": self.entities(proofs),
             "known_since": self.acquaintance.since().map(rfc3339),
             "facts": facts,
-            "parameters": *rule.params,
+            "parameters": self.parameters(),
             "timeline": timeline(raised, proofs),
             "check": manifest.check,
             "act": manifest.act,
@@ -70,6 +73,31 @@ impl Teller<'_> {
             "events": proofs.iter().map(|proof| own_id(&proof.event.log, &proof.event.event.id)).collect::<Vec<_>>(),
             "raw": proofs.iter().map(raw).collect::<Vec<_>>(),
         })
+    }
+
+    /// What a replay raises is not late: its events may be of last spring.
+    fn delay(&self, raised: &Raised, last: i64) -> Value {
+        if self.replay {
+            return Value::Null;
+        }
+        let seconds = (self.now.saturating_sub(last) / 1000).max(0);
+        json!({"seconds": seconds, "because": self.because(raised, last)})
+    }
+
+    /// As an operator writes them: a span is `30m`, not so many ms.
+    fn parameters(&self) -> Value {
+        let is_span = |name: &str| {
+            let param = self.rule.manifest.params.iter().find(|param| param.name == name);
+            param.is_some_and(|param| param.kind == ParamType::Duration)
+        };
+        let shown = |(name, value): (&String, &ParamValue)| {
+            let value = match value {
+                ParamValue::Integer(ms) if is_span(name) => Value::from(show_span(*ms)),
+                value => json!(value),
+            };
+            (name.clone(), value)
+        };
+        Value::Object(self.rule.params.iter().map(shown).collect())
     }
 
     fn because(&self, raised: &Raised, last: i64) -> &'static str {

@@ -11,7 +11,7 @@ mod text;
 use std::sync::Arc;
 
 use picket_contract::About;
-use picket_event::{Told, narrate};
+use picket_event::{Told, clean, mask_numbers, narrate};
 use picket_store::{AlertRow, StoredEvent};
 
 use crate::acquaintance::Acquaintance;
@@ -59,6 +59,8 @@ pub(crate) struct Teller<'a> {
     pub(crate) acquaintance: &'a Acquaintance,
     /// Wall clock, ms.
     pub(crate) now: i64,
+    /// The journal is made up from files.
+    pub(crate) replay: bool,
 }
 
 /// A piece of evidence, told.
@@ -84,12 +86,18 @@ impl Teller<'_> {
         let manifest = &self.rule.manifest;
         let alert = &raised.alert;
         let about = alert.about.clone().or_else(|| subject(trigger(raised)));
+        let shield = Shield::new(about.as_ref());
+        let about = about.map(|about| About {
+            key: shield.text(&about.key),
+            name: shield.text(&about.name),
+            ..about
+        });
         let tell = |event| Proof {
             event,
             told: narrate(&event.log, &event.event.raw),
         };
         let proofs: Vec<Proof<'_>> = raised.evidence.iter().map(tell).collect();
-        let json = self.json(raised, &id, &dedup_key, about.as_ref(), &proofs);
+        let json = self.json(raised, &id, &dedup_key, about.as_ref(), &shield, &proofs);
         AlertRow {
             id,
             rule: manifest.id.as_str().into(),
@@ -106,6 +114,29 @@ impl Teller<'_> {
     }
 }
 
+/// A phone number leaves the house by its tail only, whatever a rule writes it into.
+pub(super) struct Shield {
+    number: Option<(String, String)>,
+}
+
+impl Shield {
+    fn new(about: Option<&About>) -> Self {
+        let phone = about.filter(|about| about.kind == "phone" && !about.key.is_empty());
+        Shield {
+            number: phone.map(|phone| (phone.key.clone(), mask_numbers(&phone.key))),
+        }
+    }
+
+    /// The text without the number, and without control characters.
+    pub(super) fn text(&self, text: &str) -> String {
+        let cleaned = clean(text);
+        match &self.number {
+            Some((number, tail)) => cleaned.replace(number.as_str(), tail),
+            None => cleaned.into_owned(),
+        }
+    }
+}
+
 fn trigger(raised: &Raised) -> Option<&StoredEvent> {
     raised.evidence.iter().find(|event| event.seq == raised.alert.raised_by)
 }
@@ -113,6 +144,22 @@ fn trigger(raised: &Raised) -> Option<&StoredEvent> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_number_leaves_by_its_tail() {
+        let number = "+15550100142";
+        let about = About {
+            kind: "phone".into(),
+            key: number.into(),
+            name: number.into(),
+        };
+        let shield = Shield::new(Some(&about));
+        assert_eq!(shield.text("+15550100142 got 5 texts"), "•••0142 got 5 texts");
+        assert_eq!(
+            Shield::new(None).text("42 \u{1b}[31mtexts"),
+            clean("42 \u{1b}[31mtexts")
+        );
+    }
 
     #[test]
     fn ids_depend_on_tenant_rule_key_and_first_event_alone() {

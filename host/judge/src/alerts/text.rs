@@ -91,17 +91,11 @@ impl Alert<'_> {
             Some(local) => format!("{local}Z"),
             None => last.to_owned(),
         };
-        let seconds = self
-            .0
-            .pointer("/delay/seconds")
-            .and_then(Value::as_i64)
-            .unwrap_or_default();
-        let because = self.at("/delay/because");
-        line(
-            text,
-            "",
-            &format!("{outcome}{when}.  Raised {} later ({because}).", span(seconds)),
-        );
+        let raised = match self.0.pointer("/delay/seconds").and_then(Value::as_i64) {
+            Some(seconds) => format!("  Raised {} later ({}).", span(seconds), self.at("/delay/because")),
+            None => String::new(),
+        };
+        line(text, "", &format!("{outcome}{when}.{raised}"));
     }
 
     fn who(&self, text: &mut String) {
