@@ -13,7 +13,7 @@ use picket_duo::{Host, Log};
 use picket_judge::pipeline::{Logged, Options, Pipeline, RuleSet, RuleSpec, SwapReport};
 use picket_judge::{JudgedRule, Settings, Tenant};
 use picket_sandbox::{Engine, Limits, Module};
-use picket_store::{SqliteStore, Store};
+use picket_store::{Options as StoreOptions, SqliteStore, Store};
 use serde_json::{Value, json};
 use tokio::sync::Mutex as AsyncMutex;
 use tokio_util::sync::CancellationToken;
@@ -35,6 +35,8 @@ const TICK: Duration = Duration::from_secs(1);
 pub(crate) struct Daemon {
     pub(crate) config: Config,
     pub(crate) store: Arc<dyn Store>,
+    /// The same store, asked for what it found damaged.
+    pub(crate) damage: Arc<SqliteStore>,
     pub(crate) engine: Engine,
     pub(crate) registry: Arc<Mutex<Registry>>,
     pub(crate) tenants: Vec<Running>,
@@ -86,7 +88,13 @@ pub(crate) async fn run(config: Config) -> anyhow::Result<()> {
 }
 
 async fn start(config: Config, shutdown: &CancellationToken, tasks: &TaskTracker) -> anyhow::Result<Daemon> {
-    let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&config.data_dir)?);
+    // A rotten block must not stop what does not need it; what is left out is named in the log and in `status`.
+    let options = StoreOptions {
+        skip_damaged: true,
+        ..StoreOptions::default()
+    };
+    let engine_of_store = Arc::new(SqliteStore::open_with(&config.data_dir, options)?);
+    let store: Arc<dyn Store> = engine_of_store.clone();
     let limits = Limits {
         cache: Some(config.data_dir.join("compiled")),
         ..Limits::default()
@@ -126,6 +134,7 @@ async fn start(config: Config, shutdown: &CancellationToken, tasks: &TaskTracker
     Ok(Daemon {
         config,
         store,
+        damage: engine_of_store,
         engine,
         registry: Arc::new(Mutex::new(registry)),
         tenants,
@@ -248,7 +257,10 @@ impl Daemon {
         let changes = tokio::task::spawn_blocking(move || lock(&registry).scan()).await??;
         say(&changes);
         let mut swaps = Vec::new();
-        for tenant in self.tenants.iter().filter(|tenant| changes.touch(&tenant.config.id)) {
+        for tenant in self.tenants.iter().filter(|tenant| {
+            // A swap that failed is tried again, changes or none.
+            changes.touch(&tenant.config.id) || !lock(&tenant.refused).is_empty()
+        }) {
             let modules = lock(&self.registry).modules(&tenant.config.id);
             let swapped = self.swap(tenant, &modules).await;
             *lock(&tenant.refused) = swapped
@@ -295,8 +307,9 @@ fn swap_json(tenant: &str, report: &SwapReport) -> Value {
 impl Handler for Daemon {
     async fn handle(&self, request: Request) -> anyhow::Result<Value> {
         match request {
-            Request::Status => status::of(self),
-            Request::Rules => Ok(Value::Array(rules_view::of(self)?)),
+            // Both read the store, and may wait for a module that is being tested.
+            Request::Status => tokio::task::block_in_place(|| status::of(self)),
+            Request::Rules => tokio::task::block_in_place(|| Ok(Value::Array(rules_view::of(self)?))),
             Request::Reload => self.reload().await,
         }
     }

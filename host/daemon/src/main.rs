@@ -43,7 +43,10 @@ fn main() -> ExitCode {
             return ExitCode::from(1);
         }
     };
-    match runtime.block_on(dispatch(&cli)) {
+    let ended = runtime.block_on(dispatch(&cli));
+    // Work on threads that does not end by itself is as good as killed: what it did is in the store, or will be done again.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    match ended {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),
         Err(error) => {

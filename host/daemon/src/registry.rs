@@ -48,6 +48,9 @@ pub(crate) struct Refusal {
     /// Digest of the content that was refused.
     pub(crate) digest: String,
     pub(crate) reason: String,
+    /// The rule that another file has, if that is all: it may be over without this file changing.
+    #[serde(skip)]
+    rival: Option<String>,
 }
 
 /// One file.
@@ -116,8 +119,23 @@ impl Registry {
     /// # Errors
     /// The directory cannot be read.
     pub(crate) fn scan(&mut self) -> std::io::Result<Changes> {
-        let files = files(&self.directory)?;
         let mut changes = Changes::default();
+        // A rule may move from one file to another in one deploy: what stood in its way is then gone on a second look.
+        for _ in 0..3 {
+            let before = changes.live.len() + changes.retired.len();
+            changes.refused.clear();
+            changes.still_refused.clear();
+            self.look(&mut changes)?;
+            let is_waiting = |slot: &Slot| slot.refusal.as_ref().is_some_and(|refusal| refusal.rival.is_some());
+            if changes.live.len() + changes.retired.len() == before || !self.slots.values().any(is_waiting) {
+                break;
+            }
+        }
+        Ok(changes)
+    }
+
+    fn look(&mut self, changes: &mut Changes) -> std::io::Result<()> {
+        let files = files(&self.directory)?;
         let gone: Vec<PathBuf> = self
             .slots
             .keys()
@@ -148,7 +166,16 @@ impl Registry {
             let live = slot.and_then(|slot| slot.live.clone());
             let is_live = live.as_ref().is_some_and(|live| *live.module.digest == *digest);
             let refused = slot.and_then(|slot| slot.refusal.clone());
-            if let Some(refusal) = refused.as_ref().filter(|refusal| refusal.digest == digest) {
+            let is_over = |refusal: &Refusal| {
+                refusal
+                    .rival
+                    .as_ref()
+                    .is_some_and(|rule| self.owner(&path, &scope, rule).is_none())
+            };
+            if let Some(refusal) = refused
+                .as_ref()
+                .filter(|refusal| refusal.digest == digest && !is_over(refusal))
+            {
                 changes.still_refused.push((shown, refusal.reason.clone()));
                 continue;
             }
@@ -170,32 +197,35 @@ impl Registry {
                         refusal: None,
                     }
                 }
-                Err(reason) => {
+                Err((reason, rival)) => {
                     changes.refused.push((shown, reason.clone()));
                     Slot {
                         scope,
                         live,
-                        refusal: Some(Refusal { digest, reason }),
+                        refusal: Some(Refusal { digest, reason, rival }),
                     }
                 }
             };
             self.slots.insert(path, slot);
         }
-        Ok(changes)
+        Ok(())
     }
 
-    fn admit(&self, path: &Path, scope: &Scope, bytes: &[u8]) -> Result<Live, String> {
-        let module = Arc::new(self.engine.load(bytes).map_err(|rejected| rejected.to_string())?);
+    /// What was wrong, and the rule that another file has, if it was that.
+    fn admit(&self, path: &Path, scope: &Scope, bytes: &[u8]) -> Result<Live, (String, Option<String>)> {
+        let loaded = self.engine.load(bytes);
+        let module = Arc::new(loaded.map_err(|rejected| (rejected.to_string(), None))?);
         for rule in &module.manifest.rules {
             if let Some(other) = self.owner(path, scope, &rule.id) {
-                return Err(format!(
+                let reason = format!(
                     "rule `{}` is in {} already; two rules of one id would share their state: rename one",
                     rule.id,
                     other.display()
-                ));
+                );
+                return Err((reason, Some(rule.id.clone())));
             }
         }
-        let cases = test(&module)?;
+        let cases = test(&module).map_err(|reason| (reason, None))?;
         Ok(Live { module, cases })
     }
 

@@ -21,6 +21,14 @@ fn patience(running: &Running) -> i64 {
 pub(crate) fn of(daemon: &Daemon) -> anyhow::Result<Value> {
     let now = when::now();
     let mut troubles: Vec<(u8, String)> = Vec::new();
+    for damage in daemon.damage.problems() {
+        troubles.push((
+            0,
+            format!(
+                "store: {damage}; it is left out, the rest goes on: restore a backup, or let Duo's 180 days refill it"
+            ),
+        ));
+    }
     for (tenant, why) in &daemon.broken {
         troubles.push((
             0,

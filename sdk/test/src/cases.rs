@@ -99,6 +99,9 @@ struct FileCase {
     expect: Value,
 }
 
+/// Cases run whenever a module is loaded, five times each.
+const MOST_EVENTS: usize = 1000;
+
 /// The logs of Duo that a step may name.
 const LOGS: [&str; 4] = ["authentication", "activity", "administrator", "telephony"];
 
@@ -198,6 +201,11 @@ fn read_step(
         let time = first + number * every;
         *previous = Some(time);
         let raw = raw_event(&log, given.get(&log), &fields, time, events.len())?;
+        if events.len() >= MOST_EVENTS {
+            return Err(format!(
+                "a case has {MOST_EVENTS} events at most; large bursts show no more than small ones"
+            ));
+        }
         events.push(CaseEvent {
             log: log.clone(),
             time,

@@ -9,7 +9,8 @@
 //! everything in memory is thrown away and read back; the same happens when a judge panics. What was not committed is judged
 //! again with the same result.
 //!
-//! Locks: `journal` (who gives numbers) before `judge` (who is fed). Following holds `judge` alone.
+//! Locks: `judge` (who is fed) before `head` (who gives numbers). Admission holds `head` and only tries for `judge`; following
+//! holds `judge` alone.
 
 mod admit;
 mod follow;
@@ -165,7 +166,8 @@ impl Debug for Pipeline {
 }
 
 impl Pipeline {
-    /// Takes up where the store stands, and judges what was admitted and not judged.
+    /// Takes up where the store stands. What was admitted and not judged is being judged when this returns
+    /// ([`Pipeline::settle`] waits for it).
     ///
     /// # Errors
     /// [`PipelineError`].

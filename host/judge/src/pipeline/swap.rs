@@ -67,22 +67,25 @@ impl Pipeline {
             let (looking, new) = (inner.clone(), set);
             let (set, prepared) =
                 tokio::task::spawn_blocking(move || looking.look_back(&new).map(|prepared| (new, prepared))).await??;
-            let mut head = inner.head.clone().lock_owned().await;
+            // The judge first: while it catches up, pages go on being admitted. Who holds `head` only ever tries for the judge.
             let mut desk = inner.judge.clone().lock_owned().await;
-            tokio::task::spawn_blocking(move || {
+            let mut head = inner.head.clone().lock_owned().await;
+            let swapper = inner.clone();
+            let (swapped, desk) = tokio::task::spawn_blocking(move || {
                 let began = Instant::now();
                 let before = desk.rules.clone();
-                let swapped = inner.swap(&mut head, &mut desk, set, prepared);
+                let swapped = swapper.swap(&mut head, &mut desk, set, prepared);
                 let pause = began.elapsed();
                 if swapped.is_err() {
                     (desk.judge, desk.rules, *head) = (None, before, None);
                 }
-                drop(head);
-                // What the new rules have to catch up with; a failure is reported and taken up again by the next tick.
-                let _ = inner.follow(desk);
-                swapped.map(|report| SwapReport { pause, ..report })
+                (swapped.map(|report| SwapReport { pause, ..report }), desk)
             })
-            .await?
+            .await?;
+            // What the new rules have to catch up with is nothing to wait for; a failure is reported and taken up again by the
+            // next tick.
+            tokio::task::spawn_blocking(move || inner.follow(desk));
+            swapped
         });
         swapping.await?
     }
