@@ -15,7 +15,9 @@ use std::time::Duration;
 
 use common::{Does, Event, LOGS, NOW, Native, manifest, record, tenant};
 use picket_contract::{Call, Evaluate, Failure, FailureKind, Mark, Outcome, Params, Tables, Usage};
-use picket_judge::pipeline::{Beginning, Observe, Options, Page, Pipeline, PipelineError, RuleSet, RuleSpec};
+use picket_judge::pipeline::{
+    Beginning, Observe, Options, Page, Pipeline, PipelineError, RuleSet, RuleSpec, SwapReport,
+};
 use picket_judge::{Said, Settings, Trouble};
 use picket_store::{AlertFilter, CursorRow, EventFilter, Moment, SqliteStore, Store};
 
@@ -69,9 +71,10 @@ impl House {
     }
 
     async fn open(&self, set: RuleSet) -> Pipeline {
-        Pipeline::open(tenant(), self.store.clone(), set, self.options())
-            .await
-            .unwrap()
+        let opened = Pipeline::open(tenant(), self.store.clone(), set, self.options()).await;
+        let pipeline = opened.unwrap();
+        pipeline.settle().await.unwrap();
+        pipeline
     }
 
     fn alerts(&self) -> Vec<(String, u64)> {
@@ -133,6 +136,13 @@ fn page(numbers: std::ops::Range<usize>, rows: &[(i64, u8, bool)], to: i64) -> P
 }
 
 const DENIED: [(i64, u8, bool); 3] = [(1, 0, false), (2, 0, false), (3, 0, false)];
+
+/// Swaps, and waits until the new rules have caught up.
+async fn replaced(pipeline: &Pipeline, set: RuleSet) -> SwapReport {
+    let report = pipeline.replace_rules(set).await.unwrap();
+    pipeline.settle().await.unwrap();
+    report
+}
 
 #[tokio::test]
 async fn page_cursor_and_alert_share_one_commit() {
@@ -369,7 +379,7 @@ async fn another_module_in_the_place_of_a_failing_one_is_tried_at_once() {
         .await
         .unwrap();
     assert!(house.alerts().is_empty());
-    let report = pipeline.replace_rules(set(&[Does::Timers], "g2")).await.unwrap();
+    let report = replaced(&pipeline, set(&[Does::Timers], "g2")).await;
     assert_eq!((report.generation, report.kept), (2, vec!["timers".to_owned()]));
     assert_eq!(house.alerts().len(), 1);
 }
@@ -379,10 +389,7 @@ async fn a_swap_keeps_what_a_rule_remembers_and_marks_the_journal() {
     let house = House::new(HOUR);
     let pipeline = house.open(set(&[Does::Windows], "g1")).await;
     pipeline.admit(page(0..2, &DENIED, 2)).await.unwrap();
-    let report = pipeline
-        .replace_rules(set(&[Does::Windows, Does::Sequences], "g2"))
-        .await
-        .unwrap();
+    let report = replaced(&pipeline, set(&[Does::Windows, Does::Sequences], "g2")).await;
     assert_eq!(report.kept, ["windows"]);
     assert_eq!(report.begun, [("sequences".to_owned(), Beginning::Here)]);
     let third = page(2..3, &DENIED[2..], 10);
@@ -391,7 +398,7 @@ async fn a_swap_keeps_what_a_rule_remembers_and_marks_the_journal() {
         1,
         "two denials before the swap, one after"
     );
-    let report = pipeline.replace_rules(set(&[Does::Windows], "g3")).await.unwrap();
+    let report = replaced(&pipeline, set(&[Does::Windows], "g3")).await;
     assert_eq!((report.generation, report.retired), (3, vec!["sequences".to_owned()]));
     let journal = house.store.read("acme", 0, 1000).unwrap();
     let marks = journal.iter().flat_map(|admission| &admission.marks);
@@ -427,7 +434,7 @@ async fn a_rule_that_looks_back_knows_the_past_and_is_silent_about_it() {
     let mut with_look_back = manifest(Does::Windows);
     with_look_back.state.look_back_ms = 3_600_000;
     looking.rules[0].manifest = Arc::new(with_look_back);
-    let report = pipeline.replace_rules(looking).await.unwrap();
+    let report = replaced(&pipeline, looking).await;
     assert_eq!(
         report.begun,
         [("windows".to_owned(), Beginning::LookedBack { historic: 1 })]
