@@ -15,6 +15,7 @@
 //! Times are ms since the Unix epoch, floored. `timestamp` counts seconds in every log.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::fmt::Write;
 use std::sync::Arc;
 
@@ -24,7 +25,7 @@ use sha2::{Digest, Sha256};
 
 use crate::MAX_EVENT_BYTES;
 use crate::repair::repaired;
-use crate::scan::{Members, Scan, Text, Unusual};
+use crate::scan::{Members, Scan, Shape, Text, Unusual};
 use crate::time::rfc3339_to_ms;
 
 /// Which event a row is.
@@ -53,6 +54,11 @@ pub enum Problem {
         /// Where it should be.
         fields: &'static str,
     },
+}
+
+thread_local! {
+    /// Rows are identified one after the other, mostly of one log.
+    static SHAPE: RefCell<Shape> = RefCell::default();
 }
 
 /// The id and order time of a row of one of Duo's logs.
@@ -183,7 +189,10 @@ struct Head<'a> {
 impl<'a> Head<'a> {
     fn of(raw: &'a str) -> Result<Self, serde_json::Error> {
         let mut head = Head::default();
-        if Scan::whole(raw, &mut head).is_ok() {
+        if SHAPE
+            .with_borrow_mut(|shape| Scan::whole(raw, Some(shape), &mut head))
+            .is_ok()
+        {
             return Ok(head);
         }
         let mut json = serde_json::Deserializer::from_str(raw);
@@ -219,7 +228,7 @@ impl<'a> Head<'a> {
 }
 
 impl<'a> Members<'a> for Head<'a> {
-    fn member(&mut self, key: &'a str, scan: &mut Scan<'a>) -> Result<(), Unusual> {
+    fn member(&mut self, key: &'a str, scan: &mut Scan<'a, '_>) -> Result<(), Unusual> {
         let Some(member) = self.place(key) else {
             return scan.skip();
         };

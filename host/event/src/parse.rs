@@ -12,7 +12,7 @@ use crate::coerce::Cell;
 use crate::dictionary::Dictionary;
 use crate::layout::{Node, Variant};
 use crate::repair::repaired;
-use crate::scan::{Members, Scan, Text, Unusual};
+use crate::scan::{Members, Scan, Shape, Text, Unusual};
 
 /// Longest row that is read as an event, bytes. Duo's are below 20 kB.
 pub const MAX_EVENT_BYTES: usize = 1 << 20;
@@ -31,6 +31,7 @@ pub(crate) struct Reader<'a> {
     /// For each node, the row that met it last: a key that comes twice in a row begins anew.
     met: Vec<u32>,
     row: u32,
+    shape: Shape,
 }
 
 impl<'a> Reader<'a> {
@@ -42,6 +43,7 @@ impl<'a> Reader<'a> {
             lists: Vec::new(),
             met: vec![0; variant.nodes.len()],
             row: 0,
+            shape: Shape::default(),
         }
     }
 
@@ -63,7 +65,10 @@ impl<'a> Reader<'a> {
 
     fn read_once(&mut self, raw: &str) -> bool {
         self.begin();
-        if Scan::whole(raw, &mut Children { reader: self, node: 0 }).is_ok() {
+        let mut shape = std::mem::take(&mut self.shape);
+        let read = Scan::whole(raw, Some(&mut shape), &mut Children { reader: self, node: 0 });
+        self.shape = shape;
+        if read.is_ok() {
             return true;
         }
         self.begin();
@@ -123,7 +128,7 @@ impl<'a> Reader<'a> {
     }
 
     fn embedded_once(&mut self, node: u32, text: &str) -> bool {
-        if Scan::whole(text, &mut Children { reader: self, node }).is_ok() {
+        if Scan::whole(text, None, &mut Children { reader: self, node }).is_ok() {
             return true;
         }
         self.forget_children(node);
@@ -271,7 +276,7 @@ impl<'de> Visitor<'de> for Place<'_, '_> {
 }
 
 impl<'a> Members<'a> for Children<'_, '_> {
-    fn member(&mut self, key: &'a str, scan: &mut Scan<'a>) -> Result<(), Unusual> {
+    fn member(&mut self, key: &'a str, scan: &mut Scan<'a, '_>) -> Result<(), Unusual> {
         let Some(node) = self.reader.node(self.node).and_then(|node| node.child(key)) else {
             return scan.skip();
         };
@@ -282,7 +287,7 @@ impl<'a> Members<'a> for Children<'_, '_> {
 
 impl Reader<'_> {
     /// The value of a member that some path leads to.
-    fn value<'s>(&mut self, node: u32, scan: &mut Scan<'s>) -> Result<(), Unusual> {
+    fn value(&mut self, node: u32, scan: &mut Scan<'_, '_>) -> Result<(), Unusual> {
         let wants_json = self.node(node).is_some_and(|node| node.wants_json);
         let cell = match scan.peek() {
             Some(b'"') => {
@@ -297,6 +302,13 @@ impl Reader<'_> {
                 return self.object(node, &value).map_err(|_| Unusual);
             }
             Some(b'{') => return scan.object(&mut Children { reader: self, node }),
+            Some(b'[')
+                if self
+                    .node(node)
+                    .is_some_and(|node| node.wants_list && !node.wants_array_json) =>
+            {
+                return self.texts(node, scan);
+            }
             Some(b'[') if wants_json => {
                 let elements = scan.value()?;
                 self.list(node, elements);
@@ -324,6 +336,25 @@ impl Reader<'_> {
         let json = self.intern_json(value);
         self.set(node, Cell::Object(json));
         value.deserialize_map(Children { reader: self, node })
+    }
+
+    /// An array of texts that is wanted element by element alone. One with anything else in it is left to serde_json.
+    fn texts(&mut self, node: u32, scan: &mut Scan<'_, '_>) -> Result<(), Unusual> {
+        let start = self.lists.len() as u32;
+        scan.array(|scan| {
+            if scan.peek() == Some(b'n') {
+                return scan.word("null");
+            }
+            let code = match scan.text()? {
+                Text::Plain(text) => self.dictionary.intern(text),
+                Text::Escaped(text) => self.dictionary.intern(&Text::unescaped(text)?),
+            };
+            self.lists.extend((code != NULL).then_some(code));
+            Ok(())
+        })?;
+        let end = self.lists.len() as u32;
+        self.set(node, Cell::Array { json: NULL, start, end });
+        Ok(())
     }
 
     fn list(&mut self, node: u32, elements: Vec<Value>) {
