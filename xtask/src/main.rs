@@ -3,6 +3,7 @@
 
 mod bench;
 mod demo;
+mod programs;
 mod rules;
 mod test;
 mod toolchain;

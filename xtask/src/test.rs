@@ -1,7 +1,4 @@
 //! `cargo xtask test`: everything that must hold, in the order in which it fails soonest.
-//!
-//! Every cargo call selects the whole workspace, so that all of them agree on the features of every dependency and wasmtime is
-//! compiled once.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -9,7 +6,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, bail};
 
-use crate::rules;
+use crate::{programs, rules};
 
 /// Nothing to choose: all of it must hold.
 #[derive(Debug, clap::Args)]
@@ -27,11 +24,7 @@ pub(crate) fn run(root: &Path, _arguments: &Arguments) -> anyhow::Result<()> {
     )?;
     steps.say("the stock rules, the examples and the hostile modules, as WebAssembly components");
     rules::build_all(root)?;
-    steps.cargo(
-        "the programs",
-        &["build", "--workspace", "--bins"],
-        "the errors above name file and line",
-    )?;
+    steps.cargo("the programs", &programs::BUILD, "the errors above name file and line")?;
     steps.optional(
         "lints",
         "clippy",
@@ -65,12 +58,7 @@ impl Steps<'_> {
 
     fn cargo(&self, what: &str, arguments: &[&str], hint: &str) -> anyhow::Result<()> {
         self.say(what);
-        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let status = Command::new(cargo)
-            .args(arguments)
-            .current_dir(self.root)
-            .stdin(Stdio::null())
-            .status();
+        let status = programs::cargo(self.root).args(arguments).stdin(Stdio::null()).status();
         if !status.context("cargo cannot be started")?.success() {
             bail!("{what}: `cargo {}` failed; {hint}", arguments.join(" "));
         }

@@ -4,13 +4,13 @@ use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use anyhow::{Context as _, bail};
 use serde::Deserialize;
 
 use super::simulator::Greeting;
-use crate::rules;
+use crate::{programs, rules};
 
 /// What a tenant collects: two accounts, so that `admin` is fed by both logs that can feed it.
 pub(super) const COLLECT: [(&str, [&str; 3]); 2] = [
@@ -172,25 +172,10 @@ pub(super) fn install(from: &Path, to: &Path) -> anyhow::Result<()> {
 
 /// Builds the daemon and the simulator; cargo tells on standard error how far it is.
 pub(super) fn build_programs(root: &Path) -> anyhow::Result<Programs> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(cargo);
-    command.current_dir(root);
-    command.args([
-        "build",
-        "--package",
-        "picket-daemon",
-        "--package",
-        "duo-simulator",
-        "--bins",
-    ]);
-    command.arg("--message-format=json-render-diagnostics");
-    // Cargo tells its children about the crate it runs; crates with build scripts would be built again for it.
-    for (name, _) in std::env::vars_os() {
-        let ours = |prefix: &str| name.to_string_lossy().starts_with(prefix);
-        if ours("CARGO_PKG_") || ours("CARGO_MANIFEST_") {
-            command.env_remove(name);
-        }
-    }
+    let mut command = programs::cargo(root);
+    command
+        .args(programs::BUILD)
+        .arg("--message-format=json-render-diagnostics");
     let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
