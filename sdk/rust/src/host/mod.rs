@@ -65,5 +65,6 @@ pub(crate) fn now() -> i64 {
 
 #[inline]
 pub(crate) fn set_now(time: Time) {
+    crate::state::recent::forget();
     NOW.set(time.as_ms());
 }

@@ -14,6 +14,7 @@
 
 mod firsts;
 mod lasts;
+pub(crate) mod recent;
 mod sequences;
 mod windows;
 
@@ -47,19 +48,32 @@ impl Slot {
     }
 
     fn get(&self) -> Option<Vec<u8>> {
-        host::with(|host| host.get(&self.key, self.now))
+        recent::read(&self.key, |value| value.map(<[u8]>::to_vec))
+            .unwrap_or_else(|| host::with(|host| host.get(&self.key, self.now)))
+    }
+
+    /// Looks at the value, which is empty if there is none.
+    fn look<R>(&self, look: impl Fn(&[u8]) -> R) -> R {
+        recent::read(&self.key, |value| look(value.unwrap_or_default())).unwrap_or_else(|| {
+            let value = host::with(|host| host.get(&self.key, self.now));
+            look(&value.unwrap_or_default())
+        })
     }
 
     /// Keeps a value that was last used at `used` (ms).
     fn put(&self, value: &[u8], used: i64) {
         let expires_at = used.saturating_add(self.def.keep_ms).saturating_add(self.slack());
-        if !host::with(|host| host.put(&self.key, value, self.now, expires_at)) {
+        if host::with(|host| host.put(&self.key, value, self.now, expires_at)) {
+            recent::wrote(&self.key, Some(value).filter(|_| expires_at > self.now));
+        } else {
+            recent::forget();
             host::with(|host| host.log(Level::Warn, "the rule's state is full: an entry was not remembered"));
         }
     }
 
     fn delete(&self) {
         host::with(|host| host.delete(&self.key, self.now));
+        recent::wrote(&self.key, None);
     }
 
     /// How long a value may go without being renewed.
@@ -101,11 +115,19 @@ impl<'v> Reader<'v> {
         self.array::<1>().map(|[byte]| byte)
     }
 
-    fn text(&mut self) -> Option<&'v str> {
+    fn bytes(&mut self) -> Option<&'v [u8]> {
         let length = usize::from(self.array().map(u16::from_le_bytes)?);
         let (head, rest) = self.rest.split_at_checked(length)?;
         self.rest = rest;
-        std::str::from_utf8(head).ok()
+        Some(head)
+    }
+
+    fn text(&mut self) -> Option<&'v str> {
+        std::str::from_utf8(self.bytes()?).ok()
+    }
+
+    fn is_done(&self) -> bool {
+        self.rest.is_empty()
     }
 }
 

@@ -57,20 +57,17 @@ impl Window {
     /// The events of the last `span` up to now, both ends included.
     #[must_use]
     pub fn within(&self, span: Span) -> Burst {
-        let value = self.slot.get().unwrap_or_default();
-        Burst {
-            entries: self.up_to_now(&value, span).collect(),
-        }
+        self.slot.look(|value| Burst {
+            entries: self.up_to_now(value, span).collect(),
+        })
     }
 
     /// How many events the last `span` holds.
     #[must_use]
     pub fn count(&self, span: Span) -> usize {
-        let value = self.slot.get().unwrap_or_default();
         let from = self.slot.now.saturating_sub(span.as_ms());
-        entries(&value)
-            .filter(|entry| (from..=self.slot.now).contains(&entry.time))
-            .count()
+        let inside = |entry: &Entry<'_>| (from..=self.slot.now).contains(&entry.time);
+        self.slot.look(|value| entries(value).filter(inside).count())
     }
 
     /// The events of the last `span`; they and all older ones are forgotten.
@@ -114,6 +111,10 @@ impl Window {
             event: handle.event,
             value: cut(text),
         };
+        if let Some(next) = self.appended(&value, &entry) {
+            self.slot.put(&next, entry.time);
+            return;
+        }
         let newest = entries(&value)
             .map(|known| known.time)
             .max()
@@ -143,6 +144,30 @@ impl Window {
             write(entry);
         }
         self.slot.put(&next, newest);
+    }
+}
+
+impl Window {
+    /// The ordinary case: the entry is the newest, nothing is too old, and there is room.
+    fn appended(&self, value: &[u8], entry: &Entry<'_>) -> Option<Vec<u8>> {
+        let oldest = entry.time.saturating_sub(self.slot.def.keep_ms);
+        let (mut count, mut reader) = (0, Reader::new(value));
+        while let Some(head) = reader.array::<16>() {
+            let (time, _) = head.split_first_chunk()?;
+            let time = i64::from_le_bytes(*time);
+            reader.bytes()?;
+            count += 1;
+            if time < oldest || time > entry.time || count >= self.slot.cap() {
+                return None;
+            }
+        }
+        if !reader.is_done() {
+            return None;
+        }
+        let mut next = Vec::with_capacity(value.len() + Entry::HEAD + entry.value.len());
+        next.extend_from_slice(value);
+        entry.write(&mut next);
+        Some(next)
     }
 }
 
