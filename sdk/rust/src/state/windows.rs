@@ -23,7 +23,9 @@ pub struct Window {
 /// Events of a window, oldest first.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Burst {
-    entries: Vec<(Handle, String)>,
+    /// Each with the place in `values` where its value ends; the next begins there.
+    entries: Vec<(Handle, usize)>,
+    values: String,
 }
 
 impl Store for Windows {
@@ -57,9 +59,7 @@ impl Window {
     /// The events of the last `span` up to now, both ends included.
     #[must_use]
     pub fn within(&self, span: Span) -> Burst {
-        self.slot.look(|value| Burst {
-            entries: self.up_to_now(value, span).collect(),
-        })
+        self.slot.look(|value| self.up_to_now(value, span))
     }
 
     /// How many events the last `span` holds.
@@ -75,9 +75,7 @@ impl Window {
         let Some(value) = self.slot.get() else {
             return Burst::default();
         };
-        let burst = Burst {
-            entries: self.up_to_now(&value, span).collect(),
-        };
+        let burst = self.up_to_now(&value, span);
         let mut rest = Vec::new();
         let mut newest = None;
         for entry in entries(&value).filter(|entry| entry.time > self.slot.now) {
@@ -96,12 +94,15 @@ impl Window {
         self.slot.delete();
     }
 
-    fn up_to_now<'v>(&self, value: &'v [u8], span: Span) -> impl Iterator<Item = (Handle, String)> + use<'v> {
+    fn up_to_now(&self, value: &[u8], span: Span) -> Burst {
         let now = self.slot.now;
         let from = now.saturating_sub(span.as_ms());
-        entries(value)
-            .filter(move |entry| (from..=now).contains(&entry.time))
-            .map(|entry| (entry.handle(), entry.value.to_owned()))
+        let mut burst = Burst::default();
+        for entry in entries(value).filter(|entry| (from..=now).contains(&entry.time)) {
+            burst.values.push_str(entry.value);
+            burst.entries.push((entry.handle(), burst.values.len()));
+        }
+        burst
     }
 
     fn insert(&mut self, handle: Handle, text: &str) {
@@ -229,8 +230,11 @@ impl Burst {
     #[must_use]
     pub fn values(&self) -> Vec<&str> {
         let mut values: Vec<&str> = Vec::new();
-        for (_, value) in &self.entries {
-            if !value.is_empty() && !values.contains(&value.as_str()) {
+        let mut start = 0;
+        for (_, end) in &self.entries {
+            let value = self.values.get(start..*end).unwrap_or_default();
+            start = *end;
+            if !value.is_empty() && !values.contains(&value) {
                 values.push(value);
             }
         }
