@@ -3,13 +3,18 @@
 //! - `json_to_alert`: one thread, in memory. Lines of text are cut, identified, sorted into a journal, parsed into columns,
 //!   selected, judged by all rules, and alerts are written: all of `picket replay` but reading the file and loading modules.
 //!   Median of the rounds.
+//! - `identify`, `columns`: what of it goes into finding every event's id and time, and into reading the fields that the rules
+//!   want, by event.
 //! - `durable`: the same events in pages of up to 1000 through a tenant's pipeline over the SQLite store on disk, each page one
 //!   transaction. The store's writer has a thread of its own. Median of fewer rounds.
 
+use std::hint::black_box;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use picket_contract::Admission;
+use picket_event::Plan;
 use picket_judge::pipeline::{Logged, Options, Pipeline, RuleSet};
 use picket_judge::replay::{Rows, admissions, replay};
 use picket_judge::{Settings, pipeline};
@@ -56,6 +61,33 @@ pub(crate) fn run(stock: &Path, printer: &Printer) -> anyhow::Result<()> {
     anyhow::ensure!(alerts > 0, "not one alert: something is not measured");
     printer.print("pipeline/json_to_alert_events_per_s", "events/s", events / seconds);
 
+    let given = rows(&company);
+    let events_of = admissions(&given)?;
+    let plan = Plan::new(set.rules.iter().flat_map(|rule| &rule.manifest.sources));
+    let [identify, columns] = medians(
+        ROUNDS,
+        [
+            &mut || {
+                for Rows { log, rows } in &given {
+                    for row in rows {
+                        black_box(picket_event::identify(log, row)?);
+                    }
+                }
+                Ok(())
+            },
+            &mut || {
+                for Admission { log, events, .. } in &events_of {
+                    let named = if **log == *"activity" { "admin" } else { log };
+                    black_box(plan.parse(named, log, events));
+                }
+                Ok(())
+            },
+        ],
+    )?;
+    printer.print("pipeline/identify_ns_per_event", "ns", identify * 1e9 / events);
+    printer.print("pipeline/columns_ns_per_event", "ns", columns * 1e9 / events);
+    drop((given, events_of));
+
     say("the same through the store");
     let pages = pages(&company)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -86,7 +118,7 @@ fn rows(company: &Company) -> Vec<Rows> {
 /// # Errors
 /// A row cannot be placed.
 pub(crate) fn pages(company: &Company) -> anyhow::Result<Vec<pipeline::Page>> {
-    let page = |admission: picket_contract::Admission| pipeline::Page {
+    let page = |admission: Admission| pipeline::Page {
         log: admission.log,
         rows: admission.events.into_iter().map(|event| event.raw).collect(),
         marks: admission.marks,

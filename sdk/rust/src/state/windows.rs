@@ -98,9 +98,15 @@ impl Window {
         let now = self.slot.now;
         let from = now.saturating_sub(span.as_ms());
         let mut burst = Burst::default();
-        for entry in entries(value).filter(|entry| (from..=now).contains(&entry.time)) {
-            burst.values.push_str(entry.value);
-            burst.entries.push((entry.handle(), burst.values.len()));
+        let mut reader = Reader::new(value);
+        // Most of what is kept is older: its text is not looked at.
+        while let (Some(time), Some(event), Some(text)) = (reader.i64(), reader.u64(), reader.bytes()) {
+            if (from..=now).contains(&time) {
+                let Ok(text) = std::str::from_utf8(text) else { break };
+                let time = Time::from_ms(time);
+                burst.values.push_str(text);
+                burst.entries.push((Handle { time, event }, burst.values.len()));
+            }
         }
         burst
     }
@@ -181,13 +187,6 @@ struct Entry<'v> {
 
 impl Entry<'_> {
     const HEAD: usize = 18;
-
-    fn handle(&self) -> Handle {
-        Handle {
-            time: Time::from_ms(self.time),
-            event: self.event,
-        }
-    }
 
     fn write(&self, value: &mut Vec<u8>) {
         value.extend_from_slice(&self.time.to_le_bytes());
