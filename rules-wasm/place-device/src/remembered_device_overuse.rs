@@ -29,12 +29,9 @@ struct Params {
 
 #[derive(State)]
 struct Memory {
-    /// Logins of each user with a remembered device, with the address.
+    /// Logins of each user with a remembered device, with address and country, a space between them.
     #[state(keep = "7d", cap = 1000)]
     logins: Windows,
-    /// The same, with the country.
-    #[state(keep = "7d", cap = 1000)]
-    countries: Windows,
 }
 
 /// A remembered device was used more often, or from more places, than one device is.
@@ -60,23 +57,36 @@ struct Memory {
     tests = "remembered_device_overuse.yaml",
 )]
 fn overused(login: Row<Remembered>, params: &Params, memory: &mut Memory) -> Option<Alert> {
+    let ip = login.access_device_ip.unwrap_or_default();
+    let country = login.access_device_location_country.unwrap_or_default();
     let mut logins = memory.logins.of(login.user_key);
-    logins.add_with(&login, login.access_device_ip.unwrap_or_default());
-    let mut countries = memory.countries.of(login.user_key);
-    countries.add_with(&login, login.access_device_location_country.unwrap_or_default());
+    logins.add_with(&login, &format!("{ip} {country}"));
 
     let logins = logins.within(params.window);
-    let countries = countries.within(params.window);
-    let (count, ips) = (logins.len(), logins.distinct());
-    if count < params.count && ips < params.ips && countries.distinct() < params.countries {
+    let places = logins.values();
+    let addresses = distinct(places.iter().filter_map(|place| Some(place.split_once(' ')?.0)));
+    let countries = distinct(places.iter().filter_map(|place| Some(place.split_once(' ')?.1)));
+    let (count, ips) = (logins.len(), addresses.len());
+    if count < params.count && ips < params.ips && countries.len() < params.countries {
         return None;
     }
     let user = login.user_name.unwrap_or(login.user_key);
     let title = format!(
         "{user} used a remembered device {count} times, from {ips} addresses in {} countries, within {}",
-        countries.distinct(),
+        countries.len(),
         params.window,
     );
-    let alert = login.alert(title).fact("addresses", logins.values().join(", "));
-    Some(alert.fact("countries", countries.values().join(", ")).evidence(logins))
+    let alert = login.alert(title).fact("addresses", addresses.join(", "));
+    Some(alert.fact("countries", countries.join(", ")).evidence(logins))
+}
+
+/// The different values that there are, in order of first appearance.
+fn distinct<'a>(values: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    let mut different = Vec::new();
+    for value in values {
+        if !value.is_empty() && !different.contains(&value) {
+            different.push(value);
+        }
+    }
+    different
 }
