@@ -30,7 +30,8 @@ struct LetIn<'a> {
 #[rule(id = "acme-vpn-at-night", severity = "low", attack = ["T1078"], dedup = "12h", tests = "cases.yaml")]
 fn at_night(login: Row<LetIn>) -> Option<Alert> {
     let hour = login.time().hour();
-    if !(hour >= NIGHT_BEGINS || hour < NIGHT_ENDS) {
+    let is_day = (NIGHT_ENDS..NIGHT_BEGINS).contains(&hour);
+    if is_day {
         return None;
     }
     let from = login.access_device_ip.unwrap_or("an unknown address");

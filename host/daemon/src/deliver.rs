@@ -17,10 +17,13 @@ const EVERY: Duration = Duration::from_millis(250);
 /// The longest pause after failures.
 const AT_MOST: Duration = Duration::from_secs(60);
 
+/// A sink and its name.
+type Named = (String, Arc<Mutex<Box<dyn Sink>>>);
+
 /// All sinks.
 #[derive(Clone)]
 pub(crate) struct Delivery {
-    sinks: Vec<(String, Arc<Mutex<Box<dyn Sink>>>)>,
+    sinks: Vec<Named>,
     store: Arc<dyn Store>,
     troubles: Arc<Mutex<BTreeMap<String, String>>>,
 }
@@ -31,7 +34,7 @@ impl Delivery {
     /// # Errors
     /// The first that cannot be opened.
     pub(crate) fn open(configs: &[SinkConfig], store: Arc<dyn Store>) -> anyhow::Result<Self> {
-        let mut sinks: Vec<(String, Arc<Mutex<Box<dyn Sink>>>)> = Vec::new();
+        let mut sinks: Vec<Named> = Vec::new();
         for config in configs {
             let (name, sink): (String, Box<dyn Sink>) = match config {
                 SinkConfig::Stdout(StdoutFormat::Text) => {
