@@ -37,41 +37,6 @@ pub(crate) fn run(stock: &Path, bench_rule: &Path, printer: &Printer) -> anyhow:
     let engine = rules::engine()?;
     let events = Company::new().authentication()?;
 
-    {
-        let module = rules::load(&engine, &stock.join("place-device.wasm"))?;
-        let mut rule = Subject::new(&module, "remembered-device-overuse", &events)?;
-        for rows in rule.rows.clone().chunks(1000) {
-            let batch = rule.selector.select(rows, i64::MIN).batch;
-            let t = std::time::Instant::now();
-            match module.evaluate(rule.call_of(&batch)) {
-                Ok(outcome) => {
-                    let e = t.elapsed();
-                    let size: usize = outcome.changes.entries.values().flatten().map(|e| e.value.len()).sum();
-                    eprintln!(
-                        "{} rows {:?} {:?} alerts {} changes {} bytes {}",
-                        rows.len(),
-                        e,
-                        outcome.usage,
-                        outcome.alerts.len(),
-                        outcome.changes.entries.len(),
-                        size
-                    );
-                    rule.state.apply(&outcome.changes);
-                }
-                Err(failure) => eprintln!("{failure:?}"),
-            }
-        }
-        let native = Native::new(&rules_place_device::MODULE);
-        let batches = rule.batches(1000)?;
-        let [a, b] = medians(
-            101,
-            [&mut || rule.call(&native, &batches), &mut || {
-                rule.call(&*module, &batches)
-            }],
-        )?
-        .map(|s| s * 1e9 / EVENTS as f64);
-        eprintln!("native {a} wasm {b}");
-    }
     let module = rules::load(&engine, bench_rule)?;
     let rule = Subject::new(&module, "bench-odd-attempt", &events)?;
     let native = Native::new(&bench_rule::MODULE);
