@@ -85,6 +85,8 @@ impl Delivery {
     async fn one(self, name: String, sink: Arc<Mutex<Box<dyn Sink>>>, shutdown: CancellationToken) {
         let mut pause = EVERY;
         loop {
+            // Once more when it is over: what was committed until then need not wait for the next start.
+            let is_last = shutdown.is_cancelled();
             let (store, sink, sink_name) = (self.store.clone(), sink.clone(), name.clone());
             let drained = tokio::task::spawn_blocking(move || drain(&*store, &mut **lock(&sink), &sink_name)).await;
             let trouble = match drained {
@@ -103,8 +105,11 @@ impl Delivery {
                     pause = (pause * 2).min(AT_MOST);
                 }
             }
+            if is_last {
+                return;
+            }
             tokio::select! {
-                () = shutdown.cancelled() => return,
+                () = shutdown.cancelled() => {}
                 () = tokio::time::sleep(pause) => {}
             }
         }
