@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, bail};
 use clap::ValueEnum;
 
-use crate::rules;
+use crate::{programs, rules};
 
 /// What to measure.
 #[derive(Debug, clap::Args)]
@@ -35,9 +35,7 @@ pub(crate) fn run(root: &Path, arguments: &Arguments) -> anyhow::Result<()> {
 
     eprintln!("bench: building in release mode (the first time takes some minutes) ...");
     let release = root.join("target/release");
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let built = Command::new(cargo)
-        .current_dir(root)
+    let built = programs::cargo(root)
         .env("CARGO_TARGET_DIR", root.join("target"))
         .args([
             "build",
