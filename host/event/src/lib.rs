@@ -21,6 +21,8 @@
 //! | `raw.result` | the text as received, before normalisation |
 //! | `subject.user`, `subject.key` | the Duo user the event is about ([`subject`](fn@subject)) |
 //! | `access_device.network` | the address's /24 or /48 |
+//! | `access_device.ip_hostname` | the host name that stands where the address should |
+//! | `auth_device.number` | the phone number inside the device's name |
 //! | `action` where an object is | its JSON text, compact |
 //! | anything that is not there | null |
 //!
@@ -55,10 +57,13 @@ mod identify;
 mod layout;
 mod narrate;
 pub mod normal;
+mod number;
+mod occurrence;
 mod page;
 mod parse;
 mod path;
 mod plan;
+mod rare;
 mod repair;
 mod scan;
 mod select;
@@ -67,9 +72,11 @@ mod time;
 mod v1;
 
 pub use address::{canonical_address, network};
-pub use clean::{clean, mask_numbers};
+pub use clean::clean;
 pub use identify::{Identity, Problem, identify, own_id};
 pub use narrate::{Told, narrate};
+pub use number::mask_numbers;
+pub use occurrence::Occurrences;
 pub use page::Page;
 pub use parse::{MAX_EMBEDDED_BYTES, MAX_EVENT_BYTES};
 pub use plan::{Enrichment, Plan};

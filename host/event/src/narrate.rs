@@ -2,6 +2,8 @@
 //!
 //! Every text is cleaned ([`clean`]) and every phone number is cut to its tail, since both leave the house here.
 
+mod rare;
+
 use std::sync::LazyLock;
 
 use picket_contract::EventRecord;
@@ -52,6 +54,8 @@ pub fn narrate(log: &str, raw: &str) -> Told {
             texts("admin", ADMIN),
             texts("telephony", TELEPHONY),
             texts("offline_enrollment", OFFLINE),
+            texts("trust_monitor", rare::TRUST_MONITOR),
+            texts("collector", rare::COLLECTOR),
         ];
         Plan::new(&sources)
     });
@@ -80,6 +84,8 @@ pub fn narrate(log: &str, raw: &str) -> Told {
             "admin" => administration(&Row(&page)),
             "telephony" => telephony(&Row(&page)),
             "offline_enrollment" => offline(&Row(&page)),
+            "trust_monitor" => rare::surfaced(&Row(&page)),
+            "collector" => rare::collector(&Row(&page)),
             _ => Told {
                 text: format!("an event of {}", clean(log)),
                 ..Told::default()
@@ -134,7 +140,6 @@ const OFFLINE: &[&str] = &[
     "description.hostname",
     "description.factor",
 ];
-
 /// The one row of a page, cleaned.
 struct Row<'a>(&'a Page);
 
@@ -151,20 +156,26 @@ impl Row<'_> {
         self.get(path).map(|word| word.replace('_', " "))
     }
 
-    fn place(&self) -> Option<String> {
-        let parts = ["city", "state", "country"].map(|part| self.get(&format!("access_device.location.{part}")));
+    /// The access device's place, below a path that ends in a dot or is empty.
+    fn place(&self, of: &str) -> Option<String> {
+        let parts = ["city", "state", "country"].map(|part| self.get(&format!("{of}access_device.location.{part}")));
         let known: Vec<String> = parts.into_iter().flatten().collect();
         (!known.is_empty()).then(|| known.join(", "))
     }
 }
 
-fn authentication(row: &Row<'_>) -> Told {
-    let result = row.get("result");
-    let outcome = match result.as_deref() {
+/// `granted` or `denied`.
+fn outcome(result: Option<&str>) -> Option<&'static str> {
+    match result {
         Some("success") => Some("granted"),
         Some("denied" | "fraud") => Some("denied"),
         _ => None,
-    };
+    }
+}
+
+fn authentication(row: &Row<'_>) -> Told {
+    let result = row.get("result");
+    let outcome = outcome(result.as_deref());
     let reason = row.words("reason");
     let enrolment = row.get("event_type").as_deref() == Some("enrollment");
     let factor = row.get("factor");
@@ -198,7 +209,7 @@ fn authentication(row: &Row<'_>) -> Told {
         user_key: row.get("subject.key"),
         ip,
         country: row.get("access_device.location.country"),
-        place: row.place(),
+        place: row.place(""),
         application,
         device: row.masked("auth_device.name"),
         factor,
@@ -212,11 +223,7 @@ fn administration(row: &Row<'_>) -> Told {
     let actor = row.get("actor.name");
     let target = row.masked("target.name");
     let ip = row.get("access_device.ip.address");
-    let outcome = match row.get("outcome.result").as_deref() {
-        Some("success") => Some("granted"),
-        Some("denied") => Some("denied"),
-        _ => None,
-    };
+    let outcome = outcome(row.get("outcome.result").as_deref());
     let mut what = action
         .as_deref()
         .unwrap_or("an action without a name")
@@ -242,7 +249,7 @@ fn administration(row: &Row<'_>) -> Told {
         target,
         ip,
         country: row.get("access_device.location.country"),
-        place: row.place(),
+        place: row.place(""),
         application: row.get("application.name"),
         factor: row.get("action.details.factor"),
         outcome,

@@ -10,7 +10,8 @@
 //!   open-ended (`target.details.status`): the usual ones are listed, and [`is_open`] tells that others may exist.
 //! - **as received**: `raw.<path>` is the text before normalisation (enumerated fields are otherwise lower case, with
 //!   underscores and aliases resolved; addresses are canonical, without ports).
-//! - **derived by the host**: `subject.user`, `subject.key`, `access_device.network`.
+//! - **derived by the host**: `subject.user`, `subject.key`, `access_device.network`, `access_device.ip_hostname`,
+//!   `auth_device.number`.
 //!
 //! This crate depends on nothing and runs inside the compiler.
 #![forbid(unsafe_code)]
@@ -18,8 +19,10 @@
 mod activity;
 mod administrator;
 mod authentication;
+mod collector;
 mod nearest;
 mod telephony;
+mod trust_monitor;
 
 /// One log and its fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -189,6 +192,16 @@ pub const fn logs() -> &'static [Log] {
             name: "offline_enrollment",
             doc: "Users set up for offline access.",
             fields: administrator::OFFLINE_FIELDS,
+        },
+        Log {
+            name: "trust_monitor",
+            doc: "What Duo's Trust Monitor finds odd; a row that changes is a new event.",
+            fields: trust_monitor::FIELDS,
+        },
+        Log {
+            name: "collector",
+            doc: "What Picket met when it read the account: logs that fail, are refused, fall silent, or move again.",
+            fields: collector::FIELDS,
         },
     ]
 }
