@@ -37,7 +37,16 @@ pub enum Mark {
         /// Inclusive, ms.
         to: i64,
     },
-    /// No progress for `max_wait`: readers go on as if the log were complete up to this time.
+    /// Every row from the tenant's first start up to this time has been read, while older ones are still being read: rules
+    /// that keep no state judge up to here, all others wait for `Complete`. History ends when `Complete` reaches this time.
+    Live {
+        /// Duo's own log.
+        log: Arc<str>,
+        /// Inclusive, ms.
+        to: i64,
+    },
+    /// No progress for `max_wait`: readers go on as if the log were complete up to this time. While history is being read
+    /// (`Live` is ahead of `Complete`), only rules that keep no state do.
     Stalled {
         /// Duo's own log.
         log: Arc<str>,

@@ -114,6 +114,7 @@ impl Admit for Door {
             rows: intake.events.into_iter().map(|event| event.raw).collect(),
             marks: intake.marks,
             cursor: intake.cursor,
+            inventory: Vec::new(),
         };
         let admitted = self
             .pipeline

@@ -34,6 +34,7 @@ mod desk;
 mod evidence;
 mod judge;
 mod marks;
+pub mod people;
 pub mod pipeline;
 mod queue;
 mod reader;

@@ -6,7 +6,7 @@ use picket_contract::{Admission, Key, Mark, Position};
 use picket_event::{Plan, RowRef};
 use picket_store::{StoreError, StoredAdmission};
 
-use crate::marks::Marks;
+use crate::marks::{Basis, Marks};
 use crate::queue::{self, Adopted, Queue};
 use crate::sheet::Sheet;
 
@@ -34,6 +34,8 @@ pub(crate) trait Judge {
 pub(crate) struct Reader {
     /// As the rules name them, sorted.
     pub(crate) logs: Vec<Arc<str>>,
+    /// Which marks it waits for.
+    pub(crate) basis: Basis,
     /// Indices of the rules.
     pub(crate) members: Vec<usize>,
     queues: Vec<Queue>,
@@ -53,6 +55,7 @@ impl Reader {
     /// store has at or above the time last released, and the marks.
     pub(crate) fn rebuild(
         logs: Vec<Arc<str>>,
+        basis: Basis,
         position: Position,
         stored: &[StoredAdmission],
         plan: &Plan,
@@ -61,6 +64,7 @@ impl Reader {
         let mut reader = Reader {
             queues: logs.iter().map(|_| Queue::default()).collect(),
             logs,
+            basis,
             members: Vec::new(),
             marks: Marks::default(),
             watermark: i64::MIN,
@@ -110,7 +114,10 @@ impl Reader {
 
     /// Whether two readers have come equally far in the same logs. Then what waits in them is equal too.
     pub(crate) fn is_level_with(&self, other: &Reader) -> bool {
-        self.position == other.position && self.logs == other.logs && self.watermark == other.watermark
+        self.position == other.position
+            && self.logs == other.logs
+            && self.basis == other.basis
+            && self.watermark == other.watermark
     }
 
     /// Reads one entry. Calls are made where they must be cut; what is left waits for [`Reader::finish`].
@@ -177,7 +184,7 @@ impl Reader {
 
     fn mark(&mut self, mark: &Mark) -> bool {
         self.marks.apply(mark);
-        match self.marks.watermark(&self.logs) {
+        match self.marks.watermark(&self.logs, self.basis) {
             Some(watermark) if watermark > self.watermark => {
                 self.watermark = watermark;
                 self.risen = true;

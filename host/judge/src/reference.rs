@@ -189,20 +189,26 @@ impl Reference {
         let mut closed = Vec::new();
         for named in self.rule.logs() {
             let log = self.fed_by(&named);
-            let mut to = None;
+            let (mut complete, mut live, mut stalled) = (None, None, None);
             let mut is_closed = false;
-            for mark in &self.marks {
+            for mark in self.marks.iter().filter(|mark| log_of(mark) == log.as_ref()) {
                 match mark {
-                    Mark::Complete { log: of, to: mark } | Mark::Stalled { log: of, to: mark }
-                        if Some(of) == log.as_ref() =>
-                    {
-                        to = to.max(Some(*mark));
-                    }
-                    Mark::Closed { log: of } if Some(of) == log.as_ref() => is_closed = true,
-                    Mark::Open { log: of } if Some(of) == log.as_ref() => is_closed = false,
-                    _ => {}
+                    Mark::Complete { to, .. } => complete = complete.max(Some(*to)),
+                    Mark::Live { to, .. } => live = live.max(Some(*to)),
+                    Mark::Stalled { to, .. } => stalled = stalled.max(Some(*to)),
+                    Mark::Closed { .. } => is_closed = true,
+                    Mark::Open { .. } => is_closed = false,
+                    Mark::Feed { .. } | Mark::Generation { .. } => {}
                 }
             }
+            let reads_history = live > complete;
+            let to = if !self.rule.manifest.keeps_state() {
+                complete.max(live).max(stalled)
+            } else if reads_history {
+                complete
+            } else {
+                complete.max(stalled)
+            };
             if is_closed { closed.push(to) } else { open.push(to) }
         }
         if open.is_empty() {
@@ -210,5 +216,16 @@ impl Reference {
         } else {
             open.into_iter().min().flatten()
         }
+    }
+}
+
+fn log_of(mark: &Mark) -> Option<&Arc<str>> {
+    match mark {
+        Mark::Complete { log, .. }
+        | Mark::Live { log, .. }
+        | Mark::Stalled { log, .. }
+        | Mark::Closed { log }
+        | Mark::Open { log } => Some(log),
+        Mark::Feed { .. } | Mark::Generation { .. } => None,
     }
 }

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use common::{Does, Event, LOGS, NOW, Native, manifest, record, tenant};
 use picket_contract::{Call, Evaluate, Failure, FailureKind, Mark, Outcome, Params, Tables, Usage};
+use picket_judge::people::Nobody;
 use picket_judge::pipeline::{
     Beginning, Observe, Options, Page, Pipeline, PipelineError, RuleSet, RuleSpec, SwapReport,
 };
@@ -67,6 +68,7 @@ impl House {
             share_within: self.share_within,
             clock: Arc::new(move || clock.load(Ordering::Relaxed)),
             observer: self.heard.clone(),
+            people: Arc::new(Nobody),
         }
     }
 
@@ -132,6 +134,7 @@ fn page(numbers: std::ops::Range<usize>, rows: &[(i64, u8, bool)], to: i64) -> P
             log: LOGS[0].into(),
             cursor: format!("{{\"to\":{to}}}"),
         }),
+        inventory: Vec::new(),
     }
 }
 

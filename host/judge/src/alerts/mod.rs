@@ -16,6 +16,7 @@ use picket_store::{AlertRow, StoredEvent};
 
 use crate::acquaintance::Acquaintance;
 use crate::call::Raised;
+use crate::people::People;
 use crate::rule::{JudgedRule, Tenant};
 
 pub use json::line;
@@ -57,6 +58,7 @@ pub(crate) struct Teller<'a> {
     pub(crate) generation: u64,
     pub(crate) rule: &'a JudgedRule,
     pub(crate) acquaintance: &'a Acquaintance,
+    pub(crate) people: &'a dyn People,
     /// Wall clock, ms.
     pub(crate) now: i64,
     /// The journal is made up from files.
@@ -110,6 +112,7 @@ impl Teller<'_> {
             json: json.to_string().into(),
             repeats: 0,
             last_repeat: None,
+            historic: false,
         }
     }
 }

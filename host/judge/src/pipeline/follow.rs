@@ -1,7 +1,7 @@
 //! Reading from the journal what the judge has not read yet.
 
 use picket_contract::Admission;
-use picket_store::{CursorRow, StoreError, Transaction};
+use picket_store::{CursorRow, InventoryChange, StoreError, Transaction};
 use tokio::sync::OwnedMutexGuard;
 
 use super::{Desk, Inner, PipelineError};
@@ -9,6 +9,22 @@ use crate::verdict::Verdict;
 
 /// Events read and judged at once while catching up.
 const EVENTS_AT_ONCE: usize = 10_000;
+
+/// What is stored together with a page.
+#[derive(Debug, Default)]
+pub(super) struct Along {
+    pub(super) cursors: Vec<CursorRow>,
+    pub(super) inventory: Vec<InventoryChange>,
+}
+
+impl From<Vec<CursorRow>> for Along {
+    fn from(cursors: Vec<CursorRow>) -> Self {
+        Along {
+            cursors,
+            ..Along::default()
+        }
+    }
+}
 
 impl Inner {
     /// Brings every rule level with the journal, and probes the quarantined rules that are due. After an error the judge is
@@ -70,9 +86,10 @@ impl Inner {
     pub(super) fn commit(
         &self,
         admissions: Vec<Admission>,
-        cursors: Vec<CursorRow>,
+        along: impl Into<Along>,
         verdict: Verdict,
     ) -> Result<(), StoreError> {
+        let Along { cursors, inventory } = along.into();
         let Verdict {
             commits,
             alerts,
@@ -84,6 +101,7 @@ impl Inner {
         let transaction = Transaction {
             admissions,
             cursors,
+            inventory,
             rules: commits,
             alerts,
             repeats,

@@ -41,7 +41,7 @@ impl Inner {
         let dedup = Dedup::restore(store.dedup(tenant, i64::MIN)?);
         let generation = self.generation()?.map_or(0, |(number, _)| number);
         let settings = self.options.settings;
-        Ok(TenantJudge::new(
+        let judge = TenantJudge::new(
             self.tenant.clone(),
             settings,
             generation,
@@ -49,7 +49,8 @@ impl Inner {
             dedup,
             known,
             &self.journal,
-        )?)
+        )?;
+        Ok(judge.knowing(self.options.people.clone()))
     }
 
     /// The last generation marked in the journal, and its hash.

@@ -27,6 +27,7 @@ use tokio::sync::Mutex;
 
 use crate::evidence::InJournal;
 use crate::judge::TenantJudge;
+use crate::people::People;
 use crate::rule::Tenant;
 use crate::verdict::{JudgeError, Said, Settings, Trouble};
 
@@ -73,6 +74,8 @@ pub struct Options {
     pub clock: Clock,
     /// Told of everything worth a line in the log or a count.
     pub observer: Arc<dyn Observe>,
+    /// What is known of the tenant's users, for alerts about them.
+    pub people: Arc<dyn People>,
 }
 
 /// Hears what happens while judging.

@@ -16,6 +16,7 @@ use super::{Desk, Inner, Pipeline, PipelineError, RuleSet, RuleSpec};
 use crate::acquaintance::Acquaintance;
 use crate::dedup::Dedup;
 use crate::judge::TenantJudge;
+use crate::marks::Basis;
 use crate::rule::JudgedRule;
 
 /// What a change of rules did for one tenant.
@@ -218,7 +219,7 @@ impl Inner {
                         report.begun.push((id.clone(), why));
                         first_changes.push((id, forgotten));
                         let logs = spec.manifest.logs().into_iter().map(Arc::from).collect();
-                        let here = old.here(logs, last, &self.journal)?;
+                        let here = old.here(logs, Basis::of(&spec.manifest), last, &self.journal)?;
                         spec.judged(here, RuleState::default(), Standing::default())
                     }
                 }
