@@ -55,6 +55,9 @@ impl<D: DuoLogs, A: Admit, C: Clock> Collector<D, A, C> {
         for log in Log::ALL {
             let id = if self.logs.contains(&log) {
                 tasks.spawn(Poller::new(self.shared.clone(), log).run()).id()
+            } else if self.logs.iter().any(|collected| collected.journal() == log.journal()) {
+                // Another form of it is collected: its rows are not closed.
+                continue;
             } else {
                 tasks.spawn(close(self.shared.clone(), log)).id()
             };

@@ -281,7 +281,7 @@ async fn silence_strangers_and_closed_doors_have_names() {
         matches!(
             error,
             DuoError::Transport {
-                kind: TransportKind::Tls,
+                kind: TransportKind::UnknownIssuer,
                 ..
             }
         ),
