@@ -44,7 +44,7 @@
 //! # What bad input gets
 //!
 //! A row that is not a JSON object, or is longer than [`MAX_EVENT_BYTES`], is flagged ([`Page::broken`]), counted, and shown
-//! to no rule. Half a character (`\ud83d` alone) reads as U+FFFD. Nesting deeper than 128 is refused wherever it is read. Nothing panics.
+//! to no rule. Half a character (`\ud83d` alone) reads as U+FFFD, and other slips of writers are mended likewise, in a row and in JSON inside a string. Nesting deeper than 128 is refused wherever it is read. Nothing panics.
 #![forbid(unsafe_code)]
 
 mod address;

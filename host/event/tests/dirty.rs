@@ -424,6 +424,10 @@ fn details_and_descriptions_that_are_no_json() {
             json!(" {\"status\": \"Bypass\", \"name\": \"half \\ud83d\"}"),
             Some("bypass"),
         ),
+        (
+            json!("{\"notes\": \"two\nlines, C:\\Users\", \"count\": NaN, \"status\": \"Bypass\"}"),
+            Some("bypass"),
+        ),
         (json!(r#"{"status": "Bypass", "broken"#), None),
         (json!("free text"), None),
         (json!(r#"[{"status": "Bypass"}]"#), None),
