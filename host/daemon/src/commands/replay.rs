@@ -11,6 +11,7 @@ use picket_sandbox::{Engine, Limits, Module};
 
 use crate::cli::{Format, Replay};
 use crate::out::out;
+use crate::registry::Live;
 use crate::{ruleset, when};
 
 /// Runs it. Alerts or not, it is a success; bad input is an error that names file and line.
@@ -103,8 +104,9 @@ pub(crate) fn modules(path: &Path) -> anyhow::Result<Vec<(PathBuf, Arc<Module>)>
 }
 
 fn rules(path: &Path) -> anyhow::Result<Vec<JudgedRule>> {
-    let modules: Vec<Arc<Module>> = modules(path)?.into_iter().map(|(_, module)| module).collect();
-    ruleset::rules(&modules, &BTreeMap::new(), &BTreeMap::new()).map_err(|wrong| anyhow::anyhow!(wrong.join("\n")))
+    let live = modules(path)?.into_iter().map(|(_, module)| Live::untested(module));
+    let live = live.collect::<Result<Vec<_>, _>>().map_err(anyhow::Error::msg)?;
+    ruleset::rules(&live, &BTreeMap::new(), &BTreeMap::new()).map_err(|wrong| anyhow::anyhow!(wrong.join("\n")))
 }
 
 struct Input {
