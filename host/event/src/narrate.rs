@@ -112,12 +112,13 @@ const AUTHENTICATION: &[&str] = &[
     "event_type",
     "email",
     "alias",
-    "raw.access_device.ip",
+    "access_device.ip_hostname",
 ];
 const ADMIN: &[&str] = &[
     "subject.user",
     "subject.key",
     "access_device.ip.address",
+    "access_device.ip_hostname",
     "access_device.location.city",
     "access_device.location.state",
     "access_device.location.country",
@@ -154,6 +155,11 @@ impl Row<'_> {
 
     fn words(&self, path: &str) -> Option<String> {
         self.get(path).map(|word| word.replace('_', " "))
+    }
+
+    /// The address, else the host name in its place.
+    fn whence(&self, ip: &Option<String>) -> Option<String> {
+        ip.clone().or_else(|| self.get("access_device.ip_hostname"))
     }
 
     /// The access device's place, below a path that ends in a dot or is empty.
@@ -199,9 +205,9 @@ fn authentication(row: &Row<'_>) -> Told {
         (None, None) => "no result".to_owned(),
     };
     let application = row.get("application.name");
-    let ip = row.get("access_device.ip").or_else(|| row.get("raw.access_device.ip"));
+    let ip = row.get("access_device.ip");
     Told {
-        text: line([what, application.clone(), ip.clone()], &ending),
+        text: line([what, application.clone(), row.whence(&ip)], &ending),
         user: row
             .get("subject.user")
             .or_else(|| row.get("email"))
@@ -241,7 +247,7 @@ fn administration(row: &Row<'_>) -> Told {
     let ending = [status, failed].into_iter().flatten().collect::<Vec<_>>().join(", ");
     let user = row.get("subject.user");
     Told {
-        text: line([Some(what), ip.clone()], &ending),
+        text: line([Some(what), row.whence(&ip)], &ending),
         actor: actor.filter(|actor| user.as_ref() != Some(actor)),
         user,
         user_key: row.get("subject.key"),
@@ -267,7 +273,7 @@ fn telephony(row: &Row<'_>) -> Told {
     let what = format!("{sort} to {}", device.as_deref().unwrap_or("an unknown number"));
     let credits = row
         .get("credits")
-        .map(|credits| format!("{credits} credits"))
+        .map(|credits| format!("{credits} {}", if credits == "1" { "credit" } else { "credits" }))
         .unwrap_or_default();
     Told {
         text: line([Some(what), row.words("context")], &credits),

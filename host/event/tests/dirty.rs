@@ -178,11 +178,15 @@ fn a_host_name_in_an_addresss_place_is_kept_beside_it() {
         ),
         None
     );
-    assert!(
-        narrate("authentication", &login.to_string())
-            .text
-            .contains("laptop-7.corp.example")
-    );
+    for (log, row) in [
+        ("authentication", &login),
+        ("activity", &change),
+        ("trust_monitor", &surfaced),
+    ] {
+        let told = narrate(log, &row.to_string());
+        assert!(told.text.contains("laptop-7.corp.example"), "{}", told.text);
+        assert_eq!(told.ip, None);
+    }
 }
 
 #[test]

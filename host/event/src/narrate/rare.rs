@@ -13,6 +13,7 @@ pub(super) const TRUST_MONITOR: &[&str] = &[
     "explanations",
     "enabled_by.name",
     "surfaced_auth.access_device.ip",
+    "access_device.ip_hostname",
     "surfaced_auth.access_device.location.city",
     "surfaced_auth.access_device.location.state",
     "surfaced_auth.access_device.location.country",
@@ -44,7 +45,7 @@ pub(super) fn surfaced(row: &Row<'_>) -> Told {
         .collect();
     why.extend(row.words("state").filter(|state| state != "new"));
     Told {
-        text: line([Some(what), by, application.clone(), ip.clone()], &why.join("; ")),
+        text: line([Some(what), by, application.clone(), row.whence(&ip)], &why.join("; ")),
         user: row.get("subject.user"),
         user_key: row.get("subject.key"),
         actor,
