@@ -392,6 +392,12 @@ pub trait Store: Send + Sync {
     /// The engine's.
     fn alerts(&self, tenant: &str, filter: &AlertFilter) -> Result<Vec<AlertRow>, StoreError>;
 
+    /// How many alerts there are, and when the latest happened (event time, ms).
+    ///
+    /// # Errors
+    /// The engine's.
+    fn count_alerts(&self, tenant: &str) -> Result<(u64, Option<i64>), StoreError>;
+
     /// Every dedup window that ends after `since` (event time, ms), by rule, key and time. Not only the latest of a key: a late
     /// row may repeat an earlier alert. Windows that a segment's alerts opened are the segment's and not the tenant's.
     ///

@@ -376,6 +376,8 @@ impl Tenant {
         let mut alerts: Vec<AlertRow> = self.alerts.iter().map(|(alert, _)| alert.clone()).collect();
         alerts.sort_by_key(|alert| alert.time);
         assert_eq!(store.alerts(name, &AlertFilter::default()).expect("alerts"), alerts);
+        let counted = (alerts.len() as u64, alerts.iter().map(|alert| alert.time).max());
+        assert_eq!(store.count_alerts(name).expect("alerts"), counted);
         let latest = AlertFilter {
             latest: Some(2),
             ..AlertFilter::default()

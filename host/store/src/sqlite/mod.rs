@@ -327,6 +327,12 @@ impl Store for SqliteStore {
         })
     }
 
+    fn count_alerts(&self, tenant: &str) -> Result<(u64, Option<i64>), StoreError> {
+        self.query("counting alerts", |connection| {
+            progress::count_alerts(connection, tenant)
+        })
+    }
+
     fn dedup(&self, tenant: &str, since: i64) -> Result<Vec<DedupRow>, StoreError> {
         self.query("reading dedup windows", |connection| {
             progress::dedup(connection, tenant, since)

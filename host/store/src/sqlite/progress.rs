@@ -134,6 +134,14 @@ fn bytes(row: &Row<'_>, column: usize) -> rusqlite::Result<Arc<[u8]>> {
     Ok(row.get_ref(column)?.as_blob()?.into())
 }
 
+pub(super) fn count_alerts(connection: &Connection, name: &str) -> Result<(u64, Option<i64>), Fault> {
+    let Some(tenant) = tenant(connection, name)? else {
+        return Ok((0, None));
+    };
+    let mut statement = connection.prepare_cached("SELECT count(*), max(time) FROM alert WHERE tenant = ?1")?;
+    Ok(statement.query_row([tenant], |row| Ok((row.get(0)?, row.get(1)?)))?)
+}
+
 pub(super) fn alerts(connection: &Connection, name: &str, filter: &AlertFilter) -> Result<Vec<AlertRow>, Fault> {
     let Some(tenant) = tenant(connection, name)? else {
         return Ok(Vec::new());
