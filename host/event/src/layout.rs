@@ -337,6 +337,10 @@ impl Builder<'_> {
                 user: self.either("surfaced_auth.user.name", "enabled_for.name"),
                 key: self.either("surfaced_auth.user.key", "enabled_for.key"),
             }),
+            log if picket_catalogue::is_inventory(log) => Some(SubjectReads::Direct {
+                user: self.read("user.name", text),
+                key: self.read("user.key", text),
+            }),
             "offline_enrollment" => Some(SubjectReads::Direct {
                 user: self.read("username", text),
                 key: Read::default(),

@@ -2,6 +2,7 @@
 //!
 //! Every text is cleaned ([`clean`]) and every phone number is cut to its tail, since both leave the house here.
 
+mod inventory;
 mod rare;
 
 use std::sync::LazyLock;
@@ -86,6 +87,7 @@ pub fn narrate(log: &str, raw: &str) -> Told {
             "offline_enrollment" => offline(&Row(&page)),
             "trust_monitor" => rare::surfaced(&Row(&page)),
             "collector" => rare::collector(&Row(&page)),
+            log if picket_catalogue::is_inventory(log) => inventory::told(log, raw),
             _ => Told {
                 text: format!("an event of {}", clean(log)),
                 ..Told::default()

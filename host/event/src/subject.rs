@@ -4,6 +4,7 @@
 //! | --- | --- | --- |
 //! | authentication | `user.name` | `user.key` |
 //! | offline_enrollment | `username` | null |
+//! | changes of the inventory (`user`, `phone`, ...) | `user.name`: whose the object is | `user.key` |
 //! | trust_monitor | whose login surfaced, else whose bypass was turned on | their key |
 //! | activity, administrator, admin: the target is a user | its name | its key, if it is a `DU...` |
 //! | ... else its details name a user (`uname`, `username`, `user_id`), and it is no administrator | that | that |
@@ -201,6 +202,12 @@ mod tests {
                 named(Some("ada"), Some("DUADA")),
             ),
             ("collector", r#"{"log":"telephony","event":"gap"}"#, None),
+            (
+                "phone",
+                r#"{"change":"deleted","user":{"key":"DUADA","name":"ada"},"before":{"phone_id":"DP1"}}"#,
+                named(Some("ada"), Some("DUADA")),
+            ),
+            ("policy", r#"{"change":"updated","user":null}"#, None),
             ("telephony", "broken", None),
         ] {
             assert_eq!(subject(log, raw), expected, "{raw}");
