@@ -42,7 +42,7 @@ struct Alert<'a>(&'a Value);
 
 fn line(text: &mut String, label: &str, content: &str) {
     // Writing to a String cannot fail.
-    let _ = writeln!(text, "{label:<9} {}", clean(content));
+    let _ = writeln!(text, "{:<9} {}", clean(label), clean(content));
 }
 
 impl Alert<'_> {
