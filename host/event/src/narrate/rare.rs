@@ -22,7 +22,7 @@ pub(super) const TRUST_MONITOR: &[&str] = &[
     "surfaced_auth.factor",
     "surfaced_auth.result",
 ];
-pub(super) const COLLECTOR: &[&str] = &["event", "log", "since", "error", "action"];
+pub(super) const COLLECTOR: &[&str] = &["event", "log", "since", "from", "to", "was", "error", "action"];
 
 pub(super) fn surfaced(row: &Row<'_>) -> Told {
     let sort = row.get("type");
@@ -72,14 +72,18 @@ struct Explanation {
 pub(super) fn collector(row: &Row<'_>) -> Told {
     let event = row.words("event").unwrap_or_else(|| "unknown".to_owned());
     let log = row.words("log").unwrap_or_else(|| "collection".to_owned());
-    let since = row.get("since").map(|since| format!("since {since}"));
+    let span = match (row.get("from"), row.get("to"), row.get("since")) {
+        (Some(from), Some(to), _) => Some(format!("{from} to {to}")),
+        (_, _, since) => since.map(|since| format!("since {since}")),
+    };
+    let was = row.words("was").map(|was| format!("was {was}"));
     let ending = [row.get("error"), row.get("action")]
         .into_iter()
         .flatten()
         .collect::<Vec<_>>()
         .join("; ");
     Told {
-        text: line([Some(format!("{log} {event}")), since], &ending),
+        text: line([Some(format!("{log} {event}")), was, span], &ending),
         action: row.get("event"),
         target: row.get("log"),
         ..Told::default()
@@ -120,5 +124,17 @@ mod tests {
             refused.text,
             "activity refused, since 2026-11-22T06:55:00Z: Duo says 403; grant \"Grant read log\""
         );
+        for (row, text) in [
+            (
+                r#"{"event":"recovered","log":"trust_monitor","was":"failing","since":"S"}"#,
+                "trust monitor recovered, was failing, since S",
+            ),
+            (
+                r#"{"event":"gap","log":"telephony","from":"F","to":"T","error":"Duo keeps 180 days"}"#,
+                "telephony gap, F to T: Duo keeps 180 days",
+            ),
+        ] {
+            assert_eq!(narrate("collector", row).text, text);
+        }
     }
 }
