@@ -63,12 +63,16 @@ pub enum Mark {
         /// Duo's own log.
         log: Arc<str>,
     },
-    /// From here on the logical log `admin` is fed by this log (`activity` or `administrator`).
+    /// The rows of this log (`activity` or `administrator`) after a time are the logical log `admin`'s: those too that stand
+    /// before the mark. Up to that time those of the log that fed it before are. Nothing later has been released by then.
     Feed {
         /// The logical log.
         logical: Arc<str>,
         /// Duo's own log.
         log: Arc<str>,
+        /// Exclusive, ms; the first feed feeds from the beginning of time.
+        #[serde(default = "beginning")]
+        from: i64,
     },
     /// What judges from here on, by content hash.
     Generation {
@@ -77,6 +81,11 @@ pub enum Mark {
         /// Hash of modules, parameters, tables, limits and engine version.
         hash: Arc<str>,
     },
+}
+
+/// Marks that do not say from when on hold from the first row on.
+fn beginning() -> i64 {
+    i64::MIN
 }
 
 /// One transaction's worth of journal: events of one log, then marks.

@@ -21,7 +21,14 @@ pub(crate) enum Basis {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Marks {
     logs: BTreeMap<Arc<str>, LogState>,
-    feeds: BTreeMap<Arc<str>, Arc<str>>,
+    feeds: BTreeMap<Arc<str>, Vec<Feed>>,
+}
+
+/// After `from`, up to the next one's, this log feeds.
+#[derive(Debug, Clone)]
+struct Feed {
+    from: i64,
+    log: Arc<str>,
 }
 
 /// The greatest of each kind: so it does not matter in which order they came, nor which were merged.
@@ -63,8 +70,11 @@ impl Marks {
             Mark::Stalled { log, to } => self.raise(log, *to, |state| &mut state.stalled),
             Mark::Closed { log } => self.logs.entry(log.clone()).or_default().closed = true,
             Mark::Open { log } => self.logs.entry(log.clone()).or_default().closed = false,
-            Mark::Feed { logical, log } => {
-                self.feeds.insert(logical.clone(), log.clone());
+            Mark::Feed { logical, log, from } => {
+                let feeds = self.feeds.entry(logical.clone()).or_default();
+                feeds.retain(|feed| feed.from < *from);
+                let (log, from) = (log.clone(), *from);
+                feeds.push(Feed { from, log });
             }
             Mark::Generation { .. } => {}
         }
@@ -75,9 +85,22 @@ impl Marks {
         *known = (*known).max(Some(to));
     }
 
-    /// Whether rows of Duo's log `duo` are rows of the log that rules call `named`.
-    pub(crate) fn feeds(&self, duo: &str, named: &str) -> bool {
-        self.feeds.get(named).map_or(duo == named, |feed| **feed == *duo)
+    /// Whether rows of Duo's log `duo` may be rows of the log that rules call `named`; see [`Marks::is_fed_by`].
+    pub(crate) fn may_feed(duo: &str, named: &str) -> bool {
+        duo == named || (named == ADMIN && ADMIN_FEEDS.contains(&duo))
+    }
+
+    /// Whether the row of this time (ms) in Duo's log `duo` is a row of the log that rules call `named`: of `admin`'s two
+    /// feeds only one is shown for any time. Of a row that may be released it can be said.
+    pub(crate) fn is_fed_by(&self, duo: &str, named: &str, time: i64) -> bool {
+        if !is_fed(named) {
+            return duo == named;
+        }
+        let feeds = self.feeds.get(named).into_iter().flatten();
+        feeds
+            .rev()
+            .find(|feed| feed.from < time)
+            .is_some_and(|feed| *feed.log == *duo)
     }
 
     /// Up to when rows of these logs may be released. None: not yet.
@@ -95,8 +118,8 @@ impl Marks {
 
     fn state(&self, named: &str) -> LogState {
         let of = |log: &str| self.logs.get(log).copied().unwrap_or_default();
-        if let Some(feed) = self.feeds.get(named) {
-            let feed = of(feed);
+        if let Some(feed) = self.feeds.get(named).and_then(|feeds| feeds.last()) {
+            let feed = of(&feed.log);
             return LogState {
                 closed: feed.closed || of(named).closed,
                 ..feed
@@ -109,6 +132,11 @@ impl Marks {
             ..own
         }
     }
+}
+
+/// Whether a log is a logical one with several feeds.
+pub(crate) fn is_fed(named: &str) -> bool {
+    named == ADMIN
 }
 
 #[cfg(test)]
@@ -206,10 +234,12 @@ mod tests {
 
     #[test]
     fn the_last_feed_decides_for_the_logical_log() {
-        let feed = |log: &str| Mark::Feed {
+        let feed_from = |log: &str, from| Mark::Feed {
             logical: "admin".into(),
             log: log.into(),
+            from,
         };
+        let feed = |log: &str| feed_from(log, i64::MIN);
         assert_eq!(
             watermark(&[complete("activity", 5)], &["admin"]),
             None,
@@ -242,7 +272,15 @@ mod tests {
 
         let mut marks = Marks::default();
         marks.apply(&feed("administrator"));
-        assert!(marks.feeds("administrator", "admin") && !marks.feeds("activity", "admin"));
-        assert!(marks.feeds("activity", "activity"));
+        assert!(marks.is_fed_by("administrator", "admin", 5) && !marks.is_fed_by("activity", "admin", 5));
+        assert!(marks.is_fed_by("activity", "activity", 5));
+        marks.apply(&feed_from("activity", 10));
+        marks.apply(&feed_from("administrator", 20));
+        let shown: Vec<i64> = [5, 10, 11, 20, 21]
+            .into_iter()
+            .filter(|time| marks.is_fed_by("activity", "admin", *time))
+            .collect();
+        assert_eq!(shown, [11, 20], "each time has one feed");
+        assert!(marks.is_fed_by("administrator", "admin", 10) && marks.is_fed_by("administrator", "admin", 21));
     }
 }

@@ -6,7 +6,7 @@ use picket_contract::{Admission, Key, Mark, Position};
 use picket_event::{Plan, RowRef};
 use picket_store::{StoreError, StoredAdmission};
 
-use crate::marks::{Basis, Marks};
+use crate::marks::{self, Basis, Marks};
 use crate::queue::{self, Adopted, Queue};
 use crate::sheet::Sheet;
 
@@ -39,6 +39,8 @@ pub(crate) struct Reader {
     /// Indices of the rules.
     pub(crate) members: Vec<usize>,
     queues: Vec<Queue>,
+    /// One of the logs has two feeds, of which one is shown for any time.
+    is_fed: bool,
     marks: Marks,
     watermark: i64,
     /// Read, and released as far as called.
@@ -63,6 +65,7 @@ impl Reader {
     ) -> Self {
         let mut reader = Reader {
             queues: logs.iter().map(|_| Queue::default()).collect(),
+            is_fed: logs.iter().any(|log| marks::is_fed(log)),
             logs,
             basis,
             members: Vec::new(),
@@ -173,10 +176,12 @@ impl Reader {
     fn take(&mut self, sheet: &mut Sheet<'_>, plan: &Plan, wait: impl Fn(&RowRef) -> bool) -> Vec<RowRef> {
         let mut others = Vec::new();
         for (log, queue) in self.logs.iter().zip(&mut self.queues) {
-            if self.marks.feeds(sheet.log, log) {
+            if Marks::may_feed(sheet.log, log) {
                 let (waiting, passed): (Vec<RowRef>, Vec<RowRef>) = sheet.rows(plan, log).partition(&wait);
+                // Rows of both feeds wait: which of them count is known by the time they may be released.
                 queue.take(waiting);
-                others.extend(passed);
+                let marks = &self.marks;
+                others.extend(passed.into_iter().filter(|row| is_shown(marks, row)));
             }
         }
         others
@@ -210,6 +215,15 @@ impl Reader {
 
     /// The next row up to the watermark.
     fn next(&mut self) -> Option<RowRef> {
+        loop {
+            let row = self.pop()?;
+            if !self.is_fed || is_shown(&self.marks, &row) {
+                return Some(row);
+            }
+        }
+    }
+
+    fn pop(&mut self) -> Option<RowRef> {
         let fronts = self.queues.iter_mut().filter(|queue| queue.front().is_some());
         let queue = fronts.min_by(|a, b| {
             a.front()
@@ -260,4 +274,9 @@ impl Reader {
         self.position = to;
         Ok(())
     }
+}
+
+/// Of a log with two feeds, whether the row is of the one that counts for its time.
+fn is_shown(marks: &Marks, row: &RowRef) -> bool {
+    marks.is_fed_by(row.page.duo_log(), row.page.log(), queue::time(row))
 }

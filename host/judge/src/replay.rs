@@ -101,6 +101,7 @@ pub fn admissions(logs: &[Rows]) -> Result<Vec<Admission>, BadRow> {
     let mut opening = vec![Mark::Feed {
         logical: "admin".into(),
         log: feed.into(),
+        from: i64::MIN,
     }];
     let absent = picket_logs().filter(|log| !has(log));
     opening.extend(absent.map(|log| Mark::Closed { log: log.into() }));

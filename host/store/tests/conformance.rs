@@ -93,7 +93,7 @@ fn mark() -> impl Strategy<Value = Mark> {
         2 => (log(), 0..60_i64).prop_map(|(log, to)| Mark::Live { log: log.into(), to }),
         1 => (log(), 0..60_i64).prop_map(|(log, to)| Mark::Stalled { log: log.into(), to }),
         1 => log().prop_map(|log| Mark::Closed { log: log.into() }),
-        1 => log().prop_map(|log| Mark::Feed { logical: "admin".into(), log: log.into() }),
+        1 => log().prop_map(|log| Mark::Feed { logical: "admin".into(), log: log.into(), from: 7 }),
     ]
 }
 

@@ -440,6 +440,7 @@ fn feed() -> Entry {
     let mark = Mark::Feed {
         logical: "admin".into(),
         log: "activity".into(),
+        from: i64::MIN,
     };
     ("activity".into(), Vec::new(), vec![mark])
 }
