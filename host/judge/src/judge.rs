@@ -13,6 +13,7 @@ use crate::call::{Raised, Slot};
 use crate::dedup::Dedup;
 use crate::desk::Desk;
 use crate::evidence::{Evidence, Layered, Rebuild};
+use crate::historic::Historic;
 use crate::marks::Basis;
 use crate::people::{Nobody, People};
 use crate::reader::Reader;
@@ -33,6 +34,7 @@ pub struct TenantJudge {
     pub(crate) acquaintance: Acquaintance,
     pub(crate) dedup: Dedup,
     pub(crate) people: Arc<dyn People>,
+    pub(crate) historic: Historic,
 }
 
 impl TenantJudge {
@@ -65,6 +67,7 @@ impl TenantJudge {
             acquaintance,
             dedup,
             people: Arc::new(Nobody),
+            historic: Historic::default(),
         };
         judge.take_seats(journal)?;
         Ok(judge)
@@ -74,6 +77,11 @@ impl TenantJudge {
     #[must_use]
     pub fn knowing(self, people: Arc<dyn People>) -> Self {
         TenantJudge { people, ..self }
+    }
+
+    /// The same judge, which marks alerts about the past.
+    pub(crate) fn since(self, historic: Historic) -> Self {
+        TenantJudge { historic, ..self }
     }
 
     /// Reads journal entries: all that follow on number `after`. Rules that are not that far yet are left where they are.
@@ -275,6 +283,7 @@ impl TenantJudge {
                 rule: &slot.rule,
                 acquaintance: &self.acquaintance,
                 people: &*self.people,
+                historic: &self.historic,
                 now,
                 // Generations count from 1: a journal made up from files has none.
                 replay: self.generation == 0,

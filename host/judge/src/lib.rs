@@ -32,6 +32,7 @@ mod change;
 pub mod dedup;
 mod desk;
 mod evidence;
+mod historic;
 mod judge;
 mod marks;
 pub mod people;

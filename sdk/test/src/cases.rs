@@ -103,7 +103,7 @@ struct FileCase {
 const MOST_EVENTS: usize = 1000;
 
 /// The logs of Duo that a step may name.
-const LOGS: [&str; 4] = ["authentication", "activity", "administrator", "telephony"];
+const LOGS: [&str; 5] = ["authentication", "activity", "administrator", "telephony", "collector"];
 
 /// Reads a file of cases.
 ///
@@ -231,6 +231,7 @@ fn raw_event(
         "authentication" => json!({"txid": id, "isotimestamp": iso, "timestamp": time / 1000}),
         "activity" => json!({"activity_id": id, "ts": iso}),
         "telephony" => json!({"telephony_id": id, "ts": iso}),
+        "collector" => json!({"id": id, "ts": iso}),
         _ => {
             json!({"timestamp": time / 1000, "isotimestamp": format!("{}+00:00", stamp.strftime("%Y-%m-%dT%H:%M:%S"))})
         }

@@ -167,7 +167,7 @@ impl Inner {
     ) -> Result<(OwnedMutexGuard<Option<u64>>, Option<Admission>, Along, Admitted), StoreError> {
         let last = match *head {
             Some(last) => last,
-            None => self.journal.store.last_seq(&self.tenant.id)?,
+            None => self.journal.store.last_seq(&self.journal.tenant)?,
         };
         *head = Some(last);
         let mut admitted = Admitted {
@@ -180,7 +180,7 @@ impl Inner {
         admitted.doubles = admitted.received - events.len();
         if !events.is_empty() {
             let ids: Vec<&str> = events.iter().map(|event| &*event.id).collect();
-            let mut known = self.journal.store.known(&self.tenant.id, &page.log, &ids)?.into_iter();
+            let mut known = self.known(&page.log, &ids)?.into_iter();
             events.retain(|_| known.next() == Some(false));
             admitted.known = admitted.received - admitted.doubles - events.len();
         }

@@ -48,10 +48,10 @@ impl Inner {
             self.commit(Vec::new(), Vec::new(), verdict)?;
         }
         loop {
-            let head = self.journal.store.last_seq(&self.tenant.id)?;
+            let head = self.journal.store.last_seq(&self.journal.tenant)?;
             let judge = self.load(desk)?;
             let Some(after) = judge.behind(head) else { return Ok(()) };
-            let admissions = match self.journal.store.read(&self.tenant.id, after, EVENTS_AT_ONCE) {
+            let admissions = match self.journal.store.read(&self.journal.tenant, after, EVENTS_AT_ONCE) {
                 Ok(admissions) if admissions.is_empty() => return Ok(()),
                 Ok(admissions) => admissions,
                 // What cannot be read cannot be judged: it is reported, and the readers go on behind it.
@@ -107,7 +107,7 @@ impl Inner {
             repeats,
         };
         if !transaction.is_empty() {
-            self.journal.store.transact(&self.tenant.id, transaction)?;
+            self.journal.store.transact(&self.journal.tenant, transaction)?;
         }
         for trouble in &troubles {
             self.options.observer.trouble(&self.tenant.id, trouble);

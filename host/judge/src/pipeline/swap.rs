@@ -105,11 +105,11 @@ impl Pipeline {
 impl Inner {
     /// Reads the look-back of those rules that begin and want one.
     fn look_back(&self, set: &RuleSet) -> Result<BTreeMap<String, Prepared>, PipelineError> {
-        let rows = self.journal.store.rules(&self.tenant.id)?;
+        let rows = self.journal.store.rules(&self.journal.tenant)?;
         let mut prepared = BTreeMap::new();
         for spec in &set.rules {
             let state = &spec.manifest.state;
-            let head = self.journal.store.last_seq(&self.tenant.id)?;
+            let head = self.journal.store.last_seq(&self.journal.tenant)?;
             if state.look_back_ms <= 0 || head == 0 || self.kept(&rows, spec)? {
                 continue;
             }
@@ -152,7 +152,7 @@ impl Inner {
             && self
                 .journal
                 .store
-                .note(&self.tenant.id, &note(spec))?
+                .note(&self.journal.tenant, &note(spec))?
                 .is_none_or(|logs| logs == logs_of(spec)))
     }
 
@@ -163,7 +163,7 @@ impl Inner {
         set: RuleSet,
         mut prepared: BTreeMap<String, Prepared>,
     ) -> Result<SwapReport, PipelineError> {
-        let (store, tenant) = (&self.journal.store, &self.tenant.id);
+        let (store, tenant) = (&self.journal.store, &self.journal.tenant);
         let last = match *head {
             Some(last) => last,
             None => store.last_seq(tenant)?,
