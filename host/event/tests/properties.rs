@@ -23,17 +23,12 @@ const KINDS: [FieldType; 5] = [
     FieldType::Bool,
     FieldType::Texts,
 ];
-const LOGS: [&str; 8] = [
-    "authentication",
-    "activity",
-    "administrator",
-    "admin",
-    "telephony",
-    "offline_enrollment",
-    "trust_monitor",
-    "collector",
-];
 const PATHS: [&str; 7] = ["a", "b", "a.b", "a.b.c", "a.c", "c.a", "b.b"];
+
+/// Every log that a rule may name.
+fn logs() -> Vec<&'static str> {
+    picket_catalogue::logs().iter().map(|log| log.name).collect()
+}
 
 fn rule(sources: Vec<Source>) -> RuleManifest {
     RuleManifest {
@@ -312,7 +307,7 @@ proptest! {
 
     #[test]
     fn what_is_normalised_stays_so_and_raw_paths_are_as_received(
-        log in prop::sample::select(vec!["authentication", "activity", "administrator", "telephony", "trust_monitor"]),
+        log in prop::sample::select(logs()),
         place in any::<prop::sample::Index>(),
         received in dirty(),
     ) {
@@ -342,7 +337,7 @@ proptest! {
 
     #[test]
     fn any_json_is_read_whatever_the_log_and_field(
-        log in prop::sample::select(LOGS.to_vec()),
+        log in prop::sample::select(logs()),
         documents in prop::collection::vec(catalogued(), 1..4),
     ) {
         let fields: Vec<(&str, FieldType, bool)> = picket_catalogue::log(log).unwrap().fields.iter()
@@ -368,7 +363,7 @@ proptest! {
 
     #[test]
     fn identity_is_of_the_content_alone(
-        log in prop::sample::select(LOGS.to_vec()),
+        log in prop::sample::select(logs()),
         document in catalogued(),
         bytes in prop::collection::vec(any::<u8>(), 0..64),
         time in any::<i64>(),
@@ -393,7 +388,7 @@ proptest! {
 
     #[test]
     fn mutated_rows_never_panic_and_are_read_or_flagged(
-        log in prop::sample::select(LOGS.to_vec()),
+        log in prop::sample::select(logs()),
         row in 0usize..64,
         cut in any::<prop::sample::Index>(),
         with in "[\\PC\"{}\\[\\]:,\\\\0-9]{0,4}",
