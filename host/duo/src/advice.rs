@@ -1,91 +1,16 @@
 //! What is wrong and what to click, in the words of the Admin Panel.
 //!
-//! [`DuoError::kind`] is for programs, [`DuoError::problem`] and [`DuoError::advice`] for the person who has to act. A
+//! [`DuoError::problem`] and [`DuoError::advice`] are for the person who has to act, [`DuoError::kind`] is for programs. A
 //! sentence claims no more than the answer proves: one 403 may be a permission, the edition or the address asked from, and
 //! only what else is known of the account ([`Context`]) tells them apart.
 
 use std::borrow::Cow;
 
 use crate::error::{DuoError, TransportKind};
-use crate::inventory::Inventory;
-use crate::log::Log;
+use crate::kind::{Asked, Kind};
 
 /// Where an Admin API application is found in the Admin Panel.
 const APPLICATION: &str = "Admin Panel, Applications, the Admin API application";
-
-/// What is wrong, as far as one answer tells.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Kind {
-    /// The secret key is not the integration key's: mistyped, or rotated since.
-    Secret,
-    /// The integration key is unknown at this host.
-    IntegrationKey,
-    /// The credentials do not arrive, or Duo does not like them for another reason.
-    Credentials,
-    /// This machine's clock is off.
-    Clock,
-    /// The application lacks a permission; where only this is known, perhaps the account's edition lacks the log.
-    Permission,
-    /// The key belongs to an application of another type.
-    ApplicationType,
-    /// The account's edition lacks what was asked for.
-    Edition,
-    /// The address asked from is not among "Networks for API Access".
-    Network,
-    /// The host is not the account's API host, or no host at all.
-    Host,
-    /// The host is Duo's, but has no such log.
-    NoSuchLog,
-    /// Duo does not like a parameter.
-    Request,
-    /// Asked too often.
-    RateLimit,
-    /// Duo's side fails.
-    Duo,
-    /// Something in between answers in Duo's place.
-    Gateway,
-    /// An answer that cannot be used.
-    Answer,
-    /// The proxy.
-    Proxy,
-    /// The certificate, or who signed it.
-    Certificate,
-    /// No way to the host.
-    Unreachable,
-    /// Too slow.
-    Timeout,
-    /// The connection broke off.
-    Broken,
-}
-
-impl Kind {
-    /// A name for programs.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Kind::Secret => "secret",
-            Kind::IntegrationKey => "integration_key",
-            Kind::Credentials => "credentials",
-            Kind::Clock => "clock",
-            Kind::Permission => "permission",
-            Kind::ApplicationType => "application_type",
-            Kind::Edition => "edition",
-            Kind::Network => "network",
-            Kind::Host => "host",
-            Kind::NoSuchLog => "no_such_log",
-            Kind::Request => "request",
-            Kind::RateLimit => "rate_limit",
-            Kind::Duo => "duo",
-            Kind::Gateway => "gateway",
-            Kind::Answer => "answer",
-            Kind::Proxy => "proxy",
-            Kind::Certificate => "certificate",
-            Kind::Unreachable => "unreachable",
-            Kind::Timeout => "timeout",
-            Kind::Broken => "broken",
-        }
-    }
-}
 
 /// What is known besides the error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -96,110 +21,7 @@ pub struct Context<'a> {
     pub others_answer: bool,
 }
 
-/// What was asked for, found again by its path.
-#[derive(Clone, Copy)]
-enum Asked {
-    Log(Log),
-    Inventory(Inventory),
-    Accounts,
-    Ping,
-    Other,
-}
-
-impl Asked {
-    fn of(error: &DuoError) -> Asked {
-        let at = error.at();
-        let path = at.find('/').and_then(|slash| at.get(slash..)).unwrap_or_default();
-        if path == crate::client::PING {
-            return Asked::Ping;
-        }
-        if path == crate::client::ACCOUNTS {
-            return Asked::Accounts;
-        }
-        if let Some(log) = Log::ALL.into_iter().find(|log| log.path() == path) {
-            return Asked::Log(log);
-        }
-        let kind = Inventory::ALL.into_iter().find(|kind| kind.path() == path);
-        kind.map_or(Asked::Other, Asked::Inventory)
-    }
-
-    fn permission(self) -> &'static str {
-        match self {
-            Asked::Log(log) => log.permission(),
-            Asked::Inventory(kind) => kind.permission(),
-            Asked::Accounts | Asked::Ping | Asked::Other => "Grant read log",
-        }
-    }
-
-    fn depends_on_edition(self) -> bool {
-        match self {
-            Asked::Log(log) => log.depends_on_edition(),
-            Asked::Inventory(kind) => kind.depends_on_edition(),
-            Asked::Accounts | Asked::Ping | Asked::Other => false,
-        }
-    }
-
-    fn noun(self) -> &'static str {
-        match self {
-            Asked::Log(_) => "log",
-            Asked::Inventory(_) => "inventory",
-            Asked::Accounts | Asked::Ping | Asked::Other => "resource",
-        }
-    }
-
-    /// How to do without it.
-    fn leave_out(self) -> String {
-        match self {
-            Asked::Log(Log::OfflineEnrollment) => "take offline_access out of `collect`".to_owned(),
-            Asked::Log(log) => format!("take {log} out of `collect`"),
-            Asked::Inventory(kind) => format!("take {kind} out of `inventory`"),
-            Asked::Accounts | Asked::Ping | Asked::Other => "do without it".to_owned(),
-        }
-    }
-}
-
 impl DuoError {
-    /// What is wrong, as far as this answer alone tells.
-    #[must_use]
-    pub fn kind(&self) -> Kind {
-        match self {
-            DuoError::Unauthorized { code, .. } => match code {
-                40102 => Kind::IntegrationKey,
-                40103 => Kind::Secret,
-                40105 => Kind::Clock,
-                _ => Kind::Credentials,
-            },
-            DuoError::ClockSkew { .. } => Kind::Clock,
-            DuoError::Forbidden { message, .. } => forbidden(message),
-            DuoError::NotFound { .. } => match Asked::of(self) {
-                Asked::Log(_) | Asked::Inventory(_) => Kind::NoSuchLog,
-                Asked::Ping | Asked::Accounts | Asked::Other => Kind::Host,
-            },
-            DuoError::BadRequest { .. } => Kind::Request,
-            DuoError::RateLimited { .. } => Kind::RateLimit,
-            DuoError::Server { .. } => Kind::Duo,
-            DuoError::NotJson { status: 407, .. } => Kind::Proxy,
-            DuoError::NotJson { status: 404, .. } => Kind::Host,
-            DuoError::Redirected { .. } | DuoError::NotJson { .. } => Kind::Gateway,
-            DuoError::Malformed { .. } => Kind::Answer,
-            DuoError::Transport { kind, .. } => match kind {
-                TransportKind::Dns => Kind::Host,
-                TransportKind::Tls
-                | TransportKind::UnknownIssuer
-                | TransportKind::Expired
-                | TransportKind::NotYetValid
-                | TransportKind::WrongName
-                | TransportKind::NotTls => Kind::Certificate,
-                TransportKind::Connect => Kind::Unreachable,
-                TransportKind::ProxyUnreachable | TransportKind::ProxyCredentials | TransportKind::ProxyRefused => {
-                    Kind::Proxy
-                }
-                TransportKind::Timeout => Kind::Timeout,
-                TransportKind::Broken => Kind::Broken,
-            },
-        }
-    }
-
     /// What is wrong, with Duo's own words where there are any.
     #[must_use]
     pub fn problem(&self) -> String {
@@ -246,6 +68,9 @@ impl DuoError {
             DuoError::Server { status, message, .. } => format!("Duo fails (HTTP {status}, {message:?})"),
             DuoError::Redirected { status, .. } => {
                 format!("answered with a redirect (HTTP {status}), which Duo never does")
+            }
+            DuoError::NotJson { status, start, .. } if start.is_empty() => {
+                format!("the answer is empty (HTTP {status}), so it is not Duo's")
             }
             DuoError::NotJson { status, start, .. } => {
                 format!("the answer is not JSON (HTTP {status}, starts with {start:?}), so it is not Duo's")
@@ -298,7 +123,14 @@ impl DuoError {
             DuoError::Malformed { .. } => {
                 "it is asked again; if it stays so, see whether a proxy changes answers, and report it with this line".to_owned()
             }
-            DuoError::Transport { kind, .. } => advice_transport(*kind).to_owned(),
+            DuoError::Transport { kind, detail, .. } => {
+                let resolver = if *kind == TransportKind::Dns && detail.contains("proxy socks5:") {
+                    "; with socks5h:// in `proxy` it is the proxy that resolves the name"
+                } else {
+                    ""
+                };
+                format!("{}{resolver}", advice_transport(*kind))
+            }
         }
     }
 }
@@ -330,22 +162,6 @@ fn quoted(what: &str, code: u32, message: &str) -> String {
     }
 }
 
-/// A 403's reason by its words: Duo has one code for all. Only the first of these is known to be said; the others are
-/// understood should they be.
-fn forbidden(message: &str) -> Kind {
-    let message = message.to_ascii_lowercase();
-    let says = |words: &[&str]| words.iter().any(|word| message.contains(word));
-    if says(&["integration type", "application type"]) {
-        Kind::ApplicationType
-    } else if says(&["ip address", "network"]) {
-        Kind::Network
-    } else if says(&["edition", "your plan", "license", "subscription"]) {
-        Kind::Edition
-    } else {
-        Kind::Permission
-    }
-}
-
 fn advice_unauthorized(code: u32, context: &Context<'_>) -> String {
     match code {
         40102 => format!(
@@ -357,7 +173,11 @@ fn advice_unauthorized(code: u32, context: &Context<'_>) -> String {
             format!("the secret was probably rotated; put the new one in {place} ({APPLICATION}, Details, Secret key)")
         }
         40101 | 40104 => "see whether a proxy in between removes headers (Authorization, Date)".to_owned(),
-        40105 => format!("this machine's clock is probably off: {SET_CLOCK}"),
+        40105 => {
+            "see whether this machine's clock is synchronised (`timedatectl status`), and whether a proxy in between \
+                  holds requests back or repeats them"
+                .to_owned()
+        }
         _ => format!("check api_hostname, integration_key and secret_key ({APPLICATION}, Details)"),
     }
 }
@@ -404,10 +224,7 @@ fn advice_forbidden(kind: Kind, asked: Asked, context: &Context<'_>) -> String {
 
 fn advice_transport(kind: TransportKind) -> &'static str {
     match kind {
-        TransportKind::Dns => {
-            "check api_hostname (it looks like api-XXXXXXXX.duosecurity.com) and this machine's DNS; where only the proxy can \
-             resolve names, use socks5h:// or http://"
-        }
+        TransportKind::Dns => "check api_hostname (it looks like api-XXXXXXXX.duosecurity.com) and this machine's DNS",
         TransportKind::UnknownIssuer | TransportKind::Tls => {
             "behind an inspecting proxy put its CA certificate (PEM) into `ca_file`; otherwise update this machine's root \
              certificates (package ca-certificates)"

@@ -3,7 +3,6 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
 
 use reqwest::header;
 use secrecy::{ExposeSecret, SecretString};
@@ -16,9 +15,10 @@ use crate::failure;
 use crate::host::Host;
 use crate::inventory::{ChildAccount, Inventory, InventoryPage};
 use crate::log::{Log, Shape};
+use crate::objects;
 use crate::page::{Page, Query};
 use crate::sign::{Scheme, Signable, canonical_params};
-use crate::transport::{Transport, TransportConfig};
+use crate::transport::Transport;
 
 /// Where Duo tells its clock to anybody.
 pub(crate) const PING: &str = "/auth/v2/ping";
@@ -43,12 +43,6 @@ pub struct ClientConfig {
     pub secret_key: SecretString,
     /// How requests are signed.
     pub scheme: Scheme,
-    /// Certificates to trust besides the system's, PEM.
-    pub ca_pem: Option<Vec<u8>>,
-    /// Proxy address, which may hold a password. None: the environment's (`HTTPS_PROXY`, `NO_PROXY`), but never for this machine.
-    pub proxy: Option<SecretString>,
-    /// For the whole of one request.
-    pub timeout: Duration,
     /// Largest answer accepted, bytes, after decompression.
     pub max_body: usize,
     /// The child account to read with a parent's key.
@@ -58,7 +52,7 @@ pub struct ClientConfig {
 }
 
 impl ClientConfig {
-    /// The usual settings: version 5 signatures, 60 s, 64 MiB.
+    /// The usual settings: version 5 signatures, 64 MiB.
     #[must_use]
     pub fn new(host: Host, integration_key: impl Into<String>, secret_key: SecretString) -> Self {
         ClientConfig {
@@ -66,9 +60,6 @@ impl ClientConfig {
             integration_key: integration_key.into(),
             secret_key,
             scheme: Scheme::V5,
-            ca_pem: None,
-            proxy: None,
-            timeout: Duration::from_secs(60),
             max_body: 64 << 20,
             account_id: None,
             now: Arc::new(date::system_now),
@@ -126,20 +117,6 @@ pub struct Pong {
 }
 
 impl Client {
-    /// A client with a transport of its own. Opens no connection.
-    ///
-    /// # Errors
-    /// [`BadConfig`] names the setting that is unusable.
-    pub fn new(config: ClientConfig) -> Result<Self, BadConfig> {
-        let transport = Transport::new(TransportConfig {
-            ca_pem: config.ca_pem.clone(),
-            proxy: config.proxy.clone(),
-            timeout: config.timeout,
-            ..TransportConfig::default()
-        })?;
-        Client::over(config, &transport)
-    }
-
     /// A client that shares a transport. Opens no connection.
     ///
     /// # Errors
@@ -205,7 +182,7 @@ impl Client {
     /// # Errors
     /// See [`DuoError`].
     pub async fn administrator(&self, mintime_s: i64) -> Result<Page, DuoError> {
-        self.from_second(Log::Administrator, mintime_s).await
+        self.since_second(Log::Administrator, mintime_s).await
     }
 
     /// One page of any log, oldest first.
@@ -215,7 +192,7 @@ impl Client {
     pub async fn page(&self, log: Log, query: &Query) -> Result<Page, DuoError> {
         let shape = log.shape();
         if shape == Shape::FromSecond {
-            return self.from_second(log, query.mintime.div_euclid(1000)).await;
+            return self.since_second(log, query.mintime.div_euclid(1000)).await;
         }
         let mut params = vec![
             ("mintime", query.mintime.to_string()),
@@ -234,7 +211,7 @@ impl Client {
         decode::page(log, &self.ask(self.get(log.path(), params)).await?)
     }
 
-    async fn from_second(&self, log: Log, mintime_s: i64) -> Result<Page, DuoError> {
+    async fn since_second(&self, log: Log, mintime_s: i64) -> Result<Page, DuoError> {
         let params = vec![("mintime", mintime_s.to_string())];
         decode::page(log, &self.ask(self.get(log.path(), params)).await?)
     }
@@ -253,7 +230,7 @@ impl Client {
         if kind.wants_v5() {
             question.scheme = Scheme::V5;
         }
-        decode::inventory(kind, offset, &self.ask(question).await?)
+        objects::inventory(kind, offset, &self.ask(question).await?)
     }
 
     /// The accounts below this one. The keys must be those of an Accounts API application, the host the parent's.
@@ -268,7 +245,7 @@ impl Client {
             body: "{}",
             scheme: Scheme::V5,
         };
-        decode::accounts(&self.ask(question).await?)
+        objects::accounts(&self.ask(question).await?)
     }
 
     /// A GET with its parameters in the query, for the account or the child account.
@@ -409,42 +386,37 @@ impl Client {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::transport::TransportConfig;
+
+    fn config() -> ClientConfig {
+        ClientConfig::new("localhost".parse().unwrap(), "DIX", "hunter2hunter2".to_owned().into())
+    }
 
     #[test]
     fn debug_shows_no_secret() {
-        let mut config = ClientConfig::new("localhost".parse().unwrap(), "DIX", "hunter2hunter2".to_owned().into());
-        config.proxy = Some("http://user:hunter3@proxy:3128".to_owned().into());
-        let client = Client::new(config).unwrap();
-        let debug = format!("{client:?}");
+        let transport = Transport::new(TransportConfig {
+            proxy: Some("http://user:hunter3@proxy:3128".to_owned().into()),
+            ..TransportConfig::default()
+        })
+        .unwrap();
+        let client = Client::over(config(), &transport).unwrap();
+        let debug = format!("{client:?} {transport:?}");
         assert!(debug.contains("DIX") && !debug.contains("hunter"), "{debug}");
     }
 
     #[test]
     fn unusable_settings_are_named() {
-        let config = || ClientConfig::new("localhost".parse().unwrap(), "DIX", "secret".to_owned().into());
-        let words = |config| Client::new(config).unwrap_err().to_string();
+        let transport = Transport::new(TransportConfig::default()).unwrap();
+        let words = |config| Client::over(config, &transport).unwrap_err().to_string();
+        let integration_key = "D I".to_owned();
         assert!(
             words(ClientConfig {
-                integration_key: "D I".into(),
+                integration_key,
                 ..config()
             })
             .contains("integration_key")
         );
-        assert!(
-            words(ClientConfig {
-                secret_key: String::new().into(),
-                ..config()
-            })
-            .contains("secret_key")
-        );
-        assert!(
-            words(ClientConfig {
-                ca_pem: Some(b"no pem".to_vec()),
-                ..config()
-            })
-            .contains("ca_file")
-        );
-        let proxy = Some(SecretString::from("http://user:hunter3@".to_owned()));
-        assert!(!words(ClientConfig { proxy, ..config() }).contains("hunter3"));
+        let secret_key = String::new().into();
+        assert!(words(ClientConfig { secret_key, ..config() }).contains("secret_key"));
     }
 }

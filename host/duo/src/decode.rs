@@ -9,10 +9,8 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::error::DuoError;
-use crate::inventory::{ChildAccount, Inventory, InventoryPage};
 use crate::log::{Log, Shape};
 use crate::page::{Offset, Page};
-use crate::redact;
 
 /// An answer as received.
 #[derive(Debug)]
@@ -53,7 +51,7 @@ pub(crate) fn response(answer: &Answer) -> Result<&RawValue, DuoError> {
 }
 
 /// The `response` of an answer that succeeded, and the `metadata` beside it.
-fn parts(answer: &Answer) -> Result<(&RawValue, Option<&RawValue>), DuoError> {
+pub(crate) fn parts(answer: &Answer) -> Result<(&RawValue, Option<&RawValue>), DuoError> {
     let Answer { at, status, .. } = answer;
     let (at, status) = (at.clone(), *status);
     if (300..400).contains(&status) {
@@ -131,73 +129,10 @@ pub(crate) fn page(log: Log, answer: &Answer) -> Result<Page, DuoError> {
 }
 
 /// The rows of a list; `null` is an empty one.
-fn list(answer: &Answer, rows: &RawValue, name: &str) -> Result<Vec<Box<RawValue>>, DuoError> {
+pub(crate) fn list(answer: &Answer, rows: &RawValue, name: &str) -> Result<Vec<Box<RawValue>>, DuoError> {
     serde_json::from_str::<Option<Vec<Box<RawValue>>>>(rows.get())
         .map(Option::unwrap_or_default)
         .map_err(|_| malformed(answer, &format!("`{name}` is not a list")))
-}
-
-/// A page of objects, or a single object as a page of one. `asked`: the offset that it was asked from.
-pub(crate) fn inventory(kind: Inventory, asked: u64, answer: &Answer) -> Result<InventoryPage, DuoError> {
-    let (response, metadata) = parts(answer)?;
-    let (found, next_offset, total) = if kind.is_single() {
-        if !response.get().starts_with('{') {
-            return Err(malformed(answer, "`response` is not an object"));
-        }
-        (vec![response.to_owned()], None, None)
-    } else {
-        let metadata = metadata.and_then(|metadata| serde_json::from_str::<Value>(metadata.get()).ok());
-        let total = metadata
-            .as_ref()
-            .and_then(|metadata| metadata.get("total_objects"))
-            .and_then(|total| count(total).or_else(|| count(total.get("value")?)));
-        let next = match metadata.as_ref().and_then(|metadata| metadata.get("next_offset")) {
-            None | Some(Value::Null) => None,
-            Some(next) => Some(
-                count(next)
-                    .filter(|next| *next > asked)
-                    .ok_or_else(|| malformed(answer, "`metadata.next_offset` leads nowhere"))?,
-            ),
-        };
-        (list(answer, response, "response")?, next, total)
-    };
-    let received = found.len();
-    let rows: Vec<Box<RawValue>> = found.into_iter().filter_map(redact::without_secrets).collect();
-    if rows.len() < received {
-        return Err(malformed(
-            answer,
-            "an object cannot be read, so nobody can say whether it holds a secret",
-        ));
-    }
-    Ok(InventoryPage {
-        rows,
-        next_offset,
-        total,
-        server_date_ms: answer.date_ms,
-    })
-}
-
-/// The child accounts. One without an id or a host cannot be read, and spoils no list.
-pub(crate) fn accounts(answer: &Answer) -> Result<Vec<ChildAccount>, DuoError> {
-    let rows = list(answer, response(answer)?, "response")?;
-    let accounts = rows
-        .iter()
-        .filter_map(|row| match serde_json::from_str::<ChildAccount>(row.get()) {
-            Ok(account) if !account.account_id.is_empty() && !account.api_hostname.is_empty() => Some(account),
-            _ => {
-                tracing::warn!(
-                    at = answer.at,
-                    "an account in the list has no account_id or api_hostname; it is left out"
-                );
-                None
-            }
-        });
-    Ok(accounts.collect())
-}
-
-/// A count, written as a number or as a text.
-fn count(value: &Value) -> Option<u64> {
-    value.as_u64().or_else(|| value.as_str()?.parse().ok())
 }
 
 /// All shapes of `metadata.next_offset`: absent, null, a text, a number, a list of texts and numbers.

@@ -84,7 +84,7 @@ fn strip(value: &mut Value) -> bool {
 
 fn strip_object(members: &mut Map<String, Value>) -> bool {
     let before = members.len();
-    members.retain(|name, value| !is_link(value) && !(is_secret(name) && tells(value)));
+    members.retain(|name, value| !(is_link(value) || is_secret(name) && tells(value)));
     let removed = members.len() != before;
     members
         .values_mut()
