@@ -83,3 +83,9 @@ pub use plan::{Enrichment, Plan};
 pub use select::{RowRef, SelectError, Selection, Selector};
 pub use subject::{Subject, subject};
 pub use time::{rfc3339, rfc3339_to_ms};
+
+/// The logs that a journal may hold: all that a rule may name but `admin`, which is another's rows under its paths.
+pub fn logs() -> impl Iterator<Item = &'static str> {
+    let names = picket_catalogue::logs().iter().map(|log| log.name);
+    names.filter(|name| *name != "admin")
+}

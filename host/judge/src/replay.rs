@@ -103,7 +103,7 @@ pub fn admissions(logs: &[Rows]) -> Result<Vec<Admission>, BadRow> {
         log: feed.into(),
         from: i64::MIN,
     }];
-    let absent = picket_logs().filter(|log| !has(log));
+    let absent = picket_event::logs().filter(|log| !has(log));
     opening.extend(absent.map(|log| Mark::Closed { log: log.into() }));
     let mut admissions = vec![Admission {
         first_seq: 1,
@@ -153,18 +153,6 @@ pub fn admissions(logs: &[Rows]) -> Result<Vec<Admission>, BadRow> {
         }
     }
     Ok(admissions)
-}
-
-fn picket_logs() -> impl Iterator<Item = &'static str> {
-    [
-        "authentication",
-        "activity",
-        "administrator",
-        "telephony",
-        "offline_enrollment",
-        "trust_monitor",
-    ]
-    .into_iter()
 }
 
 /// Judges journal entries from the beginning. `now` is what alerts give as the time they were raised, wall clock, ms.

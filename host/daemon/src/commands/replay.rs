@@ -121,14 +121,14 @@ struct Line {
 }
 
 fn read(given: &str) -> anyhow::Result<Input> {
-    const LOGS: [&str; 4] = ["authentication", "activity", "administrator", "telephony"];
     let Some((log, file)) = given.split_once('=') else {
         bail!("--events {given}: write LOG=FILE, as in authentication=auth.ndjson");
     };
-    if !LOGS.contains(&log) {
+    if !picket_event::logs().any(|name| name == log) {
+        let names: Vec<&str> = picket_event::logs().collect();
         bail!(
             "--events {given}: there is no log `{log}`; the logs are {}",
-            LOGS.join(", ")
+            names.join(", ")
         );
     }
     let path: Arc<Path> = Path::new(file).into();
