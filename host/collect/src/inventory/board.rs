@@ -70,7 +70,9 @@ impl StockBoard {
     /// Whether another kind that needs the same permission was answered.
     pub(crate) fn is_granted(&self, kind: Inventory) -> bool {
         let same = |health: &StockHealth| health.kind != kind && health.permission == kind.permission();
-        self.lock().values().any(|health| same(health) && health.standing == Standing::Working)
+        self.lock()
+            .values()
+            .any(|health| same(health) && health.standing == Standing::Working)
     }
 
     pub(crate) fn update(&self, kind: Inventory, change: impl FnOnce(&mut StockHealth)) {

@@ -384,7 +384,11 @@ impl<D: DuoInventory, K: Keep, C: Clock> Stock<D, K, C> {
         let (text, action, is_configuration, standing, wait) = match failure {
             Failure::Duo(error) => {
                 let is_closing = matches!(error, DuoError::Forbidden { .. } | DuoError::NotFound { .. });
-                let standing = if is_closing { Standing::Closed } else { Standing::Failing };
+                let standing = if is_closing {
+                    Standing::Closed
+                } else {
+                    Standing::Failing
+                };
                 let wait = if is_closing { self.settings.refused } else { soon };
                 let context = Context {
                     secret: None,
