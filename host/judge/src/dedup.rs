@@ -29,13 +29,24 @@ impl Dedup {
     }
 
     /// The alert that one at `time` (ms) repeats: same rule and key, opened less than its period before or after; or the very
-    /// same alert, which a rule may raise twice.
+    /// same alert, which a rule may raise twice. What was opened on the other side of `border` (ms; the first moment of its
+    /// second side) is another matter: nobody was told of what is historic, so it must not swallow what is not.
     #[must_use]
-    pub fn repeats(&self, rule: &Arc<str>, key: &Arc<str>, id: &str, time: i64) -> Option<Arc<str>> {
+    pub fn repeats(
+        &self,
+        rule: &Arc<str>,
+        key: &Arc<str>,
+        id: &str,
+        time: i64,
+        border: Option<i64>,
+    ) -> Option<Arc<str>> {
         if let Some(same) = self.raised.get(id) {
             return Some(same.clone());
         }
-        let covers = |((opened, _), until): &(&(i64, Arc<str>), &i64)| time.abs_diff(*opened) < until.abs_diff(*opened);
+        let same_side = |opened: i64| border.is_none_or(|border| (opened < border) == (time < border));
+        let covers = |((opened, _), until): &(&(i64, Arc<str>), &i64)| {
+            time.abs_diff(*opened) < until.abs_diff(*opened) && same_side(*opened)
+        };
         let mut windows = self.windows.get(&(rule.clone(), key.clone()))?.iter();
         windows.find(covers).map(|((_, alert), _)| alert.clone())
     }
@@ -69,15 +80,26 @@ mod tests {
 
     #[test]
     fn within_the_period_on_both_sides_it_is_a_repeat() {
-        let repeats = |time| opened().repeats(&text("r"), &text("ada"), "al_2", time).is_some();
+        let repeats = |time| opened().repeats(&text("r"), &text("ada"), "al_2", time, None).is_some();
         assert!(repeats(1000) && repeats(1099) && repeats(901));
         assert!(!repeats(1100) && !repeats(900));
     }
 
     #[test]
+    fn what_lies_on_the_other_side_of_the_border_is_no_repeat() {
+        let repeats = |time, border| {
+            opened()
+                .repeats(&text("r"), &text("ada"), "al_2", time, Some(border))
+                .is_some()
+        };
+        assert!(repeats(1050, 1000) && repeats(1050, 1051) && repeats(950, 1001));
+        assert!(!repeats(1050, 1050) && !repeats(999, 1000));
+    }
+
+    #[test]
     fn another_rule_or_key_is_another_alert() {
-        assert_eq!(opened().repeats(&text("s"), &text("ada"), "al_2", 1000), None);
-        assert_eq!(opened().repeats(&text("r"), &text("bob"), "al_2", 1000), None);
+        assert_eq!(opened().repeats(&text("s"), &text("ada"), "al_2", 1000, None), None);
+        assert_eq!(opened().repeats(&text("r"), &text("bob"), "al_2", 1000, None), None);
     }
 
     #[test]
@@ -85,11 +107,11 @@ mod tests {
         let mut dedup = opened();
         dedup.open(text("r"), text("ada"), text("al_0"), 500, 600);
         assert_eq!(
-            dedup.repeats(&text("r"), &text("ada"), "x", 550).as_deref(),
+            dedup.repeats(&text("r"), &text("ada"), "x", 550, None).as_deref(),
             Some("al_0")
         );
         assert_eq!(
-            dedup.repeats(&text("r"), &text("ada"), "x", 1050).as_deref(),
+            dedup.repeats(&text("r"), &text("ada"), "x", 1050, None).as_deref(),
             Some("al_1")
         );
     }
@@ -98,8 +120,8 @@ mod tests {
     fn without_a_period_only_the_very_same_alert_is_a_repeat() {
         let mut dedup = Dedup::default();
         dedup.open(text("r"), text("ada"), text("al_1"), 1000, 1000);
-        assert_eq!(dedup.repeats(&text("r"), &text("ada"), "al_2", 1000), None);
-        assert!(dedup.repeats(&text("r"), &text("ada"), "al_1", 1000).is_some());
+        assert_eq!(dedup.repeats(&text("r"), &text("ada"), "al_2", 1000, None), None);
+        assert!(dedup.repeats(&text("r"), &text("ada"), "al_1", 1000, None).is_some());
     }
 
     #[test]
@@ -113,7 +135,7 @@ mod tests {
         };
         let restored = Dedup::restore([row]);
         for time in [899, 901, 1000, 1099, 1100] {
-            let of = |dedup: &Dedup| dedup.repeats(&text("r"), &text("ada"), "al_2", time);
+            let of = |dedup: &Dedup| dedup.repeats(&text("r"), &text("ada"), "al_2", time, None);
             assert_eq!(of(&restored), of(&opened()));
         }
     }

@@ -54,14 +54,6 @@ impl Historic {
         }
     }
 
-    /// The end of an alert's dedup window. Nobody was told of what is historic, so it must not swallow what is not.
-    pub(crate) fn until(&self, log: &str, time: i64, until: i64) -> i64 {
-        match self.start(log) {
-            Some(start) if time < start => until.min(start),
-            _ => until,
-        }
-    }
-
     /// Why an alert is historic, for people.
     pub(crate) fn why(&self) -> &'static str {
         match self {
@@ -70,7 +62,8 @@ impl Historic {
         }
     }
 
-    fn start(&self, log: &str) -> Option<i64> {
+    /// Where the past of a log ends, ms; none: it has none, or all is past.
+    pub(crate) fn start(&self, log: &str) -> Option<i64> {
         match self {
             Historic::FirstStart(starts) => starts.read().unwrap_or_else(PoisonError::into_inner).of(log),
             Historic::Backfill => None,
@@ -83,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_not_sent_swallows_nothing_that_is() {
+    fn the_past_ends_at_the_first_start() {
         let starts = Starts {
             tenant: Some(100),
             logs: BTreeMap::from([("telephony".into(), 200)]),
@@ -94,14 +87,8 @@ mod tests {
             start.is("telephony", 199),
             "a log that was added later has a past of its own"
         );
-        assert_eq!(
-            (start.until("activity", 90, 95), start.until("activity", 90, 150)),
-            (95, 100)
-        );
-        assert_eq!(start.until("activity", 100, 150), 150);
         assert!(!start.is("collector", 0));
         assert!(!Historic::default().is("activity", 0));
         assert!(Historic::Backfill.is("activity", i64::MAX));
-        assert_eq!(Historic::Backfill.until("activity", 90, 150), 150);
     }
 }

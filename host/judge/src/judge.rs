@@ -291,7 +291,10 @@ impl TenantJudge {
             let key = teller.dedup_key(&raised);
             let id = teller.id(&raised, &key);
             let rule: Arc<str> = slot.rule.manifest.id.as_str().into();
-            if let Some(alert) = self.dedup.repeats(&rule, &key, &id, raised.alert.time) {
+            if let Some(alert) = self
+                .dedup
+                .repeats(&rule, &key, &id, raised.alert.time, teller.border(&raised))
+            {
                 verdict.repeats.push(Repeat {
                     id: alert,
                     count: 1,

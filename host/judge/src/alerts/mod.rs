@@ -80,6 +80,11 @@ impl Teller<'_> {
         self.historic.is(log(raised), raised.alert.time)
     }
 
+    /// Alerts on the other side of this time (ms) are not repeats of this one, nor is this one of them.
+    pub(crate) fn border(&self, raised: &Raised) -> Option<i64> {
+        self.historic.start(log(raised))
+    }
+
     pub(crate) fn dedup_key(&self, raised: &Raised) -> Arc<str> {
         if let Some(key) = &raised.alert.dedup_key {
             return key.as_str().into();
@@ -115,11 +120,7 @@ impl Teller<'_> {
             time: alert.time,
             raised: self.now,
             dedup_key,
-            dedup_until: self.historic.until(
-                log(raised),
-                alert.time,
-                alert.time.saturating_add(manifest.dedup_period_ms.max(0)),
-            ),
+            dedup_until: alert.time.saturating_add(manifest.dedup_period_ms.max(0)),
             about: about.map_or_else(|| "".into(), |about| about.name.into()),
             json: json.to_string().into(),
             repeats: 0,
