@@ -25,7 +25,7 @@ use sha2::{Digest, Sha256};
 
 use crate::MAX_EVENT_BYTES;
 use crate::repair::repaired;
-use crate::scan::{Members, Scan, Shape, Text, Unusual};
+use crate::scan::{Key, Members, Scan, Shape, Text, Unusual};
 use crate::time::rfc3339_to_ms;
 
 /// Which event a row is.
@@ -79,6 +79,11 @@ pub fn identify(log: &str, raw: &str) -> Result<Identity, Problem> {
 
 fn read(log: &str, raw: &str) -> Result<Identity, Problem> {
     let head = Head::of(raw).map_err(|error| Problem::NotJson(error.to_string()))?;
+    placed(log, raw, &head)
+}
+
+/// The id and order time that a row's head tells.
+pub(crate) fn placed(log: &str, raw: &str, head: &Head<'_>) -> Result<Identity, Problem> {
     let time = head.time(log).ok_or_else(|| Problem::NoTime {
         log: log.to_owned(),
         fields: time_fields(log),
@@ -175,7 +180,7 @@ fn write_canonical(value: &Value, out: &mut String) {
 
 /// The top-level members that identity needs.
 #[derive(Default)]
-struct Head<'a> {
+pub(crate) struct Head<'a> {
     txid: Scalar<'a>,
     activity_id: Scalar<'a>,
     telephony_id: Scalar<'a>,
@@ -200,7 +205,7 @@ impl<'a> Head<'a> {
         json.end().map(|()| head)
     }
 
-    fn place(&mut self, key: &str) -> Option<&mut Scalar<'a>> {
+    pub(crate) fn place(&mut self, key: &str) -> Option<&mut Scalar<'a>> {
         Some(match key {
             "txid" => &mut self.txid,
             "activity_id" => &mut self.activity_id,
@@ -228,9 +233,9 @@ impl<'a> Head<'a> {
 }
 
 impl<'a> Members<'a> for Head<'a> {
-    fn member(&mut self, key: &'a str, scan: &mut Scan<'a, '_>) -> Result<(), Unusual> {
-        let Some(member) = self.place(key) else {
-            return scan.skip();
+    fn member(&mut self, key: Key<'a>, scan: &mut Scan<'a, '_>) -> Result<(), Unusual> {
+        let Some(member) = self.place(key.text) else {
+            return scan.skip_value(&key);
         };
         *member = match scan.peek() {
             Some(b'"') => Scalar::Text(match scan.text()? {
@@ -269,7 +274,7 @@ impl<'de> Visitor<'de> for Head<'de> {
 
 /// A text or a whole number; anything else is none.
 #[derive(Default)]
-enum Scalar<'a> {
+pub(crate) enum Scalar<'a> {
     #[default]
     None,
     Text(Cow<'a, str>),

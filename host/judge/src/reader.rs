@@ -167,9 +167,9 @@ impl Reader {
         let mut others = Vec::new();
         for (log, queue) in self.logs.iter().zip(&mut self.queues) {
             if self.marks.feeds(sheet.log, log) {
-                let (waiting, passed): (Vec<RowRef>, Vec<RowRef>) = sheet.rows(plan, log).partition(&wait);
+                let mut waiting = sheet.rows(plan, log);
+                others.extend(waiting.extract_if(.., |row| !wait(row)));
                 queue.take(waiting);
-                others.extend(passed);
             }
         }
         others

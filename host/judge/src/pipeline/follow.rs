@@ -1,7 +1,7 @@
 //! Reading from the journal what the judge has not read yet.
 
 use picket_contract::Admission;
-use picket_store::{CursorRow, StoreError, Transaction};
+use picket_store::{Committing, CursorRow, StoreError, Transaction};
 use tokio::sync::OwnedMutexGuard;
 
 use super::{Desk, Inner, PipelineError};
@@ -73,6 +73,16 @@ impl Inner {
         cursors: Vec<CursorRow>,
         verdict: Verdict,
     ) -> Result<(), StoreError> {
+        self.begin(admissions, cursors, verdict)?.wait()
+    }
+
+    /// The same without waiting for the disk.
+    pub(super) fn begin(
+        &self,
+        admissions: Vec<Admission>,
+        cursors: Vec<CursorRow>,
+        verdict: Verdict,
+    ) -> Result<Committing, StoreError> {
         let Verdict {
             commits,
             alerts,
@@ -88,15 +98,13 @@ impl Inner {
             alerts,
             repeats,
         };
-        if !transaction.is_empty() {
-            self.journal.store.transact(&self.tenant.id, transaction)?;
-        }
+        let committing = self.journal.store.begin(&self.tenant.id, transaction)?;
         for trouble in &troubles {
             self.options.observer.trouble(&self.tenant.id, trouble);
         }
         for said in &said {
             self.options.observer.said(&self.tenant.id, said);
         }
-        Ok(())
+        Ok(committing)
     }
 }
