@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use picket_contract::Admission;
 use picket_event::Plan;
+use picket_judge::people::Nobody;
 use picket_judge::pipeline::{Logged, Options, Pipeline, RuleSet};
 use picket_judge::replay::{Rows, admissions, replay};
 use picket_judge::{Settings, pipeline};
@@ -123,6 +124,7 @@ pub(crate) fn pages(company: &Company) -> anyhow::Result<Vec<pipeline::Page>> {
         rows: admission.events.into_iter().map(|event| event.raw).collect(),
         marks: admission.marks,
         cursor: None,
+        inventory: Vec::new(),
     };
     Ok(admissions(&rows(company))?.into_iter().map(page).collect())
 }
@@ -137,6 +139,7 @@ pub(crate) async fn open(directory: &Path, set: RuleSet) -> anyhow::Result<Pipel
         share_within: Duration::from_millis(200),
         clock: Arc::new(|| NOW),
         observer: Arc::new(Logged),
+        people: Arc::new(Nobody),
     };
     let store = Arc::new(SqliteStore::open(directory)?);
     Ok(Pipeline::open(rules::tenant(), store, set, options).await?)

@@ -44,26 +44,32 @@ impl BackOff {
         }
     }
 
-    /// After the `attempt`th 429 in a row (from 1), ms. What Duo asks for is the least, up to an hour.
+    /// After the `attempt`th 429 in a row (from 1), ms. What Duo asks for is the least, up to an hour; up to a tenth more is
+    /// waited, by `seed`, so that tasks do not ask in step.
     #[must_use]
-    pub fn after_rate_limit(&self, attempt: u32, asked: Option<Duration>) -> i64 {
+    pub fn after_rate_limit(&self, attempt: u32, asked: Option<Duration>, seed: &str) -> i64 {
         let asked = asked
             .map_or(0, |asked| i64::try_from(asked.as_millis()).unwrap_or(i64::MAX))
             .min(3_600_000);
-        doubled(self.rate_limited_first, attempt)
+        let least = doubled(self.rate_limited_first, attempt)
             .min(self.rate_limited_max)
-            .max(asked)
+            .max(asked);
+        least + spread(least / 10, &(seed, attempt))
     }
 
     /// After the `attempt`th failure in a row (from 1), ms. `seed` tells tasks apart, so that they do not ask in step.
     #[must_use]
     pub fn after_failure(&self, attempt: u32, seed: &str) -> i64 {
         let most = doubled(self.transient_first, attempt).min(self.transient_max).max(1);
-        let mut hasher = DefaultHasher::new();
-        (seed, attempt).hash(&mut hasher);
-        let jitter = i64::try_from(hasher.finish() >> 1).unwrap_or(0) % (most / 2 + 1);
-        most - jitter
+        most - spread(most / 2, &(seed, attempt))
     }
+}
+
+/// A number from 0 to `most`, the same for equal seeds.
+pub(crate) fn spread(most: i64, seed: &impl Hash) -> i64 {
+    let mut hasher = DefaultHasher::new();
+    seed.hash(&mut hasher);
+    i64::try_from(hasher.finish() >> 1).unwrap_or(0) % (most.max(0) + 1)
 }
 
 fn doubled(first: i64, attempt: u32) -> i64 {
@@ -77,11 +83,14 @@ mod tests {
     #[test]
     fn a_rate_limit_is_waited_out_for_a_minute_at_least_and_five_at_most() {
         let back_off = BackOff::default();
-        let waits: Vec<i64> = (1..6).map(|attempt| back_off.after_rate_limit(attempt, None)).collect();
-        assert_eq!(waits, [60_000, 120_000, 240_000, 300_000, 300_000]);
-        assert_eq!(back_off.after_rate_limit(1, Some(Duration::from_secs(5))), 60_000);
-        assert_eq!(back_off.after_rate_limit(1, Some(Duration::from_secs(900))), 900_000);
-        assert_eq!(back_off.after_rate_limit(1, Some(Duration::MAX)), 3_600_000);
+        for (attempt, least) in [(1, 60_000), (2, 120_000), (3, 240_000), (4, 300_000), (5, 300_000)] {
+            let wait = back_off.after_rate_limit(attempt, None, "acme");
+            assert!((least..=least + least / 10).contains(&wait), "{attempt}: {wait}");
+        }
+        let asked = |seconds| back_off.after_rate_limit(1, Some(Duration::from_secs(seconds)), "acme");
+        assert!((60_000..=66_000).contains(&asked(5)));
+        assert!((900_000..=990_000).contains(&asked(900)));
+        assert!((3_600_000..=3_960_000).contains(&asked(u64::MAX)));
     }
 
     #[test]
@@ -97,7 +106,7 @@ mod tests {
     #[test]
     fn a_simulator_is_waited_for_in_proportion() {
         let back_off = BackOff::default().scaled(1_200, 120_000);
-        assert_eq!(back_off.after_rate_limit(1, None), 600);
+        assert!((600..=660).contains(&back_off.after_rate_limit(1, None, "acme")));
         assert_eq!(back_off.refused, 6_000);
     }
 }

@@ -1,6 +1,6 @@
 //! All logs of one tenant.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use picket_duo::Log;
@@ -8,8 +8,11 @@ use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::admit::Admit;
+use crate::blind::{Blindness, watch};
+use crate::budget::Budget;
 use crate::clock::Clock;
 use crate::health::{Board, Standing, Trouble};
+use crate::ledger::Ledger;
 use crate::poller::{Poller, Shared};
 use crate::settings::Settings;
 use crate::source::DuoLogs;
@@ -36,7 +39,10 @@ impl<D: DuoLogs, A: Admit, C: Clock> Collector<D, A, C> {
                 admit,
                 clock,
                 board,
-                settings,
+                budget: Arc::new(Budget::new(&settings)),
+                ledger: Arc::new(Ledger::new()),
+                blindness: Arc::new(Blindness::default()),
+                settings: Arc::new(settings),
             },
             logs,
         }
@@ -48,31 +54,33 @@ impl<D: DuoLogs, A: Admit, C: Clock> Collector<D, A, C> {
         self.shared.board.clone()
     }
 
+    /// The account's budget of calls, for whoever else asks it.
+    #[must_use]
+    pub fn budget(&self) -> Arc<Budget> {
+        self.shared.budget.clone()
+    }
+
     /// Polls until `shutdown`. What is under way then is broken off, which is as good as a crash: nothing is lost.
     pub async fn run(self, shutdown: CancellationToken) {
         let mut tasks = JoinSet::new();
         let mut names: HashMap<Id, Log> = HashMap::new();
-        for log in Log::ALL {
-            let id = if self.logs.contains(&log) {
-                tasks.spawn(Poller::new(self.shared.clone(), log).run()).id()
-            } else {
-                tasks.spawn(close(self.shared.clone(), log)).id()
-            };
-            names.insert(id, log);
+        for log in &self.logs {
+            let poller = Poller::new(self.shared.clone(), *log);
+            names.insert(tasks.spawn(poller.run()).id(), *log);
         }
+        tasks.spawn(watch(self.shared.clone()));
+        tasks.spawn(close_others(self.shared.clone(), self.others()));
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => break,
                 Some(ended) = tasks.join_next_with_id() => {
                     let Err(error) = ended else { continue };
-                    let Some(log) = names.remove(&error.id()).filter(|log| self.logs.contains(log)) else { continue };
-                    let text = format!("polling broke off ({error}); this is a defect in Picket, please report it. It goes on");
-                    tracing::error!(tenant = %self.shared.tenant, %log, "{text}");
-                    let trouble = Trouble { at: self.shared.clock.now_ms(), text, is_configuration: false };
-                    self.shared.board.update(log, |health| {
-                        health.standing = Standing::Failing;
-                        health.last_error = Some(trouble);
-                    });
+                    let Some(log) = names.remove(&error.id()) else { continue };
+                    let text = format!("polling broke off ({error})");
+                    let action = "this is a defect in Picket, please report it; polling goes on".to_owned();
+                    tracing::error!(tenant = %self.shared.tenant, %log, "{text}: {action}");
+                    let trouble = Trouble { at: self.shared.clock.now_ms(), text, action, is_configuration: false };
+                    self.shared.board.update(log, |known| known.failed(Standing::Failing, trouble));
                     let shared = self.shared.clone();
                     let id = tasks.spawn(async move {
                         shared.clock.sleep(shared.settings.poll_interval).await;
@@ -84,17 +92,29 @@ impl<D: DuoLogs, A: Admit, C: Clock> Collector<D, A, C> {
         }
         tasks.shutdown().await;
     }
+
+    /// Logs that nobody asks for in any form, one of each name in the journal.
+    fn others(&self) -> Vec<Log> {
+        let mut others: BTreeMap<&str, Log> = BTreeMap::new();
+        for log in Log::ALL {
+            others.entry(log.journal()).or_insert(log);
+        }
+        others.retain(|name, _| self.logs.iter().all(|log| log.journal() != *name));
+        others.into_values().collect()
+    }
 }
 
-/// Closes a log that is not collected, as soon as the journal lets it.
-async fn close<D: DuoLogs, A: Admit, C: Clock>(shared: Shared<D, A, C>, log: Log) {
-    let mut failures = 0;
-    while let Err(error) = close_uncollected(&*shared.admit, log).await {
-        failures += 1;
-        tracing::warn!(tenant = %shared.tenant, %log, "{error}");
-        shared
-            .clock
-            .sleep(shared.settings.back_off.after_failure(failures, log.as_str()))
-            .await;
+/// Closes the logs that are not collected, as soon as the journal lets it.
+async fn close_others<D: DuoLogs, A: Admit, C: Clock>(shared: Shared<D, A, C>, logs: Vec<Log>) {
+    for log in logs {
+        let mut failures = 0;
+        while let Err(error) = close_uncollected(&shared, log).await {
+            failures += 1;
+            tracing::warn!(tenant = %shared.tenant, %log, "{error}");
+            shared
+                .clock
+                .sleep(shared.settings.back_off.after_failure(failures, log.as_str()))
+                .await;
+        }
     }
 }

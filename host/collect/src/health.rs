@@ -6,6 +6,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use picket_duo::Log;
 use serde::Serialize;
 
+use crate::busy::Busy;
+use crate::cursor::Cursor;
+use crate::hourly::Hourly;
+
 /// How a log stands.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -30,8 +34,21 @@ pub struct Trouble {
     pub at: i64,
     /// What is wrong and what to do.
     pub text: String,
+    /// What to do, alone.
+    pub action: String,
     /// Only a change of the configuration helps.
     pub is_configuration: bool,
+}
+
+/// How far the past of a log has been read. Times in ms since the Unix epoch, by Duo's clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct HistoryHealth {
+    /// Where it begins.
+    pub from: i64,
+    /// Where it ends.
+    pub to: i64,
+    /// Read up to here.
+    pub read_to: i64,
 }
 
 /// How one log stands. Times in ms since the Unix epoch, by our clock unless said otherwise.
@@ -45,44 +62,148 @@ pub struct LogHealth {
     pub last_success: Option<i64>,
     /// The last failure. It is over if `last_success` is later.
     pub last_error: Option<Trouble>,
+    /// Since when every attempt has failed; none: the last one did not.
+    pub failing_since: Option<i64>,
     /// Events admitted since the daemon started.
     pub events: u64,
-    /// Of those, events that Picket could not identify: not JSON objects, or without id or time.
+    /// Events admitted in the last hour.
+    pub events_last_hour: u64,
+    /// Of the events, those that Picket could not identify: not JSON objects, or without id or time.
     pub unidentified: u64,
-    /// Complete up to here, by Duo's clock.
+    /// Complete up to here, by Duo's clock. While history is being read: how far that is.
     pub complete_to: Option<i64>,
-    /// How far that is behind Duo's clock, ms; two minutes and up to a poll interval are normal.
+    /// While history is being read: live polling is complete up to here, by Duo's clock.
+    pub live_to: Option<i64>,
+    /// History, while it is being read.
+    pub history: Option<HistoryHealth>,
+    /// The newest row's time, by Duo's clock.
+    pub last_event: Option<i64>,
+    /// How far live polling is behind Duo's clock, ms; two minutes and up to a poll interval are normal.
     pub lag: Option<i64>,
     /// When it is asked next.
     pub next_poll: Option<i64>,
     /// How often Duo's rate limit was met since the daemon started.
     pub rate_limited: u64,
+    /// How often Duo's rate limit was met in the last hour.
+    pub rate_limited_last_hour: u64,
+    /// Rules that read several logs wait for this one: it is the least complete of those that are waited for, and more than
+    /// ten minutes behind the furthest.
+    pub holds_others: bool,
     /// Duo's clock less ours, ms, to the second.
     pub clock_skew: Option<i64>,
 }
 
-impl LogHealth {
+/// Behind the furthest log, ms: from here on a log is said to hold the others.
+const HOLDING: i64 = 600_000;
+
+/// What is known of a log.
+#[derive(Debug)]
+pub(crate) struct Known {
+    pub(crate) health: LogHealth,
+    pub(crate) busy: Busy,
+    pub(crate) closed: bool,
+    events: Hourly,
+    limited: Hourly,
+}
+
+impl Known {
     fn new(log: Log, standing: Standing) -> Self {
-        LogHealth {
+        let health = LogHealth {
             log,
             standing,
             last_success: None,
             last_error: None,
+            failing_since: None,
             events: 0,
+            events_last_hour: 0,
             unidentified: 0,
             complete_to: None,
+            live_to: None,
+            history: None,
+            last_event: None,
             lag: None,
             next_poll: None,
             rate_limited: 0,
+            rate_limited_last_hour: 0,
+            holds_others: false,
             clock_skew: None,
+        };
+        Known {
+            health,
+            busy: Busy::default(),
+            closed: false,
+            events: Hourly::default(),
+            limited: Hourly::default(),
         }
+    }
+
+    /// What a cursor says.
+    pub(crate) fn read(&mut self, cursor: &Cursor) {
+        self.closed = cursor.closed;
+        self.busy = cursor.busy;
+        let health = &mut self.health;
+        health.complete_to = cursor.complete.or(health.complete_to);
+        health.live_to = cursor.live.and_then(|live| live.complete);
+        health.last_event = cursor.busy.last;
+        health.history = cursor
+            .live
+            .and(cursor.start.zip(cursor.first))
+            .map(|(from, to)| HistoryHealth {
+                from,
+                to,
+                read_to: cursor.read_to.unwrap_or(from),
+            });
+    }
+
+    /// A page was admitted at `now` (ms), with so many new rows.
+    pub(crate) fn succeeded(&mut self, now: i64, skew: Option<i64>, new: usize, unidentified: usize) {
+        self.events.add(now, new);
+        let health = &mut self.health;
+        health.last_success = Some(now);
+        health.failing_since = None;
+        health.events += new as u64;
+        health.unidentified += if new > 0 { unidentified as u64 } else { 0 };
+        health.clock_skew = skew;
+    }
+
+    pub(crate) fn failed(&mut self, standing: Standing, trouble: Trouble) {
+        let health = &mut self.health;
+        health.standing = standing;
+        health.failing_since.get_or_insert(trouble.at);
+        health.last_error = Some(trouble);
+    }
+
+    pub(crate) fn limited(&mut self, now: i64) {
+        self.limited.add(now, 1);
+        self.health.rate_limited += 1;
+    }
+
+    fn newest(&self) -> Option<i64> {
+        self.health.complete_to.max(self.health.live_to)
+    }
+
+    fn status(&self, now: i64, furthest: Option<i64>, least: Option<i64>) -> LogHealth {
+        let health = &self.health;
+        let duo_now = now.saturating_add(health.clock_skew.unwrap_or(0));
+        let is_least = self.is_waited_for() && health.complete_to == least;
+        LogHealth {
+            lag: self.newest().map(|to| duo_now.saturating_sub(to).max(0)),
+            events_last_hour: self.events.count(now),
+            rate_limited_last_hour: self.limited.count(now),
+            holds_others: is_least && furthest.is_some_and(|far| least.is_none_or(|least| far - least > HOLDING)),
+            ..health.clone()
+        }
+    }
+
+    fn is_waited_for(&self) -> bool {
+        !self.closed && !matches!(self.health.standing, Standing::NotCollected | Standing::Closed)
     }
 }
 
 /// All logs of one tenant.
 #[derive(Debug)]
 pub struct Board {
-    logs: Mutex<BTreeMap<Log, LogHealth>>,
+    logs: Mutex<BTreeMap<Log, Known>>,
     /// Who feeds `admin` by the last mark written; the outer none: not read from the journal yet.
     pub(crate) feed: tokio::sync::Mutex<Option<Option<Log>>>,
 }
@@ -100,7 +221,7 @@ impl Board {
         };
         let logs = Log::ALL
             .into_iter()
-            .map(|log| (log, LogHealth::new(log, standing(log))))
+            .map(|log| (log, Known::new(log, standing(log))))
             .collect();
         Board {
             logs: Mutex::new(logs),
@@ -111,17 +232,11 @@ impl Board {
     /// How every log stands, at `now` (ms since the Unix epoch).
     #[must_use]
     pub fn status(&self, now: i64) -> Vec<LogHealth> {
-        let lag = |health: &LogHealth| {
-            let duo_now = now.saturating_add(health.clock_skew.unwrap_or(0));
-            health.complete_to.map(|to| duo_now.saturating_sub(to).max(0))
-        };
-        self.lock()
-            .values()
-            .map(|health| LogHealth {
-                lag: lag(health),
-                ..health.clone()
-            })
-            .collect()
+        let logs = self.lock();
+        let waited = || logs.values().filter(|known| known.is_waited_for());
+        let furthest = waited().filter_map(|known| known.health.complete_to).max();
+        let least = waited().map(|known| known.health.complete_to).min().flatten();
+        logs.values().map(|known| known.status(now, furthest, least)).collect()
     }
 
     /// How one log stands.
@@ -129,25 +244,34 @@ impl Board {
     pub fn standing(&self, log: Log) -> Standing {
         self.lock()
             .get(&log)
-            .map_or(Standing::NotCollected, |health| health.standing)
+            .map_or(Standing::NotCollected, |known| known.health.standing)
     }
 
     /// How far the furthest of the other logs is complete, ms.
     pub(crate) fn furthest_but(&self, log: Log) -> Option<i64> {
         self.lock()
             .values()
-            .filter(|health| health.log != log)
-            .filter_map(|health| health.complete_to)
+            .filter(|known| known.health.log != log)
+            .filter_map(Known::newest)
             .max()
     }
 
-    pub(crate) fn update(&self, log: Log, change: impl FnOnce(&mut LogHealth)) {
-        if let Some(health) = self.lock().get_mut(&log) {
-            change(health);
+    pub(crate) fn update(&self, log: Log, change: impl FnOnce(&mut Known)) {
+        if let Some(known) = self.lock().get_mut(&log) {
+            change(known);
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<Log, LogHealth>> {
+    /// What `look` makes of each log that is collected.
+    pub(crate) fn each<T>(&self, look: impl Fn(&Known) -> T) -> Vec<T> {
+        let logs = self.lock();
+        let collected = logs
+            .values()
+            .filter(|known| known.health.standing != Standing::NotCollected);
+        collected.map(look).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Log, Known>> {
         // A panic elsewhere leaves at worst a stale figure.
         self.logs.lock().unwrap_or_else(PoisonError::into_inner)
     }

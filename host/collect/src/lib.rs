@@ -25,11 +25,19 @@
 
 mod admit;
 mod back_off;
+mod backfill;
+mod blind;
+mod budget;
+mod busy;
 mod clock;
 mod collector;
 mod cursor;
 mod feed;
 mod health;
+mod hourly;
+pub mod inventory;
+mod lane;
+mod ledger;
 mod poller;
 mod settings;
 mod source;
@@ -38,10 +46,14 @@ mod walk;
 
 pub use admit::{Admit, AdmitError, Admitted, Identity, Intake};
 pub use back_off::BackOff;
+pub use backfill::{Backfill, BackfillError};
+pub use blind::COLLECTOR;
+pub use budget::{Budget, Class, Learned, Permit};
+pub use busy::Busy;
 pub use clock::{Clock, ScaledClock, SystemClock};
 pub use collector::Collector;
-pub use cursor::Cursor;
-pub use feed::{ADMIN, feeder};
-pub use health::{Board, LogHealth, Standing, Trouble};
+pub use cursor::{Cursor, Reach};
+pub use feed::ADMIN;
+pub use health::{Board, HistoryHealth, LogHealth, Standing, Trouble};
 pub use settings::{Settings, SettingsError};
 pub use source::DuoLogs;

@@ -1,17 +1,21 @@
-//! The task that polls one log.
+//! The task that polls one log: its live walk and, after a first start, the walk through its history beside it.
 
-use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use picket_duo::{DuoError, Log, Page};
+use picket_duo::{Context, DuoError, Log, Page, Shape};
+use tokio::sync::Notify;
 
 use crate::admit::{Admit, AdmitError};
+use crate::back_off::spread;
+use crate::blind::Blindness;
+use crate::budget::{Budget, Class};
 use crate::clock::Clock;
-use crate::cursor::Cursor;
 use crate::health::{Board, Standing, Trouble};
+use crate::lane::Lane;
+use crate::ledger::Ledger;
 use crate::settings::Settings;
 use crate::source::DuoLogs;
-use crate::walk::{Step, Walk, final_at, window};
+use crate::walk::{Step, Walk, Window, final_at, history_window, is_aged, window};
 
 /// What the tasks of one tenant share.
 pub(crate) struct Shared<D, A, C> {
@@ -20,7 +24,10 @@ pub(crate) struct Shared<D, A, C> {
     pub(crate) admit: Arc<A>,
     pub(crate) clock: Arc<C>,
     pub(crate) board: Arc<Board>,
-    pub(crate) settings: Settings,
+    pub(crate) budget: Arc<Budget>,
+    pub(crate) ledger: Arc<Ledger>,
+    pub(crate) blindness: Arc<Blindness>,
+    pub(crate) settings: Arc<Settings>,
 }
 
 impl<D, A, C> Clone for Shared<D, A, C> {
@@ -31,7 +38,10 @@ impl<D, A, C> Clone for Shared<D, A, C> {
             admit: self.admit.clone(),
             clock: self.clock.clone(),
             board: self.board.clone(),
-            settings: self.settings,
+            budget: self.budget.clone(),
+            ledger: self.ledger.clone(),
+            blindness: self.blindness.clone(),
+            settings: self.settings.clone(),
         }
     }
 }
@@ -39,28 +49,32 @@ impl<D, A, C> Clone for Shared<D, A, C> {
 /// Beyond this the first window, made by our clock, is made again by Duo's.
 const TOLERATED_SKEW: i64 = 60_000;
 
+/// An overlap that fills pages is not read more rarely than this, ms.
+const RAREST_OVERLAP: i64 = 3_600_000;
+
 pub(crate) struct Poller<D, A, C> {
     pub(crate) shared: Shared<D, A, C>,
     pub(crate) log: Log,
-    /// None: to be read from the journal.
-    pub(crate) cursor: Option<Cursor>,
-    /// Duo's clock less ours, ms. Never too great: it is as old as the last answer was under way.
-    pub(crate) skew: Option<i64>,
-    /// When the last requests were sent.
-    sent: VecDeque<i64>,
-    pub(crate) failures: u32,
-    pub(crate) last_progress: i64,
-    pub(crate) stalled_to: Option<i64>,
-    /// When the overlap is due to be read again.
-    again_at: i64,
-    is_catching_up: bool,
-    /// Where a walk that was led in a circle came to.
-    resume: Option<i64>,
-    pub(crate) has_held: bool,
+    /// It speaks for the account's log: a backfill does not.
+    speaks: bool,
+    seen: Mutex<Seen>,
+    /// The log's cursor is there.
+    begun: Notify,
 }
 
-enum Failure {
+#[derive(Debug)]
+struct Seen {
+    /// Duo's clock less ours, ms. Never too great: it is as old as the last answer was under way.
+    skew: Option<i64>,
+    last_progress: i64,
+}
+
+pub(crate) enum Failure {
     Duo(DuoError),
+    /// The account's signature is refused: so long to wait, ms.
+    Signature(DuoError, i64),
+    /// Met Duo's rate limit: so long to wait, ms.
+    Limited(DuoError, i64),
     Admit(AdmitError),
 }
 
@@ -70,76 +84,143 @@ impl From<AdmitError> for Failure {
     }
 }
 
+/// How long to wait after a failure, ms.
+pub(crate) struct Wait {
+    ms: i64,
+    /// Another log's good answer ends it.
+    for_signature: bool,
+}
+
 impl<D: DuoLogs, A: Admit, C: Clock> Poller<D, A, C> {
     pub(crate) fn new(shared: Shared<D, A, C>, log: Log) -> Self {
-        let now = shared.clock.now_ms();
+        let last_progress = shared.clock.now_ms();
         Poller {
             shared,
             log,
-            cursor: None,
-            skew: None,
-            sent: VecDeque::new(),
-            failures: 0,
-            last_progress: now,
-            stalled_to: None,
-            again_at: now,
-            is_catching_up: false,
-            resume: None,
-            has_held: false,
+            speaks: true,
+            seen: Mutex::new(Seen {
+                skew: None,
+                last_progress,
+            }),
+            begun: Notify::new(),
+        }
+    }
+
+    /// A poller that writes a segment, and nothing about the account's log.
+    pub(crate) fn apart(shared: Shared<D, A, C>, log: Log) -> Self {
+        Poller {
+            speaks: false,
+            ..Poller::new(shared, log)
         }
     }
 
     /// Polls until it is dropped.
-    pub(crate) async fn run(mut self) {
+    pub(crate) async fn run(self) {
+        let stagger = spread(self.shared.settings.stagger, &(&*self.shared.tenant, self.log.as_str()));
+        if stagger > 0 {
+            self.pause(stagger, false).await;
+        }
+        tokio::join!(self.poll_live(), self.read_history());
+    }
+
+    async fn poll_live(&self) {
+        let mut lane = Lane::new(Class::Live);
         loop {
             let begun = self.now();
-            match self.poll().await {
-                Ok(true) => {}
-                Ok(false) => {
-                    let passed = (self.now() - begun).max(0);
-                    self.pause((self.shared.settings.poll_interval - passed).max(1), false)
-                        .await;
+            match self.read_window(&mut lane).await {
+                Ok(is_behind) => {
+                    self.begun.notify_one();
+                    if !is_behind {
+                        let passed = (self.now() - begun).max(0);
+                        self.pause((self.shared.settings.poll_interval - passed).max(1), false)
+                            .await;
+                    }
                 }
                 Err(failure) => {
-                    let wait = self.failed(failure).await;
-                    self.pause(wait, true).await;
+                    let wait = self.failed(&mut lane, failure).await;
+                    self.wait(wait).await;
                 }
             }
         }
     }
 
+    /// Reads what lies before the first start, beside live polling.
+    async fn read_history(&self) {
+        self.begun.notified().await;
+        // Most of the time there is none: it takes no room then.
+        Box::pin(async {
+            let mut lane = Lane::new(Class::History);
+            loop {
+                match self.read_window(&mut lane).await {
+                    Ok(true) => {}
+                    Ok(false) => return,
+                    Err(failure) => {
+                        let wait = self.failed(&mut lane, failure).await;
+                        self.wait(wait).await;
+                    }
+                }
+            }
+        })
+        .await;
+    }
+
     /// Reads one window. True: there is more to read at once.
-    async fn poll(&mut self) -> Result<bool, Failure> {
-        let cursor = self.load().await?;
-        let again = !self.is_catching_up && self.now() >= self.again_at;
-        let duo_now = self.now().saturating_add(self.skew.unwrap_or(0));
-        let back = match self.resume.take() {
-            Some(at) => cursor.read_to.map_or(0, |read_to| (read_to - at).max(0)),
-            None if again => self.shared.settings.overlap,
+    pub(crate) async fn read_window(&self, lane: &mut Lane) -> Result<bool, Failure> {
+        let cursor = self.cursor().await?;
+        if let Some(pace) = &cursor.pace {
+            self.shared.budget.restore(lane.class(), self.log.path(), pace);
+        }
+        let settings = &self.shared.settings;
+        let overlap = match self.log.shape() {
+            Shape::Opaque => settings.trust_monitor_overlap,
+            _ => settings.overlap,
+        };
+        let again = !lane.is_behind && self.now() >= lane.again_at;
+        let read_to = match cursor.live.filter(|_| !lane.is_past) {
+            Some(live) => Some(live.read_to),
+            None => cursor.read_to,
+        };
+        let back = match lane.resume.take() {
+            Some(at) => read_to.map_or(0, |read_to| (read_to - at).max(0)),
+            None if again => overlap,
             None => 0,
         };
-        let Some(window) = window(self.log, &self.shared.settings, &cursor, duo_now, back) else {
-            return Ok(false);
+        let duo_now = self.duo_now();
+        let window = if lane.is_past {
+            history_window(self.log, settings, &cursor, duo_now)
+        } else {
+            window(self.log, settings, &cursor, duo_now, back)
         };
-        let mut walk = Walk::new(self.log, window, self.shared.settings.page_limit);
+        let Some(window) = window else { return Ok(false) };
+        let mut walk = Walk::new(self.log, window, settings.page_limit);
         loop {
-            let is_first = self.skew.is_none();
-            let page = self.ask(&mut walk).await?;
-            if is_first && self.skew.is_some_and(|skew| skew.abs() > TOLERATED_SKEW) {
+            let is_first = self.skew().is_none();
+            let Some(page) = self.ask(lane, &window, &mut walk).await? else {
                 return Ok(true);
+            };
+            if is_first && self.skew().is_some_and(|skew| skew.abs() > TOLERATED_SKEW) {
+                return Ok(true);
+            }
+            // What Duo no longer keeps and was not read is said before it is passed over.
+            if let Some(read_to) = read_to.filter(|read_to| self.speaks && walk.pages == 0 && *read_to < window.min) {
+                self.shared
+                    .blindness
+                    .tell_gap(&self.shared, self.log, read_to, window.min)
+                    .await?;
             }
             self.announce().await?;
             let taken = walk.take(&page, |raw| self.shared.admit.identify(self.log, raw));
             let (step, reached) = (taken.step, taken.reached);
-            self.keep(window, walk.end, taken).await?;
+            self.keep(lane, window, walk.end, taken).await?;
+            lane.failures = 0;
             match step {
                 Step::Next => {}
                 Step::Restart => {
-                    self.resume = reached;
+                    lane.resume = reached;
                     return Ok(true);
                 }
                 Step::Circle => {
-                    self.resume = reached;
+                    lane.resume = reached;
                     let why = "the same `next_offset` comes again, with other rows".to_owned();
                     return Err(Failure::Duo(DuoError::Malformed {
                         at: self.log.path().to_owned(),
@@ -147,70 +228,82 @@ impl<D: DuoLogs, A: Admit, C: Clock> Poller<D, A, C> {
                     }));
                 }
                 Step::Finished => {
-                    self.is_catching_up = window.is_behind;
+                    lane.is_behind = window.is_behind;
                     // Where the overlap alone fills pages, it is not read with each poll: that would cost more requests
                     // than Duo likes, and with them the promptness of what is new.
                     if again && walk.pages > 2 {
-                        self.again_at = self.now() + self.shared.settings.overlap / 3;
+                        lane.again_at = self.now() + (overlap / 3).min(RAREST_OVERLAP);
                     }
-                    return Ok(window.is_behind);
+                    // A walk through the past is over when there is nothing left to ask for.
+                    return Ok(window.is_behind || lane.is_past);
                 }
             }
         }
     }
 
-    /// Asks until there is an answer, or a failure that asking again does not mend.
-    async fn ask(&mut self, walk: &mut Walk) -> Result<Page, Failure> {
+    /// Asks until there is an answer, or a failure that asking again does not mend. None: the window has aged; what is left
+    /// of it is asked for in another.
+    async fn ask(&self, lane: &mut Lane, window: &Window, walk: &mut Walk) -> Result<Option<Page>, Failure> {
+        let (path, clock) = (self.log.path(), &*self.shared.clock);
         loop {
-            self.pace().await;
+            let permit = self.shared.budget.acquire(clock, lane.class(), path).await;
+            if walk.pages > 0 && is_aged(window, self.duo_now()) {
+                return Ok(None);
+            }
             let sent = self.now();
-            match self.shared.duo.page(self.log, &walk.query()).await {
+            let error = match self.shared.duo.page(self.log, &walk.query()).await {
                 Ok(page) => {
+                    permit.good();
                     if let Some(date) = page.server_date_ms {
-                        self.skew = Some(date - self.now());
-                        let under_way = (self.now() - sent).max(0);
+                        let now = self.now();
+                        self.lock().skew = Some(date - now);
+                        let under_way = (now - sent).max(0);
                         let final_to = final_at(self.log, date - under_way, self.shared.settings.delay);
                         walk.end = walk.end.min(final_to);
                     }
-                    return Ok(page);
+                    return Ok(Some(page));
                 }
-                Err(error) if error.is_configuration() || matches!(error, DuoError::BadRequest { .. }) => {
+                Err(error) => error,
+            };
+            let failure = match error {
+                DuoError::RateLimited { retry_after, .. } => {
+                    let wait = permit.limited(self.now(), retry_after, &self.seed());
+                    self.keep_pace().await;
+                    Failure::Limited(error, wait)
+                }
+                DuoError::Unauthorized { code: 40103, .. } => {
+                    return Err(Failure::Signature(error, permit.refused(self.now())));
+                }
+                DuoError::Forbidden { .. } | DuoError::NotFound { .. } => {
+                    permit.good();
                     return Err(Failure::Duo(error));
                 }
-                Err(error) => {
-                    let wait = self.failed_for_now(&error);
-                    self.pause(wait, true).await;
+                error if error.is_configuration() || matches!(error, DuoError::BadRequest { .. }) => {
+                    return Err(Failure::Duo(error));
                 }
-            }
+                error => Failure::Duo(error),
+            };
+            let wait = self.failed(lane, failure).await;
+            self.wait(wait).await;
         }
     }
 
-    /// Keeps to the rate that Duo tolerates: `burst` requests at once, and on average one each `request_interval`.
-    async fn pace(&mut self) {
-        let Settings {
-            burst,
-            request_interval,
-            ..
-        } = self.shared.settings;
-        if self.sent.len() >= burst.max(1)
-            && let Some(oldest) = self.sent.pop_front()
-        {
-            let span = request_interval.saturating_mul(i64::try_from(burst.max(1)).unwrap_or(1));
-            // A clock that was set back must not stop the polling.
-            let wait = (oldest + span - self.now()).min(span);
-            if wait > 0 {
-                self.shared.clock.sleep(wait).await;
-            }
+    pub(crate) async fn wait(&self, wait: Wait) {
+        if !wait.for_signature {
+            return self.pause(wait.ms, true).await;
         }
-        self.sent.push_back(self.now());
+        tokio::select! {
+            () = self.pause(wait.ms, true) => {}
+            () = self.shared.budget.mended() => {}
+        }
     }
 
     /// Waits; while the log fails it looks after the `stalled` mark in between.
-    async fn pause(&mut self, ms: i64, is_failing: bool) {
+    pub(crate) async fn pause(&self, ms: i64, is_failing: bool) {
         let next = self.now().saturating_add(ms);
         self.shared
             .board
-            .update(self.log, |health| health.next_poll = Some(next));
+            .update(self.log, |known| known.health.next_poll = Some(next));
         let mut left = ms;
         while left > 0 {
             if is_failing {
@@ -226,72 +319,93 @@ impl<D: DuoLogs, A: Admit, C: Clock> Poller<D, A, C> {
         }
     }
 
-    /// What follows from a failure that ends a walk. Returns how long to wait, ms.
-    async fn failed(&mut self, failure: Failure) -> i64 {
-        let error = match failure {
-            Failure::Duo(error) => error,
-            Failure::Admit(error) => return self.failed_to_admit(&error),
-        };
-        if !error.is_configuration() {
-            return self.failed_for_now(&error);
-        }
-        self.failures += 1;
-        let is_closing = matches!(error, DuoError::Forbidden { .. } | DuoError::NotFound { .. });
-        self.trouble(
-            error.to_string(),
-            true,
-            if is_closing {
-                Standing::Closed
-            } else {
-                Standing::Failing
-            },
-        );
-        if is_closing && let Err(error) = self.close().await {
-            return self.failed_to_admit(&error);
-        }
-        self.shared.settings.back_off.refused
-    }
-
-    fn failed_to_admit(&mut self, error: &AdmitError) -> i64 {
-        self.failures += 1;
-        // It may have been written all the same: the journal knows.
-        self.cursor = None;
-        self.resume = None;
-        self.again_at = self.now();
-        self.trouble(error.to_string(), false, Standing::Failing);
-        self.shared.settings.back_off.after_failure(self.failures, &self.seed())
-    }
-
-    fn failed_for_now(&mut self, error: &DuoError) -> i64 {
-        self.failures += 1;
+    /// What follows from a failure. Returns how long to wait.
+    pub(crate) async fn failed(&self, lane: &mut Lane, failure: Failure) -> Wait {
+        lane.failures += 1;
         let back_off = self.shared.settings.back_off;
-        let is_closed = self.cursor.as_ref().is_some_and(|cursor| cursor.closed);
-        self.trouble(
-            error.to_string(),
-            false,
-            if is_closed { Standing::Closed } else { Standing::Failing },
-        );
-        match error {
-            DuoError::RateLimited { retry_after, .. } => {
-                self.shared.board.update(self.log, |health| health.rate_limited += 1);
-                back_off.after_rate_limit(self.failures, *retry_after)
+        let mut for_signature = false;
+        let ms = match failure {
+            Failure::Admit(error) => self.failed_to_admit(lane, &error),
+            Failure::Limited(error, wait) => {
+                let now = self.now();
+                self.shared.board.update(self.log, |known| known.limited(now));
+                self.trouble(lane, &error, false);
+                wait
             }
-            _ => back_off.after_failure(self.failures, &self.seed()),
-        }
+            Failure::Signature(error, wait) => {
+                for_signature = true;
+                self.trouble(lane, &error, false);
+                wait
+            }
+            Failure::Duo(error) if !error.is_configuration() => {
+                self.trouble(lane, &error, false);
+                back_off.after_failure(lane.failures, &self.seed())
+            }
+            Failure::Duo(error) => {
+                // Live polling speaks for the log: its history only waits.
+                let is_closing = is_closing(&error) && self.speaks && !lane.is_past;
+                self.trouble(lane, &error, is_closing);
+                match is_closing {
+                    true => match self.close().await {
+                        Ok(()) => back_off.refused,
+                        Err(error) => self.failed_to_admit(lane, &error),
+                    },
+                    false => back_off.refused,
+                }
+            }
+        };
+        Wait { ms, for_signature }
     }
 
-    fn trouble(&self, text: String, is_configuration: bool, standing: Standing) {
-        let tenant = &self.shared.tenant;
-        tracing::warn!(%tenant, log = %self.log, failures = self.failures, "{text}");
+    fn failed_to_admit(&self, lane: &mut Lane, error: &AdmitError) -> i64 {
+        // It may have been written all the same: the journal knows.
+        lane.resume = None;
+        lane.again_at = i64::MIN;
         let trouble = Trouble {
             at: self.now(),
-            text,
-            is_configuration,
+            text: error.to_string(),
+            action: "make room on the disk, or mend the store; polling goes on by itself".to_owned(),
+            is_configuration: false,
         };
-        self.shared.board.update(self.log, |health| {
-            health.standing = standing;
-            health.last_error = Some(trouble);
+        self.report(lane, Standing::Failing, trouble);
+        self.shared.settings.back_off.after_failure(lane.failures, &self.seed())
+    }
+
+    fn trouble(&self, lane: &Lane, error: &DuoError, is_closing: bool) {
+        let mut standing = if is_closing {
+            Standing::Closed
+        } else {
+            Standing::Failing
+        };
+        self.shared.board.update(self.log, |known| {
+            if known.closed {
+                standing = Standing::Closed;
+            }
         });
+        let trouble = Trouble {
+            at: self.now(),
+            text: error.to_string(),
+            action: error.advice(&Context::default()),
+            is_configuration: error.is_configuration(),
+        };
+        self.report(lane, standing, trouble);
+    }
+
+    fn report(&self, lane: &Lane, standing: Standing, trouble: Trouble) {
+        let (tenant, log, failures) = (&self.shared.tenant, self.log, lane.failures);
+        // Said once, and again now and then while it lasts.
+        if failures.is_power_of_two() {
+            tracing::warn!(%tenant, %log, failures, "{}", trouble.text);
+        } else {
+            tracing::debug!(%tenant, %log, failures, "{}", trouble.text);
+        }
+        self.shared
+            .board
+            .update(self.log, |known| known.failed(standing, trouble));
+    }
+
+    pub(crate) fn is_of_account(&self) -> bool {
+        self.speaks
     }
 
     fn seed(&self) -> String {
@@ -301,4 +415,31 @@ impl<D: DuoLogs, A: Admit, C: Clock> Poller<D, A, C> {
     pub(crate) fn now(&self) -> i64 {
         self.shared.clock.now_ms()
     }
+
+    /// Duo's clock, as far as it is known.
+    pub(crate) fn duo_now(&self) -> i64 {
+        self.now().saturating_add(self.skew().unwrap_or(0))
+    }
+
+    pub(crate) fn skew(&self) -> Option<i64> {
+        self.lock().skew
+    }
+
+    pub(crate) fn last_progress(&self) -> i64 {
+        self.lock().last_progress
+    }
+
+    pub(crate) fn progressed(&self, now: i64) {
+        self.lock().last_progress = now;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Seen> {
+        // A panic elsewhere leaves at worst a stale clock.
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether readers need not wait for the log.
+pub(crate) fn is_closing(error: &DuoError) -> bool {
+    matches!(error, DuoError::Forbidden { .. } | DuoError::NotFound { .. })
 }

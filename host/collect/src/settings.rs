@@ -29,10 +29,18 @@ pub struct Settings {
     pub window: i64,
     /// Rows a page (v2), and what counts as a full answer (v1).
     pub page_limit: u16,
-    /// Requests for one log that may follow at once; then one every `request_interval`.
-    pub burst: usize,
-    /// See `burst`.
-    pub request_interval: i64,
+    /// Most calls that an account is asked in any minute, all endpoints together. See [`crate::Budget`].
+    pub max_calls_per_minute: u32,
+    /// What counts as a minute there: less for a simulator that is polled faster than Duo.
+    pub minute: i64,
+    /// The first polls of an account's logs are spread over this long, so that many accounts do not ask in step.
+    pub stagger: i64,
+    /// How far back the Trust Monitor is read again: its rows change after they were first given.
+    pub trust_monitor_overlap: i64,
+    /// A log that fails or is refused for so long is reported as blind.
+    pub blind_after: i64,
+    /// A log that brings nothing for so long, though it was busy before, is reported as silent.
+    pub silent_after: i64,
     /// Pauses after failures.
     pub back_off: BackOff,
 }
@@ -71,15 +79,19 @@ impl Settings {
         let part = poll_interval.min(LEAST_POLL_INTERVAL);
         Ok(Settings {
             poll_interval,
-            start: 86_400_000,
+            start: 35 * 86_400_000,
             overlap: 900_000,
             delay: 120_000,
             lateness: 0,
             max_wait: 600_000,
-            window: 86_400_000,
+            window: 35 * 86_400_000,
             page_limit: 1000,
-            burst: 2,
-            request_interval: (60_000 * part / LEAST_POLL_INTERVAL).max(1),
+            max_calls_per_minute: 50,
+            minute: (60_000 * part / LEAST_POLL_INTERVAL).max(1),
+            stagger: if is_fast { 0 } else { poll_interval },
+            trust_monitor_overlap: 7 * 86_400_000,
+            blind_after: 900_000,
+            silent_after: 3 * 3_600_000,
             back_off: BackOff::default().scaled(part, LEAST_POLL_INTERVAL),
         })
     }
@@ -114,8 +126,9 @@ mod tests {
                 .contains("120 s is the least")
         );
         assert_eq!(Settings::new(&duo, 120_000).unwrap().back_off, BackOff::default());
-        assert_eq!(Settings::new(&duo, 600_000).unwrap().request_interval, 60_000);
+        assert_eq!(Settings::new(&duo, 600_000).unwrap().minute, 60_000);
         assert_eq!(Settings::new(&here, 1_200).unwrap().back_off.rate_limited_first, 600);
+        assert_eq!(Settings::new(&here, 1_200).unwrap().minute, 600);
         assert!(Settings::new(&here, 0).is_err());
     }
 

@@ -1,14 +1,17 @@
 //! One window of one log, page by page. Pure: answers go in, rows and the next question come out.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use picket_contract::EventRecord;
-use picket_duo::{Log, Offset, Page, Query};
+use picket_duo::{Log, Offset, Page, Query, Shape};
 
 use crate::admit::Identity;
 use crate::cursor::Cursor;
 use crate::settings::{RETENTION, Settings};
+
+/// Ids of rows that could not be identified start with this. The judge knows them by it, and shows them to no rule.
+pub(crate) const UNREADABLE: &str = "unreadable-";
 
 /// Duo refuses windows shorter than this, ms.
 const LEAST_WINDOW: i64 = 5_000;
@@ -18,6 +21,8 @@ const LEAST_WINDOW: i64 = 5_000;
 pub(crate) struct Window {
     /// Where the log's very first window began.
     pub(crate) start: i64,
+    /// Where history ends; none: there is none to be read apart.
+    pub(crate) first: Option<i64>,
     pub(crate) min: i64,
     pub(crate) end: i64,
     /// There is more to read after `end` already.
@@ -28,27 +33,71 @@ pub(crate) struct Window {
 /// log that counts in seconds) may still be missing.
 pub(crate) fn final_at(log: Log, duo_now: i64, delay: i64) -> i64 {
     let end = duo_now.saturating_sub(delay);
-    if log.is_v2() {
-        end - 1
-    } else {
+    if log.shape() == Shape::FromSecond {
         end.div_euclid(1000) * 1000 - 1
+    } else {
+        end - 1
     }
 }
 
-/// The next window; none if it would be too short to ask for. `back`: how far (ms) before the high-water mark it begins.
+/// The next window of what is new; none if it would be too short to ask for. `back`: how far (ms) before the high-water
+/// mark it begins. At a first start it begins where history ends: one poll interval back.
 pub(crate) fn window(log: Log, settings: &Settings, cursor: &Cursor, duo_now: i64, back: i64) -> Option<Window> {
-    let start = cursor.start.unwrap_or(duo_now.saturating_sub(settings.start));
-    let read_to = cursor.read_to.unwrap_or(start);
-    let oldest = start.max(duo_now.saturating_sub(RETENTION));
-    let min = read_to.saturating_sub(back).max(oldest);
     let last = final_at(log, duo_now, settings.delay);
-    let end = read_to.max(oldest).saturating_add(settings.window).min(last);
+    let (start, first) = match cursor.start {
+        Some(start) => (start, cursor.first),
+        None => {
+            let start = duo_now.saturating_sub(settings.start).min(last - 2 * LEAST_WINDOW);
+            let first = last - settings.poll_interval.max(2 * LEAST_WINDOW);
+            (start, (first - start >= 2 * LEAST_WINDOW).then_some(first))
+        }
+    };
+    let is_apart = cursor.live.is_some() || cursor.start.is_none();
+    let begin = first.filter(|_| is_apart).unwrap_or(start);
+    let read_to = match cursor.live {
+        Some(live) => live.read_to,
+        None => cursor.read_to.unwrap_or(begin),
+    };
+    let oldest = begin.max(duo_now.saturating_sub(RETENTION));
+    let min = read_to.saturating_sub(back).max(oldest);
+    let end = up_to(log, settings, read_to.max(oldest), last);
     (end - min >= LEAST_WINDOW).then_some(Window {
         start,
+        first,
         min,
         end,
         is_behind: end < last,
     })
+}
+
+/// The next window of a log's history; none: it has none, or it has been read.
+pub(crate) fn history_window(log: Log, settings: &Settings, cursor: &Cursor, duo_now: i64) -> Option<Window> {
+    let (start, first, _) = (cursor.start?, cursor.first?, cursor.live?);
+    let oldest = start.max(duo_now.saturating_sub(RETENTION));
+    // The last window may be shorter than Duo likes: it begins a little earlier then.
+    let min = cursor.read_to.unwrap_or(start).max(oldest).min(first - LEAST_WINDOW);
+    let end = up_to(log, settings, min.max(oldest), first);
+    Some(Window {
+        start,
+        first: Some(first),
+        min,
+        end,
+        is_behind: end < first,
+    })
+}
+
+/// Where a window ends. A v1 log gives the earliest rows whatever the end: nothing is gained by an earlier one.
+fn up_to(log: Log, settings: &Settings, from: i64, last: i64) -> i64 {
+    if log.shape() == Shape::FromSecond {
+        last
+    } else {
+        from.saturating_add(settings.window.max(2 * LEAST_WINDOW)).min(last)
+    }
+}
+
+/// Whether Duo may by now refuse a window that was good when it was made: it reaches back nearly as far as Duo keeps.
+pub(crate) fn is_aged(window: &Window, duo_now: i64) -> bool {
+    window.min < duo_now.saturating_sub(RETENTION + 540_000)
 }
 
 /// What follows after a page.
@@ -99,7 +148,7 @@ impl Walk {
             log,
             window,
             end: window.end,
-            limit,
+            limit: limit.min(log.page_limit()),
             min: window.min,
             offset: None,
             seen: HashSet::new(),
@@ -121,40 +170,57 @@ impl Walk {
     /// Takes the answer to [`Walk::query`].
     pub(crate) fn take(&mut self, page: &Page, identify: impl Fn(&str) -> Option<Identity>) -> Taken {
         self.pages += 1;
+        let shape = self.log.shape();
         let mut events = Vec::with_capacity(page.rows.len());
-        let mut ids: HashSet<Arc<str>> = HashSet::with_capacity(page.rows.len());
+        let mut ids: HashMap<Arc<str>, u32> = HashMap::with_capacity(page.rows.len());
         let mut unidentified = 0;
         let mut reached = None;
         let mut beyond = false;
         for row in &page.rows {
             let raw = row.get();
-            let identity = identify(raw);
-            if let Some(Identity { time, .. }) = &identity {
+            let (identity, is_event) = match identify(raw) {
                 // v1 knows no end: what is not final yet is left for the next poll.
-                if !self.log.is_v2() && *time > self.end {
+                Some(identity) if shape == Shape::FromSecond && identity.time > self.end => {
                     beyond = true;
                     continue;
                 }
-                reached = Some((*time).min(self.end));
-            } else {
-                unidentified += 1;
-            }
-            // A row without a time stands where Duo put it.
-            let identity = identity.unwrap_or_else(|| unknown(raw, reached.unwrap_or(self.min)));
-            if ids.insert(identity.id.clone()) {
-                events.push(EventRecord {
-                    id: identity.id,
-                    time: identity.time,
-                    raw: Arc::from(raw),
-                });
-            }
+                // The change that a row tells of may be later than the window in which the row was first given.
+                Some(Identity { id, time }) if shape == Shape::Opaque => {
+                    let time = time.min(self.end);
+                    (Identity { id, time }, true)
+                }
+                Some(identity) => {
+                    reached = Some(identity.time.min(self.end));
+                    (identity, true)
+                }
+                // A row without a time stands where Duo put it.
+                None => {
+                    unidentified += 1;
+                    (unknown(raw, reached.unwrap_or(self.min)), false)
+                }
+            };
+            let copies = ids.entry(identity.id.clone()).or_default();
+            *copies += 1;
+            let id = match *copies {
+                1 => identity.id,
+                // Without ids, equal rows of one second are told apart by counting. An answer holds all rows of a second
+                // up to where it ends, so the count is the same each time.
+                copy if is_event && shape == Shape::FromSecond => format!("{}~{copy}", identity.id).into(),
+                _ => continue,
+            };
+            events.push(EventRecord {
+                id,
+                time: identity.time,
+                raw: Arc::from(raw),
+            });
         }
+        let ids: HashSet<Arc<str>> = events.iter().map(|event| event.id.clone()).collect();
         let is_new = ids.iter().any(|id| !self.before.contains(id));
         self.before = ids;
-        let step = if self.log.is_v2() {
-            self.step(page, reached, is_new)
-        } else {
+        let step = if shape == Shape::FromSecond {
             self.step_v1(page, reached.filter(|_| !beyond), is_new)
+        } else {
+            self.step(page, reached, is_new)
         };
         Taken {
             events,
@@ -213,7 +279,7 @@ impl Walk {
 fn unknown(raw: &str, time: i64) -> Identity {
     let hash = blake3::hash(raw.as_bytes()).to_hex();
     Identity {
-        id: format!("raw:{}", hash.get(..32).unwrap_or_default()).into(),
+        id: format!("{UNREADABLE}{hash}").into(),
         time,
     }
 }
@@ -222,7 +288,11 @@ fn unknown(raw: &str, time: i64) -> Identity {
 mod tests {
     use super::*;
 
+    use crate::cursor::Reach;
+
     const NOW: i64 = 1_782_896_520_000;
+    const HOUR: i64 = 3_600_000;
+    const DAY: i64 = 24 * HOUR;
 
     fn settings() -> Settings {
         Settings::new(&"localhost".parse().unwrap(), 120_000).unwrap()
@@ -248,12 +318,41 @@ mod tests {
     }
 
     #[test]
-    fn a_first_window_begins_at_the_start_and_a_long_backlog_is_cut() {
-        let settings = settings().starting(3 * 86_400_000).unwrap();
+    fn a_first_window_begins_where_history_ends_and_a_long_backlog_is_cut() {
+        let mut settings = settings().starting(3 * DAY).unwrap();
+        settings.window = DAY;
         let first = window(Log::Activity, &settings, &Cursor::default(), NOW, 900_000).unwrap();
+        let border = NOW - 120_001 - 120_000;
+        assert_eq!((first.start, first.first), (NOW - 3 * DAY, Some(border)));
+        assert_eq!((first.min, first.end, first.is_behind), (border, NOW - 120_001, false));
+        let cursor = |read_to| Cursor {
+            start: Some(first.start),
+            first: first.first,
+            read_to,
+            live: Some(Reach {
+                read_to: first.end,
+                complete: None,
+            }),
+            ..Cursor::default()
+        };
+        let history = |read_to| {
+            let window = history_window(Log::Activity, &settings, &cursor(read_to), NOW + HOUR).unwrap();
+            (window.min, window.end, window.is_behind)
+        };
+        assert_eq!(history(None), (first.start, first.start + DAY, true));
+        assert_eq!(history(Some(border - DAY)), (border - DAY, border, false));
         assert_eq!(
-            (first.min, first.end, first.is_behind),
-            (NOW - 3 * 86_400_000, NOW - 2 * 86_400_000, true)
+            history(Some(border - 1)),
+            (border - 5_000, border, false),
+            "none is too short"
+        );
+        assert_eq!(history_window(Log::Activity, &settings, &at(0, 1), NOW), None);
+        let start = settings.starting(0).unwrap();
+        let at_once = window(Log::Activity, &start, &Cursor::default(), NOW, 0).unwrap();
+        assert_eq!(
+            (at_once.first, at_once.min),
+            (None, NOW - 130_001),
+            "no history to speak of"
         );
         // Nothing before the start, nothing that Duo has dropped.
         let second = window(
@@ -264,7 +363,7 @@ mod tests {
             900_000,
         )
         .unwrap();
-        assert_eq!(second.min, first.start);
+        assert_eq!((second.min, second.end), (first.start, first.start + 1 + DAY));
         let old = window(Log::Activity, &settings, &at(0, 0), NOW, 0).unwrap();
         assert_eq!(old.min, NOW - RETENTION);
     }
@@ -281,6 +380,7 @@ mod tests {
             log,
             Window {
                 start: 0,
+                first: None,
                 min: 1_000,
                 end: 900_000,
                 is_behind: false,
@@ -384,6 +484,58 @@ mod tests {
         take(&mut walk, "3000:a 3000:b 3000:c", None);
         let (step, query) = take(&mut walk, "3000:a 3000:b 3000:c", None);
         assert_eq!((step, query.mintime), (Step::Next, 4_000));
+    }
+
+    #[test]
+    fn equal_v1_rows_of_a_second_are_counted_and_counted_the_same_again() {
+        let page = |rows: &[&str]| Page {
+            rows: rows
+                .iter()
+                .map(|row| serde_json::value::RawValue::from_string((*row).to_owned()).unwrap())
+                .collect(),
+            next_offset: None,
+            server_date_ms: None,
+        };
+        let identify = |raw: &str| {
+            Some(Identity {
+                id: format!("sha256:{raw}").into(),
+                time: raw.parse().ok()?,
+            })
+        };
+        let ids = |taken: Taken| {
+            taken
+                .events
+                .iter()
+                .map(|event| event.id.to_string())
+                .collect::<Vec<_>>()
+        };
+        let mut walk = walk(Log::Administrator);
+        let first = ids(walk.take(&page(&["2000", "3000", "3000"]), identify));
+        assert_eq!(first, ["sha256:2000", "sha256:3000", "sha256:3000~2"]);
+        let cut = walk.take(&page(&["3000", "3000", "3000"]), identify);
+        assert_eq!(cut.step, Step::Next, "a third is new");
+        assert_eq!(ids(cut), ["sha256:3000", "sha256:3000~2", "sha256:3000~3"]);
+    }
+
+    #[test]
+    fn the_trust_monitor_is_followed_to_its_end_and_its_changes_are_not_later_than_the_window() {
+        let mut walk = walk(Log::TrustMonitor);
+        let (step, query) = take(&mut walk, "2000:a 3000:b", Some("1591014"));
+        assert_eq!((step, query.offset), (Step::Next, Some(Offset::new("1591014"))));
+        assert_eq!(query.limit, 3);
+        assert_eq!(take(&mut walk, "1500:c", None).0, Step::Finished);
+        let changed = Page {
+            rows: vec![serde_json::value::RawValue::from_string("950000".to_owned()).unwrap()],
+            next_offset: None,
+            server_date_ms: None,
+        };
+        let taken = walk.take(&changed, |raw| {
+            Some(Identity {
+                id: raw.into(),
+                time: raw.parse().ok()?,
+            })
+        });
+        assert_eq!((taken.events[0].time, taken.reached), (900_000, None));
     }
 
     #[test]

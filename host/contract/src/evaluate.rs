@@ -5,7 +5,7 @@ use std::fmt::Debug;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Batch, RuleAlert, RuleState, StateChanges};
+use crate::{Batch, RuleAlert, RuleState, StateChanges, Tables};
 
 /// Parameter values in force for one (tenant, rule), every declared one present. Durations are ms.
 pub type Params = BTreeMap<String, ParamValue>;
@@ -24,25 +24,6 @@ pub enum ParamValue {
     Text(String),
     /// List of texts.
     Texts(Vec<String>),
-}
-
-/// Lookup tables of a tenant: name, then index, then key, then rows of (column, value).
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Tables {
-    /// `tables[name][index][key]` = rows.
-    pub tables: BTreeMap<String, BTreeMap<String, BTreeMap<String, Vec<Row>>>>,
-}
-
-/// One row of a lookup table.
-pub type Row = Vec<(String, String)>;
-
-impl Tables {
-    /// Rows for a key. None: there is no such table or index, which is not an empty match.
-    #[must_use]
-    pub fn find(&self, table: &str, index: &str, key: &str) -> Option<&[Row]> {
-        let index = self.tables.get(table)?.get(index)?;
-        Some(index.get(key).map_or(&[], Vec::as_slice))
-    }
 }
 
 /// One call of one rule.

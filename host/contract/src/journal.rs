@@ -37,7 +37,16 @@ pub enum Mark {
         /// Inclusive, ms.
         to: i64,
     },
-    /// No progress for `max_wait`: readers go on as if the log were complete up to this time.
+    /// Every row from the tenant's first start up to this time has been read, while older ones are still being read: rules
+    /// that keep no state judge up to here, all others wait for `Complete`. History ends when `Complete` reaches this time.
+    Live {
+        /// Duo's own log.
+        log: Arc<str>,
+        /// Inclusive, ms.
+        to: i64,
+    },
+    /// No progress for `max_wait`: readers go on as if the log were complete up to this time. While history is being read
+    /// (`Live` is ahead of `Complete`), only rules that keep no state do.
     Stalled {
         /// Duo's own log.
         log: Arc<str>,
@@ -54,12 +63,16 @@ pub enum Mark {
         /// Duo's own log.
         log: Arc<str>,
     },
-    /// From here on the logical log `admin` is fed by this log (`activity` or `administrator`).
+    /// The rows of this log (`activity` or `administrator`) after a time are the logical log `admin`'s: those too that stand
+    /// before the mark. Up to that time those of the log that fed it before are. Nothing later has been released by then.
     Feed {
         /// The logical log.
         logical: Arc<str>,
         /// Duo's own log.
         log: Arc<str>,
+        /// Exclusive, ms; the first feed feeds from the beginning of time.
+        #[serde(default = "beginning")]
+        from: i64,
     },
     /// What judges from here on, by content hash.
     Generation {
@@ -68,6 +81,11 @@ pub enum Mark {
         /// Hash of modules, parameters, tables, limits and engine version.
         hash: Arc<str>,
     },
+}
+
+/// Marks that do not say from when on hold from the first row on.
+fn beginning() -> i64 {
+    i64::MIN
 }
 
 /// One transaction's worth of journal: events of one log, then marks.

@@ -15,12 +15,14 @@ pub mod journal;
 pub mod manifest;
 pub mod params;
 pub mod state;
+pub mod table;
 pub mod when;
 
 pub use alert::{About, RuleAlert, Severity};
 pub use batch::{Batch, Column, Group, NULL};
-pub use evaluate::{Call, Evaluate, Failure, FailureKind, LogLine, Outcome, ParamValue, Params, Tables, Usage};
+pub use evaluate::{Call, Evaluate, Failure, FailureKind, LogLine, Outcome, ParamValue, Params, Usage};
 pub use journal::{Admission, EventRecord, Key, Mark, Position};
 pub use manifest::{FieldType, Manifest, RuleManifest, Source};
 pub use state::{RuleState, StateChanges, StateOverlay};
+pub use table::{Row, Table, Tables};
 pub use when::{Op, When};

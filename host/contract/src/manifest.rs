@@ -191,4 +191,11 @@ impl RuleManifest {
         logs.dedup();
         logs
     }
+
+    /// Whether what came before a row may change what the rule says of it: it declares stores, or a look-back. A rule that
+    /// does not is shown live rows at once, even while history is being read.
+    #[must_use]
+    pub fn keeps_state(&self) -> bool {
+        !self.state.stores.is_empty() || self.state.look_back_ms > 0
+    }
 }

@@ -2,21 +2,50 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use picket_collect::{Admit, AdmitError, Admitted, DuoLogs, Identity, Intake};
-use picket_duo::{Client, ClientConfig, DuoError, Host, Log, Page, Query, Scheme};
+use picket_duo::{Client, ClientConfig, DuoError, Host, Log, Page, Query, Scheme, Transport, TransportConfig};
 use picket_judge::pipeline::{self, Pipeline};
 use picket_store::{CursorRow, Store};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::RwLock;
 
-use crate::config::{SecretSource, SourceConfig};
+use crate::accounts::Listed;
+use crate::config::{Network, SecretSource, SourceConfig};
+
+/// The ways to Duo that accounts share: one for each set of proxy, CA and patience.
+#[derive(Debug, Default)]
+pub(crate) struct Transports(picket_duo::Transports);
+
+impl Transports {
+    /// The way that a source names.
+    ///
+    /// # Errors
+    /// The CA or the proxy's credentials cannot be read or used.
+    fn of(&self, network: &Network) -> anyhow::Result<Transport> {
+        let ca_pem = network.ca_file.as_deref().map(read_ca).transpose()?;
+        let proxy = network.proxy_url().map_err(anyhow::Error::msg)?;
+        let timeout = Duration::from_millis(u64::try_from(network.timeout)?);
+        let config = TransportConfig {
+            ca_pem,
+            proxy,
+            timeout,
+            ..TransportConfig::default()
+        };
+        self.0.get(&config).map_err(|error| match &network.ca_file {
+            Some(path) => anyhow::Error::new(error).context(format!("{} (ca_file)", path.display())),
+            None => error.into(),
+        })
+    }
+}
 
 /// A client whose secret may be replaced while it runs: when Duo refuses the signature, the secret is read again.
 #[derive(Debug)]
 pub(crate) struct Account {
     source: SourceConfig,
+    transport: Transport,
     current: RwLock<(Arc<Client>, SecretString)>,
 }
 
@@ -25,11 +54,13 @@ impl Account {
     ///
     /// # Errors
     /// The secret or the CA cannot be read, or a value cannot be used.
-    pub(crate) fn open(source: &SourceConfig) -> anyhow::Result<Self> {
+    pub(crate) fn open(source: &SourceConfig, transports: &Transports) -> anyhow::Result<Self> {
         let secret = read(&source.secret)?;
-        let client = client(source, &secret)?;
+        let transport = transports.of(&source.network)?;
+        let client = client(source, &secret, &transport)?;
         Ok(Account {
             source: source.clone(),
+            transport,
             current: RwLock::new((Arc::new(client), secret)),
         })
     }
@@ -39,6 +70,23 @@ impl Account {
         self.current.read().await.0.clone()
     }
 
+    /// The child accounts of a parent's key.
+    ///
+    /// # Errors
+    /// Duo's, with what to do.
+    pub(crate) async fn children(&self) -> anyhow::Result<Vec<Listed>> {
+        let children = self.client().await.accounts().await;
+        let children = children.map_err(|error| {
+            let place = self.source.secret.place();
+            let context = picket_duo::Context {
+                secret: Some(&place),
+                others_answer: false,
+            };
+            anyhow::anyhow!("{}: {}; {}", error.at(), error.problem(), error.advice(&context))
+        })?;
+        Ok(children.into_iter().map(Listed::from).collect())
+    }
+
     /// A client with the secret of now, if that is another than before.
     async fn renewed(&self) -> Option<Arc<Client>> {
         let secret = read(&self.source.secret).ok()?;
@@ -46,7 +94,7 @@ impl Account {
         if current.1.expose_secret() == secret.expose_secret() {
             return None;
         }
-        let client = Arc::new(client(&self.source, &secret).ok()?);
+        let client = Arc::new(client(&self.source, &secret, &self.transport).ok()?);
         *current = (client.clone(), secret);
         Some(client)
     }
@@ -68,7 +116,7 @@ fn read(secret: &SecretSource) -> anyhow::Result<SecretString> {
     secret.read().map_err(anyhow::Error::msg)
 }
 
-fn client(source: &SourceConfig, secret: &SecretString) -> anyhow::Result<Client> {
+fn client(source: &SourceConfig, secret: &SecretString, transport: &Transport) -> anyhow::Result<Client> {
     let host: Host = source.api_hostname.parse()?;
     let mut config = ClientConfig::new(host, source.integration_key.clone(), secret.clone());
     config.scheme = match source.signature.as_str() {
@@ -76,9 +124,8 @@ fn client(source: &SourceConfig, secret: &SecretString) -> anyhow::Result<Client
         "v2-sha1" => Scheme::V2Sha1,
         _ => Scheme::V5,
     };
-    config.ca_pem = source.ca_file.as_deref().map(read_ca).transpose()?;
-    config.proxy = source.proxy.as_ref().map(|proxy| proxy.clone().into());
-    Ok(Client::new(config)?)
+    config.account_id.clone_from(&source.account_id);
+    Ok(Client::over(config, transport)?)
 }
 
 fn read_ca(path: &Path) -> anyhow::Result<Vec<u8>> {
@@ -114,6 +161,7 @@ impl Admit for Door {
             rows: intake.events.into_iter().map(|event| event.raw).collect(),
             marks: intake.marks,
             cursor: intake.cursor,
+            inventory: Vec::new(),
         };
         let admitted = self
             .pipeline

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod account;
+mod accounts;
 mod cli;
 mod commands;
 mod config;
@@ -13,6 +14,7 @@ mod daemon;
 mod deliver;
 mod out;
 mod registry;
+mod repeated;
 mod rules_view;
 mod ruleset;
 mod status;
@@ -65,15 +67,17 @@ async fn dispatch(cli: &Cli) -> anyhow::Result<bool> {
         } => {
             return commands::rule_test::run(modules, output.format);
         }
+        Verb::Run => daemon::run(config::load_for_run(&cli.config)?).await?,
         _ => return configured(cli, config::load(&cli.config)?).await,
     }
     Ok(true)
 }
 
 async fn configured(cli: &Cli, config: config::Config) -> anyhow::Result<bool> {
+    let plain = config.clone();
+    let config = commands::with_children(config);
     match &cli.verb {
-        Verb::Run => daemon::run(config).await?,
-        Verb::Check { offline, output } => return commands::check::run(&config, *offline, output.format).await,
+        Verb::Check { offline, output } => return commands::check::run(&plain, &config, *offline, output.format).await,
         Verb::Status { output } => return commands::status::status(&config, output.format).await,
         Verb::Reload { output } => return commands::status::reload(&config, output.format).await,
         Verb::Logs(arguments) => commands::logs::run(&config, arguments)?,
@@ -88,6 +92,7 @@ async fn configured(cli: &Cli, config: config::Config) -> anyhow::Result<bool> {
         Verb::Rule {
             verb: RuleVerb::Test { .. },
         }
+        | Verb::Run
         | Verb::Replay(_) => {}
     }
     Ok(true)

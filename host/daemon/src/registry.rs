@@ -10,9 +10,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use picket_contract::Evaluate;
+use picket_contract::{Evaluate, Params, RuleManifest, params};
 use picket_sandbox::{Engine, Module};
 use serde::Serialize;
+
+use crate::config::edits;
 
 /// Whom a module judges.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -34,12 +36,36 @@ impl Scope {
     }
 }
 
-/// A module that passed everything.
-#[derive(Debug, Clone)]
+/// A module that passed everything. Tenants share it: what a thousand of them need of a rule is there once.
+#[derive(Debug)]
 pub(crate) struct Live {
     pub(crate) module: Arc<Module>,
+    /// Its rules, each with the parameters it has where nobody says otherwise.
+    pub(crate) rules: Vec<(Arc<RuleManifest>, Arc<Params>)>,
     /// How many cases passed.
     pub(crate) cases: usize,
+}
+
+impl Live {
+    fn new(module: Arc<Module>, cases: usize) -> Result<Self, String> {
+        let mut rules = Vec::new();
+        for rule in &module.manifest.rules {
+            let defaults = params::resolve(rule, &BTreeMap::new()).map_err(|wrong| {
+                let wrong: Vec<String> = wrong.into_iter().map(|(_, why)| why).collect();
+                wrong.join("\n")
+            })?;
+            rules.push((Arc::new(rule.clone()), Arc::new(defaults)));
+        }
+        Ok(Live { module, rules, cases })
+    }
+
+    /// A module outside the rules directory.
+    ///
+    /// # Errors
+    /// A parameter whose default is out of its own range.
+    pub(crate) fn untested(module: Arc<Module>) -> Result<Arc<Self>, String> {
+        Ok(Arc::new(Live::new(module, 0)?))
+    }
 }
 
 /// Why a file is not live (or not its newest content).
@@ -57,7 +83,7 @@ pub(crate) struct Refusal {
 #[derive(Debug, Clone)]
 pub(crate) struct Slot {
     pub(crate) scope: Scope,
-    pub(crate) live: Option<Live>,
+    pub(crate) live: Option<Arc<Live>>,
     pub(crate) refusal: Option<Refusal>,
 }
 
@@ -106,12 +132,30 @@ impl Registry {
         self.slots.iter().map(|(path, slot)| (path.as_path(), slot))
     }
 
-    /// The modules that judge a tenant, shared ones first.
-    pub(crate) fn modules(&self, tenant: &str) -> Vec<Arc<Module>> {
+    /// What judges a tenant, shared modules first.
+    pub(crate) fn live(&self, tenant: &str) -> Vec<Arc<Live>> {
         let covering = self.slots.values().filter(|slot| slot.scope.covers(tenant));
-        covering
-            .filter_map(|slot| Some(slot.live.as_ref()?.module.clone()))
-            .collect()
+        covering.filter_map(|slot| slot.live.clone()).collect()
+    }
+
+    /// Directories of modules for tenants that there are not: likely a slip of the pen.
+    pub(crate) fn strays<'a>(&self, tenants: impl Iterator<Item = &'a str>) -> Vec<String> {
+        let known: BTreeSet<&str> = tenants.collect();
+        let scopes: BTreeSet<&Scope> = self.slots.values().map(|slot| &slot.scope).collect();
+        let stray = scopes.into_iter().filter_map(|scope| match scope {
+            Scope::Tenant(tenant) if !known.contains(tenant.as_str()) => Some(tenant),
+            _ => None,
+        });
+        let say = |stray: &String| {
+            let near = known.iter().map(|name| (edits(stray, name), name)).min();
+            let near = near.filter(|(distance, _)| *distance <= 4);
+            let near = near.map_or(String::new(), |(_, name)| format!("; did you mean `{name}`?"));
+            format!(
+                "{}: there is no tenant `{stray}`: its rules judge nobody{near}",
+                self.directory.join(stray).display()
+            )
+        };
+        stray.map(say).collect()
     }
 
     /// Reads the directory again. Blocks: compiling and testing a module takes tens of milliseconds.
@@ -212,7 +256,7 @@ impl Registry {
     }
 
     /// What was wrong, and the rule that another file has, if it was that.
-    fn admit(&self, path: &Path, scope: &Scope, bytes: &[u8]) -> Result<Live, (String, Option<String>)> {
+    fn admit(&self, path: &Path, scope: &Scope, bytes: &[u8]) -> Result<Arc<Live>, (String, Option<String>)> {
         let loaded = self.engine.load(bytes);
         let module = Arc::new(loaded.map_err(|rejected| (rejected.to_string(), None))?);
         for rule in &module.manifest.rules {
@@ -226,7 +270,7 @@ impl Registry {
             }
         }
         let cases = test(&module).map_err(|reason| (reason, None))?;
-        Ok(Live { module, cases })
+        Ok(Arc::new(Live::new(module, cases).map_err(|reason| (reason, None))?))
     }
 
     /// Another file that has a live rule of this id for a tenant that `scope` covers too.

@@ -6,7 +6,7 @@ use std::path::Path;
 use picket_store::{RuleRow, Store};
 use serde_json::{Value, json};
 
-use crate::config::{Config, TenantConfig};
+use crate::config::TenantConfig;
 use crate::daemon::{Daemon, lock};
 use crate::registry::{Registry, Slot};
 
@@ -16,11 +16,14 @@ use crate::registry::{Registry, Slot};
 /// The store's.
 pub(crate) fn of(daemon: &Daemon) -> anyhow::Result<Vec<Value>> {
     let refused: BTreeMap<String, Vec<String>> = daemon
-        .tenants
+        .fleet
+        .running()
         .iter()
         .map(|tenant| (tenant.config.id.clone(), lock(&tenant.refused).clone()))
         .collect();
-    list(&daemon.config, &lock(&daemon.registry), &*daemon.store, &refused)
+    let running = daemon.fleet.running();
+    let tenants: Vec<&TenantConfig> = running.iter().map(|tenant| &tenant.config).collect();
+    list(&tenants, &lock(&daemon.registry), &*daemon.store, &refused)
 }
 
 /// One object for each rule (and for each module that was refused), the worst first.
@@ -28,13 +31,13 @@ pub(crate) fn of(daemon: &Daemon) -> anyhow::Result<Vec<Value>> {
 /// # Errors
 /// The store's.
 pub(crate) fn list(
-    config: &Config,
+    configured: &[&TenantConfig],
     registry: &Registry,
     store: &dyn Store,
     refused: &BTreeMap<String, Vec<String>>,
 ) -> anyhow::Result<Vec<Value>> {
     let mut progress: BTreeMap<&str, Vec<RuleRow>> = BTreeMap::new();
-    for tenant in &config.tenants {
+    for tenant in configured {
         progress.insert(&tenant.id, store.rules(&tenant.id)?);
     }
     let mut rules: Vec<(u8, Value)> = Vec::new();
@@ -49,9 +52,9 @@ pub(crate) fn list(
             rules.push((0, row(id, path, "", "rejected", &reason, &refusal.digest, &[], &[])));
         }
         let Some(live) = &slot.live else { continue };
-        let tenants: Vec<&TenantConfig> = config
-            .tenants
+        let tenants: Vec<&TenantConfig> = configured
             .iter()
+            .copied()
             .filter(|tenant| slot.scope.covers(&tenant.id))
             .collect();
         for rule in &live.module.manifest.rules {

@@ -5,34 +5,37 @@ use std::sync::Arc;
 
 use picket_contract::{ParamValue, RuleManifest, params};
 use picket_judge::JudgedRule;
-use picket_sandbox::Module;
 use serde_json::Value;
 
 use crate::config::{Override, edits};
+use crate::registry::Live;
 
 /// The rules of a tenant that are switched on, at no position yet.
 ///
 /// # Errors
 /// Every parameter that is wrong, with the place it was written at and what would be right.
 pub(crate) fn rules(
-    modules: &[Arc<Module>],
+    live: &[Arc<Live>],
     overrides: &BTreeMap<String, Override>,
     lists: &BTreeMap<String, Vec<String>>,
 ) -> Result<Vec<JudgedRule>, Vec<String>> {
     let mut rules = Vec::new();
     let mut wrong = Vec::new();
-    for (module, rule) in modules
+    for (module, (rule, defaults)) in live
         .iter()
-        .flat_map(|module| module.manifest.rules.iter().map(move |rule| (module, rule)))
+        .flat_map(|live| live.rules.iter().map(move |rule| (&live.module, rule)))
     {
         let own = overrides.get(&rule.id);
         if !own.is_none_or(|own| own.enabled.unwrap_or(true)) {
             continue;
         }
-        match resolve(rule, own, lists) {
+        let params = match own.filter(|own| !own.params.is_empty()) {
+            None => Ok(defaults.clone()),
+            Some(own) => resolve(rule, own, lists).map(Arc::new),
+        };
+        match params {
             Ok(params) => {
-                let digest: Arc<str> = module.digest.clone();
-                let mut judged = JudgedRule::new(Arc::new(rule.clone()), module.clone(), digest, Arc::new(params));
+                let mut judged = JudgedRule::new(rule.clone(), module.clone(), module.digest.clone(), params);
                 judged.attack_version = module.manifest.attack_version.as_str().into();
                 rules.push(judged);
             }
@@ -44,17 +47,12 @@ pub(crate) fn rules(
 
 fn resolve(
     rule: &RuleManifest,
-    own: Option<&Override>,
+    own: &Override,
     lists: &BTreeMap<String, Vec<String>>,
 ) -> Result<BTreeMap<String, ParamValue>, Vec<String>> {
-    let given = own.map(|own| &own.params);
-    let place = |name: &str| {
-        given
-            .and_then(|given| given.get(name))
-            .map_or("", |(_, place)| place.as_str())
-    };
+    let place = |name: &str| own.params.get(name).map_or("", |(_, place)| place.as_str());
     let mut values = BTreeMap::new();
-    for (name, (value, place)) in given.into_iter().flatten() {
+    for (name, (value, place)) in &own.params {
         let value = with_lists(value, lists).map_err(|list| vec![format!("{place}: there is no list `{list}`")])?;
         values.insert(name.clone(), value);
     }
@@ -92,11 +90,11 @@ fn with_lists(value: &Value, lists: &BTreeMap<String, Vec<String>>) -> Result<Va
 }
 
 /// Overrides of rules that no module has: likely a slip of the pen.
-pub(crate) fn strangers(modules: &[Arc<Module>], overrides: &BTreeMap<String, Override>) -> Vec<String> {
-    let known: Vec<&str> = modules
+pub(crate) fn strangers(live: &[Arc<Live>], overrides: &BTreeMap<String, Override>) -> Vec<String> {
+    let known: Vec<&str> = live
         .iter()
-        .flat_map(|module| &module.manifest.rules)
-        .map(|rule| rule.id.as_str())
+        .flat_map(|live| &live.rules)
+        .map(|(rule, _)| rule.id.as_str())
         .collect();
     let unknown = overrides.keys().filter(|id| !known.contains(&id.as_str()));
     let say = |id: &String| {

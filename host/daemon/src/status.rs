@@ -29,14 +29,15 @@ pub(crate) fn of(daemon: &Daemon) -> anyhow::Result<Value> {
             ),
         ));
     }
-    for (tenant, why) in &daemon.broken {
+    for (tenant, broken) in daemon.fleet.broken() {
+        let why = broken.why;
         troubles.push((
             0,
-            format!("{tenant}: not collected, not judged: {why}; mend it and restart picket"),
+            format!("{tenant}: not collected, not judged: {why}; mend it: it is tried again every minute, and at `picket reload`"),
         ));
     }
     let mut tenants = Vec::new();
-    for running in &daemon.tenants {
+    for running in &daemon.fleet.running() {
         let id = &running.config.id;
         let logs = running.board.status(now);
         for health in &logs {

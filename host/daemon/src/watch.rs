@@ -21,7 +21,7 @@ pub(crate) fn watch(
     shutdown: &CancellationToken,
 ) -> Option<Debouncer<RecommendedWatcher, RecommendedCache>> {
     let (wake, mut woken) = tokio::sync::mpsc::channel::<()>(1);
-    let directory = daemon.config.rules_dir.clone();
+    let directory = daemon.config().rules_dir.clone();
     let started = new_debouncer(SETTLED, None, move |seen: DebounceEventResult| {
         // A scan opens and reads the files itself: woken by that, it would follow itself for ever.
         let is_reading = seen.is_ok_and(|events| events.iter().all(|event| is_reading(event.kind)));
@@ -51,7 +51,7 @@ pub(crate) fn watch(
                 () = shutdown.cancelled() => return,
                 woken = woken.recv() => if woken.is_none() { return },
             }
-            if let Err(error) = daemon.reload().await {
+            if let Err(error) = daemon.reload_rules().await {
                 tracing::error!("reload: {error:#}");
             }
         }

@@ -38,6 +38,12 @@ pub(crate) fn long(ms: i64) -> String {
     }
 }
 
+/// `1 alert`, `2 alerts`.
+pub(crate) fn plural(count: usize, one: &str) -> String {
+    let many = if count == 1 { "" } else { "s" };
+    format!("{one}{many}")
+}
+
 /// `24h`, `7d` back from `now`, or an RFC 3339 time; ms.
 ///
 /// # Errors

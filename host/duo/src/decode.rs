@@ -9,7 +9,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::error::DuoError;
-use crate::log::Log;
+use crate::log::{Log, Shape};
 use crate::page::{Offset, Page};
 
 /// An answer as received.
@@ -34,12 +34,24 @@ struct Envelope<'a> {
     message: Option<Value>,
     #[serde(default)]
     message_detail: Option<Value>,
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "present")]
     response: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    metadata: Option<&'a RawValue>,
+}
+
+/// Tells `null` from nothing: an empty list is sometimes null.
+fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
 }
 
 /// The `response` of an answer that succeeded.
 pub(crate) fn response(answer: &Answer) -> Result<&RawValue, DuoError> {
+    parts(answer).map(|(response, _)| response)
+}
+
+/// The `response` of an answer that succeeded, and the `metadata` beside it.
+pub(crate) fn parts(answer: &Answer) -> Result<(&RawValue, Option<&RawValue>), DuoError> {
     let Answer { at, status, .. } = answer;
     let (at, status) = (at.clone(), *status);
     if (300..400).contains(&status) {
@@ -50,6 +62,7 @@ pub(crate) fn response(answer: &Answer) -> Result<&RawValue, DuoError> {
     match parsed {
         Ok(envelope) if is_success && envelope.stat.as_deref() == Some("OK") => envelope
             .response
+            .map(|response| (response, envelope.metadata))
             .ok_or_else(|| malformed(answer, "it has no `response`")),
         Ok(envelope) => Err(refusal(answer, &envelope)),
         Err(_) if status == 429 => Err(DuoError::RateLimited {
@@ -80,21 +93,20 @@ pub(crate) fn response(answer: &Answer) -> Result<&RawValue, DuoError> {
 pub(crate) fn page(log: Log, answer: &Answer) -> Result<Page, DuoError> {
     #[derive(Deserialize)]
     struct Body<'a> {
-        #[serde(borrow, default)]
+        #[serde(borrow, default, deserialize_with = "present")]
         authlogs: Option<&'a RawValue>,
-        #[serde(borrow, default)]
+        #[serde(borrow, default, deserialize_with = "present")]
         items: Option<&'a RawValue>,
+        #[serde(borrow, default, deserialize_with = "present")]
+        events: Option<&'a RawValue>,
         #[serde(default)]
         metadata: Option<Value>,
     }
     let response = response(answer)?;
     let server_date_ms = answer.date_ms;
-    let list = |rows: &RawValue, name: &str| -> Result<Vec<Box<RawValue>>, DuoError> {
-        serde_json::from_str(rows.get()).map_err(|_| malformed(answer, &format!("`{name}` is not a list of events")))
-    };
-    if !log.is_v2() {
+    if log.shape() == Shape::FromSecond {
         return Ok(Page {
-            rows: list(response, "response")?,
+            rows: list(answer, response, "response")?,
             next_offset: None,
             server_date_ms,
         });
@@ -105,14 +117,22 @@ pub(crate) fn page(log: Log, answer: &Answer) -> Result<Page, DuoError> {
     };
     let (name, rows) = match log {
         Log::Authentication => ("response.authlogs", body.authlogs),
+        Log::TrustMonitor => ("response.events", body.events),
         _ => ("response.items", body.items),
     };
     let rows = rows.ok_or_else(|| malformed(answer, &format!("`{name}` is missing")))?;
     Ok(Page {
-        rows: list(rows, name)?,
+        rows: list(answer, rows, name)?,
         next_offset: offset(answer, body.metadata.as_ref())?,
         server_date_ms,
     })
+}
+
+/// The rows of a list; `null` is an empty one.
+pub(crate) fn list(answer: &Answer, rows: &RawValue, name: &str) -> Result<Vec<Box<RawValue>>, DuoError> {
+    serde_json::from_str::<Option<Vec<Box<RawValue>>>>(rows.get())
+        .map(Option::unwrap_or_default)
+        .map_err(|_| malformed(answer, &format!("`{name}` is not a list")))
 }
 
 /// All shapes of `metadata.next_offset`: absent, null, a text, a number, a list of texts and numbers.
@@ -185,7 +205,7 @@ fn refusal(answer: &Answer, envelope: &Envelope<'_>) -> DuoError {
     }
 }
 
-fn malformed(answer: &Answer, why: &str) -> DuoError {
+pub(crate) fn malformed(answer: &Answer, why: &str) -> DuoError {
     DuoError::Malformed {
         at: answer.at.clone(),
         why: why.to_owned(),

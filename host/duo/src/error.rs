@@ -1,13 +1,17 @@
 //! What can go wrong, worded for the person who has to act. No message holds a secret: of what Duo says only short,
 //! printable excerpts are kept, and those without the secret key.
+//!
+//! Each error is a problem and an advice ([`DuoError::problem`], [`DuoError::advice`]); its text is both.
 
+use std::fmt;
 use std::time::Duration;
 
-/// Why a request brought no page. `at` is the host and path asked.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+use crate::advice::Context;
+
+/// Why a request brought nothing. `at` is the host and path asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DuoError {
     /// 401: the credentials are not accepted.
-    #[error("{at}: Duo does not accept the credentials (error {code}, {message:?}): {}", advice_unauthorized(*code))]
     Unauthorized {
         /// Host and path.
         at: String,
@@ -17,10 +21,6 @@ pub enum DuoError {
         message: String,
     },
     /// 401 because of the date, although it was signed by Duo's own clock a second time.
-    #[error(
-        "{at}: Duo refuses the request's date: this machine's clock is {} {} Duo's; set it right (NTP: `timedatectl status`)",
-        seconds(*skew_ms), if *skew_ms > 0 { "behind" } else { "ahead of" }
-    )]
     ClockSkew {
         /// Host and path.
         at: String,
@@ -28,10 +28,6 @@ pub enum DuoError {
         skew_ms: i64,
     },
     /// 403: the credentials are good, but not for this.
-    #[error(
-        "{at}: Duo forbids this (error {code}, {message:?}): grant \"Grant read log\" to the application in the Admin Panel \
-         (Applications, Admin API), check its \"Networks for API Access\", and that the account's edition has this log"
-    )]
     Forbidden {
         /// Host and path.
         at: String,
@@ -40,10 +36,7 @@ pub enum DuoError {
         /// Duo's words.
         message: String,
     },
-    /// 404 or 405: there is no such log at this host.
-    #[error(
-        "{at}: there is no such log (error {code}, {message:?}): check api_hostname, and that this account has the log"
-    )]
+    /// 404 or 405: there is no such thing at this host.
     NotFound {
         /// Host and path.
         at: String,
@@ -53,7 +46,6 @@ pub enum DuoError {
         message: String,
     },
     /// 400: Duo does not like a parameter.
-    #[error("{at}: Duo refuses the request (error {code}, {message:?}); it is asked anew with fresh parameters")]
     BadRequest {
         /// Host and path.
         at: String,
@@ -63,11 +55,6 @@ pub enum DuoError {
         message: String,
     },
     /// 429: asked too often.
-    #[error(
-        "{at}: Duo's rate limit is reached{}; polling slows down by itself. If it stays so, see whether another program polls \
-         the same log, or lengthen poll_interval",
-        retry_after.map_or_else(String::new, |after| format!(" (Duo asks to wait {} s)", after.as_secs()))
-    )]
     RateLimited {
         /// Host and path.
         at: String,
@@ -75,7 +62,6 @@ pub enum DuoError {
         retry_after: Option<Duration>,
     },
     /// 5xx: Duo's side fails.
-    #[error("{at}: Duo fails (HTTP {status}, {message:?}); it is asked again. If it lasts, see status.duo.com")]
     Server {
         /// Host and path.
         at: String,
@@ -85,7 +71,6 @@ pub enum DuoError {
         message: String,
     },
     /// A redirect, which Duo does not send and which is not followed: the signature is good for one host only.
-    #[error("{at}: answered with a redirect (HTTP {status}), which Duo never does: check api_hostname and the proxy")]
     Redirected {
         /// Host and path.
         at: String,
@@ -93,9 +78,6 @@ pub enum DuoError {
         status: u16,
     },
     /// Something answered that is not the Admin API.
-    #[error(
-        "{at}: the answer is not JSON (HTTP {status}, starts with {start:?}): is there a proxy or a gateway in between?"
-    )]
     NotJson {
         /// Host and path.
         at: String,
@@ -104,8 +86,7 @@ pub enum DuoError {
         /// The start of what came.
         start: String,
     },
-    /// JSON, but not a page.
-    #[error("{at}: the answer cannot be used: {why}; it is asked again")]
+    /// JSON, but not what was asked for.
     Malformed {
         /// Host and path.
         at: String,
@@ -113,37 +94,65 @@ pub enum DuoError {
         why: String,
     },
     /// There is no answer.
-    #[error("{at}: {kind}{detail}")]
     Transport {
         /// Host and path.
         at: String,
         /// What failed.
         kind: TransportKind,
-        /// The cause in words, with a separator in front, or empty.
+        /// The cause in words, and the proxy on the way, with a separator in front; or empty.
         detail: String,
     },
 }
 
 /// Where a connection failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TransportKind {
     /// The name could not be resolved.
-    #[error("the host name cannot be resolved: check api_hostname and this machine's DNS")]
     Dns,
-    /// No trust.
-    #[error(
-        "the TLS connection fails: check this machine's root certificates and clock; behind an inspecting proxy set ca_file"
-    )]
+    /// No encrypted connection, for a reason that has no kind of its own.
     Tls,
+    /// The certificate is signed by nobody who is trusted here.
+    UnknownIssuer,
+    /// The certificate is no longer valid.
+    Expired,
+    /// The certificate is not valid yet.
+    NotYetValid,
+    /// The certificate is for another name.
+    WrongName,
+    /// What answers does not speak TLS.
+    NotTls,
     /// Nothing accepts the connection.
-    #[error("no connection: check the firewall (HTTPS to port 443) and the proxy")]
     Connect,
+    /// Nothing accepts the connection to the proxy, or its name cannot be resolved.
+    ProxyUnreachable,
+    /// The proxy wants a user name and password, or other ones.
+    ProxyCredentials,
+    /// The proxy does not connect to the host.
+    ProxyRefused,
     /// Too slow.
-    #[error("no complete answer in time")]
     Timeout,
     /// It broke off.
-    #[error("the connection broke off")]
     Broken,
+}
+
+impl fmt::Display for TransportKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            TransportKind::Dns => "the host name cannot be resolved",
+            TransportKind::Tls => "the TLS connection fails",
+            TransportKind::UnknownIssuer => "the server's certificate is signed by an issuer that is not trusted here",
+            TransportKind::Expired => "the server's certificate has expired",
+            TransportKind::NotYetValid => "the server's certificate is not valid yet",
+            TransportKind::WrongName => "the server's certificate is for another name",
+            TransportKind::NotTls => "what answers there does not speak TLS",
+            TransportKind::Connect => "no connection",
+            TransportKind::ProxyUnreachable => "the proxy cannot be reached",
+            TransportKind::ProxyCredentials => "the proxy does not accept the user name and password",
+            TransportKind::ProxyRefused => "the proxy does not connect to this host",
+            TransportKind::Timeout => "no complete answer in time",
+            TransportKind::Broken => "the connection broke off",
+        })
+    }
 }
 
 /// Why a client cannot be built.
@@ -153,7 +162,10 @@ pub enum BadConfig {
     #[error("ca_file: {0}; it must hold one or more certificates in PEM")]
     Ca(String),
     /// The proxy is unusable. Its text is not shown: it may hold a password.
-    #[error("proxy: this is not a proxy address; it looks like http://proxy.example.com:3128")]
+    #[error(
+        "proxy: this is not a proxy address; it looks like http://proxy.example.com:3128, http://user:password@proxy.example.com:3128 \
+         or socks5h://proxy.example.com:1080 (special characters of the password as %40 and so on)"
+    )]
     Proxy,
     /// A key has a form that no key has.
     #[error("{0}")]
@@ -163,7 +175,39 @@ pub enum BadConfig {
     Client(String),
 }
 
+impl std::error::Error for DuoError {}
+
+impl fmt::Display for DuoError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}: {}; {}",
+            self.at(),
+            self.problem(),
+            self.advice(&Context::default())
+        )
+    }
+}
+
 impl DuoError {
+    /// The host and path asked.
+    #[must_use]
+    pub fn at(&self) -> &str {
+        match self {
+            DuoError::Unauthorized { at, .. }
+            | DuoError::ClockSkew { at, .. }
+            | DuoError::Forbidden { at, .. }
+            | DuoError::NotFound { at, .. }
+            | DuoError::BadRequest { at, .. }
+            | DuoError::RateLimited { at, .. }
+            | DuoError::Server { at, .. }
+            | DuoError::Redirected { at, .. }
+            | DuoError::NotJson { at, .. }
+            | DuoError::Malformed { at, .. }
+            | DuoError::Transport { at, .. } => at,
+        }
+    }
+
     /// Only a change of the configuration, here or at Duo, can help; asking again soon does not.
     #[must_use]
     pub fn is_configuration(&self) -> bool {
@@ -175,17 +219,4 @@ impl DuoError {
                 | DuoError::NotFound { .. }
         )
     }
-}
-
-fn advice_unauthorized(code: u32) -> &'static str {
-    match code {
-        40102 => "check that integration_key belongs to an Admin API application of this api_hostname",
-        40103 => "check secret_key, and that it belongs to integration_key",
-        40104 | 40105 => "check this machine's clock (NTP)",
-        _ => "check api_hostname, integration_key and secret_key",
-    }
-}
-
-fn seconds(skew_ms: i64) -> String {
-    format!("{} s", skew_ms.unsigned_abs() / 1000)
 }

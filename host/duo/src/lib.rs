@@ -16,17 +16,30 @@
 //! What is known of the API, and from where, is written down in the README beside this crate.
 #![forbid(unsafe_code)]
 
+mod advice;
 mod client;
+mod date;
 mod decode;
 mod error;
+mod failure;
 mod host;
+mod inventory;
+mod kind;
 mod log;
+mod objects;
 mod page;
+mod redact;
 pub mod sign;
+mod transport;
 
-pub use client::{Client, ClientConfig, Now, Pong, system_now};
+pub use advice::{Context, clock_is_off};
+pub use client::{Client, ClientConfig, Now, Pong};
+pub use date::system_now;
 pub use error::{BadConfig, DuoError, TransportKind};
 pub use host::{Host, HostError};
-pub use log::Log;
+pub use inventory::{ChildAccount, Inventory, InventoryPage, UnknownInventory};
+pub use kind::Kind;
+pub use log::{Log, Shape, UnknownLog};
 pub use page::{Offset, Page, Query};
 pub use sign::Scheme;
+pub use transport::{Transport, TransportConfig, Transports};

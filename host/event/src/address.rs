@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use crate::normal::NullWords;
+
 /// The address in its canonical spelling, without port, brackets or zone; IPv4 inside IPv6 as IPv4.
 ///
 /// `1.2.3.4:1234`, `[2001:db8::1]:1234`, `2001:db8::1#1234`, `...p1234`, `... port 1234`, `....1234` lose their port.
@@ -19,6 +21,24 @@ pub fn network(text: &str) -> Option<String> {
         IpAddr::V4(address) => format!("{}/24", Ipv4Addr::from_bits(address.to_bits() & !0xff)),
         IpAddr::V6(address) => format!("{}/48", Ipv6Addr::from_bits(address.to_bits() & !(u128::MAX >> 48))),
     })
+}
+
+/// The host name that stands where an address should, without port. None: it is an address, or neither.
+pub(crate) fn host_name(text: &str) -> Option<String> {
+    let text = text.trim();
+    let name = match text.rsplit_once(':') {
+        Some((name, port)) if !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => text,
+    };
+    let means_nothing = NullWords::Unknown.holds(name) || name.eq_ignore_ascii_case("none");
+    let is_name = !means_nothing
+        && parse(text).is_none()
+        && name.len() <= 253
+        && name.bytes().any(|byte| byte.is_ascii_alphabetic())
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'));
+    is_name.then(|| name.to_owned())
 }
 
 fn parse(text: &str) -> Option<IpAddr> {
@@ -65,9 +85,27 @@ mod tests {
             ("2001:db8::1.1234", Some("2001:db8::1")),
             ("2001:db8:1:2:3:4:5:6:1234", Some("2001:db8:1:2:3:4:5:6")),
             ("2001:db8::1:1234", Some("2001:db8::1:1234")),
+            ("2001:db8::1:51413", Some("2001:db8::1")),
             ("fe80::1%eth0", Some("fe80::1")),
+            ("[fe80::1%25eth0]:443", Some("fe80::1")),
+            ("fe80::1%eth0#443", Some("fe80::1")),
             ("::ffff:1.2.3.4", Some("1.2.3.4")),
+            ("::ffff:1.2.3.4:1234", Some("1.2.3.4")),
+            ("[::ffff:1.2.3.4]:1234", Some("1.2.3.4")),
+            ("1.2.3.4#1234", Some("1.2.3.4")),
+            ("1.2.3.4p1234", Some("1.2.3.4")),
+            ("1.2.3.4 port 1234", Some("1.2.3.4")),
+            ("1.2.3.4.1234", Some("1.2.3.4")),
+            ("10.0.0.1", Some("10.0.0.1")),
             ("0.0.0.0", None),
+            ("0.0.0.0:443", None),
+            ("::ffff:0.0.0.0", None),
+            ("[::]:443", None),
+            ("010.1.2.3", None),
+            ("256.1.2.3", None),
+            ("laptop-7.corp.example", None),
+            ("null", None),
+            ("-", None),
             ("::", None),
             ("1.2.3", None),
             ("unknown", None),
@@ -75,6 +113,29 @@ mod tests {
             ("[", None),
         ] {
             assert_eq!(canonical_address(text).as_deref(), canonical, "{text}");
+        }
+    }
+
+    #[test]
+    fn host_names_in_an_addresss_place() {
+        for (text, name) in [
+            ("laptop-7.corp.example", Some("laptop-7.corp.example")),
+            (" LAPTOP_7:3389 ", Some("LAPTOP_7")),
+            ("localhost", Some("localhost")),
+            ("1.2.3.4", None),
+            ("2001:db8::1p1234", None),
+            ("0.0.0.0", None),
+            ("1.2.3", None),
+            ("unknown", None),
+            ("Null", None),
+            ("none:80", None),
+            ("-", None),
+            ("", None),
+            ("not a host", None),
+            ("fe80::zz", None),
+            ("a\u{1b}[2J", None),
+        ] {
+            assert_eq!(host_name(text).as_deref(), name, "{text}");
         }
     }
 

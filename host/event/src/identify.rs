@@ -4,15 +4,16 @@
 //! | --- | --- | --- |
 //! | authentication | `txid`, `~`, a hash of `isotimestamp`, `factor` and `result` | `isotimestamp`, else `timestamp` |
 //! | activity | `activity_id` | `ts` |
-//! | telephony | `telephony_id`, `~`, a hash of `txid` | `ts`, else `isotimestamp`, else `timestamp` |
+//! | telephony | `telephony_id`, `~`, a hash of `txid` (v1: none of its own) | `ts`, else `isotimestamp`, else `timestamp` |
 //! | administrator, offline_enrollment | none of its own | `timestamp`, else `isotimestamp` |
-//! | any other | none of its own | `ts`, `isotimestamp`, `timestamp` |
+//! | trust_monitor | `sekey`, `~`, a hash of its state | the state's change, else when it surfaced |
+//! | any other | `id`, else none of its own | `ts`, `isotimestamp`, `timestamp` |
 //!
 //! Duo promises neither that a `txid` is unique nor that one is there, hence the hash behind it; [`own_id`] takes it off again for
 //! people and for SIEMs. Where Duo gives no id, it is `sha256:` and the digest of the row's canonical JSON: keys sorted at
-//! every level, no white space. Two rows that are equal to the byte after that have one id.
+//! every level, no white space. Two rows that are equal to the byte after that have one id, until [`crate::Occurrences`] counts them.
 //!
-//! Times are ms since the Unix epoch, floored. `timestamp` counts seconds in every log.
+//! Times are ms since the Unix epoch, floored. `timestamp` counts seconds in every log; a number too great for that counts ms.
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -23,10 +24,11 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess,
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::MAX_EVENT_BYTES;
+use crate::occurrence::is_hash;
 use crate::repair::repaired;
 use crate::scan::{Key, Members, Scan, Shape, Text, Unusual};
-use crate::time::rfc3339_to_ms;
+use crate::time::{epoch_to_ms, rfc3339_to_ms};
+use crate::{MAX_EVENT_BYTES, rare};
 
 /// Which event a row is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,12 +71,21 @@ pub fn identify(log: &str, raw: &str) -> Result<Identity, Problem> {
     if raw.len() > MAX_EVENT_BYTES {
         return Err(Problem::TooLong(raw.len()));
     }
+    let read = if is_common(log) { read } else { rare::read };
     match read(log, raw) {
         Err(Problem::NotJson(problem)) => {
             repaired(raw).map_or(Err(Problem::NotJson(problem)), |repaired| read(log, &repaired))
         }
-        read => read,
+        identified => identified,
     }
+}
+
+/// Whether a few members at a row's top tell which event it is.
+pub(crate) fn is_common(log: &str) -> bool {
+    matches!(
+        log,
+        "authentication" | "activity" | "telephony" | "administrator" | "offline_enrollment"
+    )
 }
 
 fn read(log: &str, raw: &str) -> Result<Identity, Problem> {
@@ -92,9 +103,9 @@ pub(crate) fn placed(log: &str, raw: &str, head: &Head<'_>) -> Result<Identity, 
         "authentication" => head
             .txid
             .text()
-            .map(|id| suffixed(id, &[&head.isotimestamp, &head.factor, &head.result])),
+            .map(|id| suffixed(id, [&head.isotimestamp, &head.factor, &head.result].map(or_empty))),
         "activity" => head.activity_id.text().map(str::to_owned),
-        "telephony" => head.telephony_id.text().map(|id| suffixed(id, &[&head.txid])),
+        "telephony" => head.telephony_id.text().map(|id| suffixed(id, [or_empty(&head.txid)])),
         _ => None,
     };
     let id = match own {
@@ -108,7 +119,9 @@ pub(crate) fn placed(log: &str, raw: &str, head: &Head<'_>) -> Result<Identity, 
 #[must_use]
 pub fn own_id<'a>(log: &str, id: &'a str) -> &'a str {
     match log {
-        "authentication" | "telephony" => id.rsplit_once('~').map_or(id, |(own, _)| own),
+        "authentication" | "telephony" | "trust_monitor" if !is_hash(id) => {
+            id.rsplit_once('~').map_or(id, |(own, _)| own)
+        }
         _ => id,
     }
 }
@@ -123,11 +136,16 @@ fn time_fields(log: &str) -> &'static str {
     }
 }
 
-fn suffixed(id: &str, rest: &[&Scalar<'_>]) -> String {
+fn or_empty<'a>(scalar: &'a Scalar<'_>) -> &'a str {
+    scalar.text().unwrap_or("")
+}
+
+/// An id, `~`, and a hash of what else tells rows of this id apart.
+pub(crate) fn suffixed<const N: usize>(id: &str, rest: [&str; N]) -> String {
     // FNV-1a, folded: it need not resist attack, only tell rows of one transaction apart, the same for ever.
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
     for part in rest {
-        for byte in part.text().unwrap_or("").bytes().chain([0]) {
+        for byte in part.bytes().chain([0]) {
             hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
         }
     }
@@ -140,7 +158,8 @@ fn suffixed(id: &str, rest: &[&Scalar<'_>]) -> String {
     suffixed
 }
 
-fn digest(raw: &str) -> Result<String, Problem> {
+/// `sha256:` and the digest of the row's canonical JSON.
+pub(crate) fn digest(raw: &str) -> Result<String, Problem> {
     let value: Value = serde_json::from_str(raw).map_err(|error| Problem::NotJson(error.to_string()))?;
     let mut canonical = String::with_capacity(raw.len());
     write_canonical(&value, &mut canonical);
@@ -222,7 +241,7 @@ impl<'a> Head<'a> {
     fn time(&self, log: &str) -> Option<i64> {
         let ts = || self.ts.text().and_then(rfc3339_to_ms);
         let iso = || self.isotimestamp.text().and_then(rfc3339_to_ms);
-        let seconds = || self.timestamp.seconds()?.checked_mul(1000);
+        let seconds = || epoch_to_ms(self.timestamp.seconds()?);
         match log {
             "authentication" => iso().or_else(seconds),
             "activity" => ts(),

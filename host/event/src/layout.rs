@@ -231,11 +231,13 @@ impl Builder<'_> {
         let (path, raw) = path.strip_prefix("raw.").map_or((path, false), |path| (path, true));
         let (path, derived) = match path {
             "access_device.network" => (self.address(), Some(Mapping::Network)),
+            "access_device.ip_hostname" => (self.address(), Some(Mapping::Host)),
+            "auth_device.number" => ("auth_device.name", Some(Mapping::Number)),
             path => (path, None),
         };
         let (from, mapping) = if self.log == "admin" && self.duo_log == "administrator" {
             match v1::source(path) {
-                Some((from, mapping)) => (vec![(from, false)], mapping),
+                Some((from, mapping)) => (from.into_iter().map(|from| (from, false)).collect(), mapping),
                 None => return Read::default(),
             }
         } else {
@@ -256,6 +258,7 @@ impl Builder<'_> {
         match self.log {
             "authentication" => "access_device.ip",
             "administrator" => "description.ip_address",
+            "trust_monitor" => "surfaced_auth.access_device.ip",
             _ => "access_device.ip.address",
         }
     }
@@ -263,8 +266,8 @@ impl Builder<'_> {
     /// The places where Duo has put a field over the years; `true`: only a scalar counts.
     fn places(&self, path: &str) -> Vec<(String, bool)> {
         let mut places = vec![(path.to_owned(), false)];
-        if self.duo_log == "activity" {
-            match path {
+        match self.duo_log {
+            "activity" => match path {
                 // In 2022 the action was a plain string; for a while the object stood beside it.
                 "action.name" => {
                     places.extend([("action".to_owned(), true), ("action_extended.name".to_owned(), false)])
@@ -274,7 +277,17 @@ impl Builder<'_> {
                     let details = path.strip_prefix("action.").filter(|rest| rest.starts_with("details"));
                     places.extend(details.map(|details| (format!("action_extended.{details}"), false)));
                 }
+            },
+            // Activity's shape of an address, should it come here too.
+            "authentication" | "trust_monitor" if path.ends_with("_device.ip") => {
+                places = vec![(path.to_owned(), true), (format!("{path}.address"), true)];
             }
+            "trust_monitor" if path == "surfaced_timestamp" => places.push(("surfaced".to_owned(), true)),
+            // v1 has no `ts`.
+            "telephony" if path == "ts" => {
+                places.extend(["isotimestamp", "timestamp"].map(|path| (path.to_owned(), true)));
+            }
+            _ => {}
         }
         places
     }
@@ -320,6 +333,14 @@ impl Builder<'_> {
                 let (user, key) = (self.read("user.name", text), self.read("user.key", text));
                 Some(SubjectReads::Direct { user, key })
             }
+            "trust_monitor" => Some(SubjectReads::Direct {
+                user: self.either("surfaced_auth.user.name", "enabled_for.name"),
+                key: self.either("surfaced_auth.user.key", "enabled_for.key"),
+            }),
+            log if picket_catalogue::is_inventory(log) => Some(SubjectReads::Direct {
+                user: self.read("user.name", text),
+                key: self.read("user.key", text),
+            }),
             "offline_enrollment" => Some(SubjectReads::Direct {
                 user: self.read("username", text),
                 key: Read::default(),

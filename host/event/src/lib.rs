@@ -21,6 +21,8 @@
 //! | `raw.result` | the text as received, before normalisation |
 //! | `subject.user`, `subject.key` | the Duo user the event is about ([`subject`](fn@subject)) |
 //! | `access_device.network` | the address's /24 or /48 |
+//! | `access_device.ip_hostname` | the host name that stands where the address should |
+//! | `auth_device.number` | the phone number inside the device's name |
 //! | `action` where an object is | its JSON text, compact |
 //! | anything that is not there | null |
 //!
@@ -42,7 +44,7 @@
 //! # What bad input gets
 //!
 //! A row that is not a JSON object, or is longer than [`MAX_EVENT_BYTES`], is flagged ([`Page::broken`]), counted, and shown
-//! to no rule. Half a character (`\ud83d` alone) reads as U+FFFD. Nesting deeper than 128 is refused wherever it is read. Nothing panics.
+//! to no rule. Half a character (`\ud83d` alone) reads as U+FFFD, and other slips of writers are mended likewise, in a row and in JSON inside a string. Nesting deeper than 128 is refused wherever it is read. Nothing panics.
 #![forbid(unsafe_code)]
 
 mod address;
@@ -55,10 +57,13 @@ mod identify;
 mod layout;
 mod narrate;
 pub mod normal;
+mod number;
+mod occurrence;
 mod page;
 mod parse;
 mod path;
 mod plan;
+mod rare;
 mod repair;
 mod scan;
 mod select;
@@ -67,12 +72,20 @@ mod time;
 mod v1;
 
 pub use address::{canonical_address, network};
-pub use clean::{clean, mask_numbers};
+pub use clean::clean;
 pub use identify::{Identity, Problem, identify, own_id};
 pub use narrate::{Told, narrate};
+pub use number::mask_numbers;
+pub use occurrence::Occurrences;
 pub use page::Page;
 pub use parse::{MAX_EMBEDDED_BYTES, MAX_EVENT_BYTES};
 pub use plan::{Enrichment, Plan};
 pub use select::{Offer, RowRef, SelectError, Selection, Selector};
 pub use subject::{Subject, subject};
 pub use time::{rfc3339, rfc3339_to_ms};
+
+/// The logs that a journal may hold: all that a rule may name but `admin`, which is another's rows under its paths.
+pub fn logs() -> impl Iterator<Item = &'static str> {
+    let names = picket_catalogue::logs().iter().map(|log| log.name);
+    names.filter(|name| *name != "admin")
+}

@@ -2,6 +2,9 @@
 //!
 //! Every text is cleaned ([`clean`]) and every phone number is cut to its tail, since both leave the house here.
 
+mod inventory;
+mod rare;
+
 use std::sync::LazyLock;
 
 use picket_contract::EventRecord;
@@ -52,6 +55,8 @@ pub fn narrate(log: &str, raw: &str) -> Told {
             texts("admin", ADMIN),
             texts("telephony", TELEPHONY),
             texts("offline_enrollment", OFFLINE),
+            texts("trust_monitor", rare::TRUST_MONITOR),
+            texts("collector", rare::COLLECTOR),
         ];
         Plan::new(&sources)
     });
@@ -80,6 +85,9 @@ pub fn narrate(log: &str, raw: &str) -> Told {
             "admin" => administration(&Row(&page)),
             "telephony" => telephony(&Row(&page)),
             "offline_enrollment" => offline(&Row(&page)),
+            "trust_monitor" => rare::surfaced(&Row(&page)),
+            "collector" => rare::collector(&Row(&page)),
+            log if picket_catalogue::is_inventory(log) => inventory::told(log, raw),
             _ => Told {
                 text: format!("an event of {}", clean(log)),
                 ..Told::default()
@@ -106,12 +114,13 @@ const AUTHENTICATION: &[&str] = &[
     "event_type",
     "email",
     "alias",
-    "raw.access_device.ip",
+    "access_device.ip_hostname",
 ];
 const ADMIN: &[&str] = &[
     "subject.user",
     "subject.key",
     "access_device.ip.address",
+    "access_device.ip_hostname",
     "access_device.location.city",
     "access_device.location.state",
     "access_device.location.country",
@@ -134,7 +143,6 @@ const OFFLINE: &[&str] = &[
     "description.hostname",
     "description.factor",
 ];
-
 /// The one row of a page, cleaned.
 struct Row<'a>(&'a Page);
 
@@ -151,20 +159,31 @@ impl Row<'_> {
         self.get(path).map(|word| word.replace('_', " "))
     }
 
-    fn place(&self) -> Option<String> {
-        let parts = ["city", "state", "country"].map(|part| self.get(&format!("access_device.location.{part}")));
+    /// The address, else the host name in its place.
+    fn whence(&self, ip: &Option<String>) -> Option<String> {
+        ip.clone().or_else(|| self.get("access_device.ip_hostname"))
+    }
+
+    /// The access device's place, below a path that ends in a dot or is empty.
+    fn place(&self, of: &str) -> Option<String> {
+        let parts = ["city", "state", "country"].map(|part| self.get(&format!("{of}access_device.location.{part}")));
         let known: Vec<String> = parts.into_iter().flatten().collect();
         (!known.is_empty()).then(|| known.join(", "))
     }
 }
 
-fn authentication(row: &Row<'_>) -> Told {
-    let result = row.get("result");
-    let outcome = match result.as_deref() {
+/// `granted` or `denied`.
+fn outcome(result: Option<&str>) -> Option<&'static str> {
+    match result {
         Some("success") => Some("granted"),
         Some("denied" | "fraud") => Some("denied"),
         _ => None,
-    };
+    }
+}
+
+fn authentication(row: &Row<'_>) -> Told {
+    let result = row.get("result");
+    let outcome = outcome(result.as_deref());
     let reason = row.words("reason");
     let enrolment = row.get("event_type").as_deref() == Some("enrollment");
     let factor = row.get("factor");
@@ -188,9 +207,9 @@ fn authentication(row: &Row<'_>) -> Told {
         (None, None) => "no result".to_owned(),
     };
     let application = row.get("application.name");
-    let ip = row.get("access_device.ip").or_else(|| row.get("raw.access_device.ip"));
+    let ip = row.get("access_device.ip");
     Told {
-        text: line([what, application.clone(), ip.clone()], &ending),
+        text: line([what, application.clone(), row.whence(&ip)], &ending),
         user: row
             .get("subject.user")
             .or_else(|| row.get("email"))
@@ -198,7 +217,7 @@ fn authentication(row: &Row<'_>) -> Told {
         user_key: row.get("subject.key"),
         ip,
         country: row.get("access_device.location.country"),
-        place: row.place(),
+        place: row.place(""),
         application,
         device: row.masked("auth_device.name"),
         factor,
@@ -212,11 +231,7 @@ fn administration(row: &Row<'_>) -> Told {
     let actor = row.get("actor.name");
     let target = row.masked("target.name");
     let ip = row.get("access_device.ip.address");
-    let outcome = match row.get("outcome.result").as_deref() {
-        Some("success") => Some("granted"),
-        Some("denied") => Some("denied"),
-        _ => None,
-    };
+    let outcome = outcome(row.get("outcome.result").as_deref());
     let mut what = action
         .as_deref()
         .unwrap_or("an action without a name")
@@ -234,7 +249,7 @@ fn administration(row: &Row<'_>) -> Told {
     let ending = [status, failed].into_iter().flatten().collect::<Vec<_>>().join(", ");
     let user = row.get("subject.user");
     Told {
-        text: line([Some(what), ip.clone()], &ending),
+        text: line([Some(what), row.whence(&ip)], &ending),
         actor: actor.filter(|actor| user.as_ref() != Some(actor)),
         user,
         user_key: row.get("subject.key"),
@@ -242,7 +257,7 @@ fn administration(row: &Row<'_>) -> Told {
         target,
         ip,
         country: row.get("access_device.location.country"),
-        place: row.place(),
+        place: row.place(""),
         application: row.get("application.name"),
         factor: row.get("action.details.factor"),
         outcome,
@@ -260,7 +275,7 @@ fn telephony(row: &Row<'_>) -> Told {
     let what = format!("{sort} to {}", device.as_deref().unwrap_or("an unknown number"));
     let credits = row
         .get("credits")
-        .map(|credits| format!("{credits} credits"))
+        .map(|credits| format!("{credits} {}", if credits == "1" { "credit" } else { "credits" }))
         .unwrap_or_default();
     Told {
         text: line([Some(what), row.words("context")], &credits),

@@ -12,7 +12,7 @@ use picket_contract::NULL;
 
 use crate::coerce::Cell;
 use crate::dictionary::Dictionary;
-use crate::identify::{Head, Identity, Problem, Scalar, identify, placed};
+use crate::identify::{Head, Identity, Problem, Scalar, identify, is_common, placed};
 use crate::layout::{Node, Variant};
 use crate::repair::repaired;
 use crate::scan::{self, Lead, Members, Scan, Shape, Text, Unusual};
@@ -66,7 +66,7 @@ impl<'a> Reader<'a> {
     /// Reads one row and says which event it is, in one pass where the row is as plain as nearly all are. False: it is no
     /// event, and all cells are null.
     pub(crate) fn read_identified(&mut self, log: &str, raw: &str) -> (Result<Identity, Problem>, bool) {
-        if raw.len() <= MAX_EVENT_BYTES {
+        if raw.len() <= MAX_EVENT_BYTES && is_common(log) {
             self.begin();
             let mut shape = std::mem::take(&mut self.shape);
             let mut row = Row {

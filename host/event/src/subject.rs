@@ -4,11 +4,13 @@
 //! | --- | --- | --- |
 //! | authentication | `user.name` | `user.key` |
 //! | offline_enrollment | `username` | null |
+//! | changes of the inventory (`user`, `phone`, ...) | `user.name`: whose the object is | `user.key` |
+//! | trust_monitor | whose login surfaced, else whose bypass was turned on | their key |
 //! | activity, administrator, admin: the target is a user | its name | its key, if it is a `DU...` |
 //! | ... else its details name a user (`uname`, `username`, `user_id`), and it is no administrator | that | that |
 //! | ... else the inventory knows the target's owner | the owner | null |
 //! | ... else the actor is a user | the actor | the actor's key |
-//! | ... else, and telephony | null | null |
+//! | ... else, telephony and collector | null | null |
 //!
 //! The target is a user if its type is `user`, `user_bypass` or another `user_...` (not `user_bulk...`: that is many), or, where
 //! it has no type, if the action's name says so (`user_delete`, `bypass_create`).
@@ -189,6 +191,23 @@ mod tests {
             ),
             ("offline_enrollment", r#"{"username":"ada"}"#, named(Some("ada"), None)),
             ("telephony", r#"{"phone":"+15035550100"}"#, None),
+            (
+                "trust_monitor",
+                r#"{"type":"auth","surfaced_auth":{"user":{"name":"ada","key":"DUADA"}}}"#,
+                named(Some("ada"), Some("DUADA")),
+            ),
+            (
+                "trust_monitor",
+                r#"{"type":"bypass_status","enabled_by":{"name":"Harry"},"enabled_for":{"name":"ada","key":"DUADA"}}"#,
+                named(Some("ada"), Some("DUADA")),
+            ),
+            ("collector", r#"{"log":"telephony","event":"gap"}"#, None),
+            (
+                "phone",
+                r#"{"change":"deleted","user":{"key":"DUADA","name":"ada"},"before":{"phone_id":"DP1"}}"#,
+                named(Some("ada"), Some("DUADA")),
+            ),
+            ("policy", r#"{"change":"updated","user":null}"#, None),
             ("telephony", "broken", None),
         ] {
             assert_eq!(subject(log, raw), expected, "{raw}");

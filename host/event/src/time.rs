@@ -5,13 +5,23 @@
 #[must_use]
 pub fn rfc3339_to_ms(text: &str) -> Option<i64> {
     let text = text.trim();
-    if !text.contains(' ') {
-        return parse(text.as_bytes());
+    match joined(text) {
+        None => parse(text.as_bytes()),
+        Some(joined) => parse(joined.as_bytes()),
     }
-    // `2021-07-20 11:41:31` separates with a space; any other space is stray.
-    let (date, time) = text.split_once(['T', 't']).or_else(|| text.split_once(' '))?;
-    let joined: String = [date, "T", time].concat().chars().filter(|char| *char != ' ').collect();
-    parse(joined.as_bytes())
+}
+
+/// The same without stray white space. None: there is none.
+pub(crate) fn joined(text: &str) -> Option<String> {
+    let text = text.trim();
+    if !text.contains(char::is_whitespace) {
+        return None;
+    }
+    // `2021-07-20 11:41:31` separates with a space; any other is stray.
+    let (date, time) = text
+        .split_once(['T', 't'])
+        .or_else(|| text.split_once(char::is_whitespace))?;
+    Some([date, "T", time].concat().split_whitespace().collect())
 }
 
 /// The time as people and SIEMs read it: `2026-11-22T07:10:02.114Z`.
@@ -24,6 +34,16 @@ pub fn rfc3339(ms: i64) -> String {
         "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{:03}Z",
         within % 1000
     )
+}
+
+/// Ms since the Unix epoch of a number that counts from it. What would lie beyond the year 5138 in seconds counts ms, what
+/// would in ms counts us: writers mix them up. None: beyond i64.
+pub(crate) fn epoch_to_ms(number: i64) -> Option<i64> {
+    match number.unsigned_abs() {
+        0..100_000_000_000 => number.checked_mul(1000),
+        100_000_000_000..100_000_000_000_000 => Some(number),
+        _ => Some(number.div_euclid(1000)),
+    }
 }
 
 fn parse(text: &[u8]) -> Option<i64> {
@@ -86,7 +106,7 @@ impl Digits<'_> {
         let sign = if self.byte(b"+-")? == b'-' { -1 } else { 1 };
         let hours = self.number(2)?;
         let _ = self.byte(b":");
-        let minutes = self.number(2)?;
+        let minutes = if self.0.is_empty() { 0 } else { self.number(2)? };
         (hours < 24 && minutes < 60).then_some(sign * (hours * 3600 + minutes * 60))
     }
 }
@@ -139,6 +159,9 @@ mod tests {
             ("2023-11-01T10:42:33.999999+02:00", 1_698_828_153_999),
             ("2021-07-20T11: 41: 31+00: 00", 1_626_781_291_000),
             ("2021-07-20 11:41:31", 1_626_781_291_000),
+            ("2021-07-20\t11:41:31 +0000", 1_626_781_291_000),
+            ("2021-07-20T13:41:31+02", 1_626_781_291_000),
+            ("2021-07-20T11:41:31.123456789Z", 1_626_781_291_123),
             ("1969-12-31T23:59:59.999+00:00", -1),
             ("2024-02-29T00:00:00+00:00", 1_709_164_800_000),
         ] {
@@ -160,6 +183,20 @@ mod tests {
             "２０２３-11-01T08:42:33Z",
         ] {
             assert_eq!(rfc3339_to_ms(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn numbers_in_seconds_or_finer() {
+        for (number, ms) in [
+            (0, Some(0)),
+            (1_698_828_153, Some(1_698_828_153_000)),
+            (1_698_828_153_314, Some(1_698_828_153_314)),
+            (1_698_828_153_314_482, Some(1_698_828_153_314)),
+            (-1, Some(-1000)),
+            (i64::MAX, Some(i64::MAX / 1000)),
+        ] {
+            assert_eq!(epoch_to_ms(number), ms, "{number}");
         }
     }
 

@@ -5,19 +5,19 @@
 //! | `action.name` | `action`, under activity's name where it differs ([`action`]) |
 //! | `action.details`, `target.details` and below | `description` and below; `auth_method` is `primary_auth_method`, `auth_device` is `device` |
 //! | `actor.name` | `username` |
-//! | `actor.type` | `api` for `API` and `API (...)`; `system` for `System`; `directory_sync` for `... Sync: ...`; else `admin` |
+//! | `actor.type` | `api` for `API` and `API (...)`; `system` for `System`; `directory_sync` for `... Sync: ...`; null for none; else `admin` |
 //! | `actor.details.email` | `description.admin_email` |
 //! | `target.name` | `object` |
 //! | `target.type` | by the action's first word ([`target_type`]) |
 //! | `access_device.ip.address` | `description.ip_address` |
 //! | `outcome.result` | `denied` for errors and lockouts, `success` for `admin_login`, else null |
-//! | `ts` | `isotimestamp` |
+//! | `ts` | `isotimestamp`, else `timestamp` |
 //! | any other | null |
 
 use crate::normal::{Mapping, NullWords};
 
-/// Where administrator v1 has what activity v2 has at `path`, and how to read it.
-pub(crate) fn source(path: &str) -> Option<(String, Mapping)> {
+/// The places where administrator v1 has what activity v2 has at `path`, and how to read it.
+pub(crate) fn source(path: &str) -> Option<(Vec<String>, Mapping)> {
     let below = |prefix: &str| path.strip_prefix(prefix).and_then(|rest| rest.strip_prefix('.'));
     if let Some(key) = below("action.details").or_else(|| below("target.details")) {
         let key = match key {
@@ -25,7 +25,7 @@ pub(crate) fn source(path: &str) -> Option<(String, Mapping)> {
             "auth_device" => "device",
             same => same,
         };
-        return Some((format!("description.{key}"), Mapping::of("admin", path)));
+        return Some((vec![format!("description.{key}")], Mapping::of("admin", path)));
     }
     let (from, mapping) = match path {
         "action.name" => ("action", Mapping::V1Action),
@@ -37,10 +37,10 @@ pub(crate) fn source(path: &str) -> Option<(String, Mapping)> {
         "target.type" => ("action", Mapping::V1TargetType),
         "access_device.ip.address" => ("description.ip_address", Mapping::Address),
         "outcome.result" => ("action", Mapping::V1Outcome),
-        "ts" => ("isotimestamp", Mapping::Plain(NullWords::Empty)),
+        "ts" => return Some((vec!["isotimestamp".to_owned(), "timestamp".to_owned()], Mapping::Time)),
         _ => return None,
     };
-    Some((from.to_owned(), mapping))
+    Some((vec![from.to_owned()], mapping))
 }
 
 /// Activity's name of an administrator v1 action (a normalised word).
@@ -57,16 +57,19 @@ pub(crate) fn action(name: &str) -> &str {
     }
 }
 
-pub(crate) fn actor_type(username: &str) -> &'static str {
+/// What sort of actor a `username` is. None: it is empty, as at a login that failed.
+pub(crate) fn actor_type(username: &str) -> Option<&'static str> {
     let username = username.trim();
-    if username == "API" || username.starts_with("API (") {
-        "api"
+    if username.is_empty() {
+        None
+    } else if username == "API" || username.starts_with("API (") {
+        Some("api")
     } else if username == "System" {
-        "system"
+        Some("system")
     } else if username.contains(" Sync: ") {
-        "directory_sync"
+        Some("directory_sync")
     } else {
-        "admin"
+        Some("admin")
     }
 }
 
@@ -112,13 +115,15 @@ mod tests {
     #[test]
     fn actors() {
         for (username, sort) in [
-            ("API (Admin API)", "api"),
-            ("API", "api"),
-            ("System", "system"),
-            ("AD Sync: Corp", "directory_sync"),
-            ("Azure Sync: Corp", "directory_sync"),
-            ("Harry Helpdesk", "admin"),
-            ("Apia Smith", "admin"),
+            ("API (Admin API)", Some("api")),
+            ("API", Some("api")),
+            ("System", Some("system")),
+            ("AD Sync: Corp", Some("directory_sync")),
+            ("Azure Sync: Corp", Some("directory_sync")),
+            ("Harry Helpdesk", Some("admin")),
+            ("Apia Smith", Some("admin")),
+            ("", None),
+            (" ", None),
         ] {
             assert_eq!(actor_type(username), sort, "{username}");
         }

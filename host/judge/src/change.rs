@@ -8,6 +8,7 @@ use crate::acquaintance;
 use crate::call::Slot;
 use crate::evidence::Rebuild;
 use crate::judge::{TenantJudge, is_aside, plan, slot};
+use crate::marks::Basis;
 use crate::queue::Adopted;
 use crate::reader::Reader;
 use crate::rule::JudgedRule;
@@ -26,11 +27,17 @@ impl TenantJudge {
     }
 
     /// The position of a rule that begins at the journal's number `head`: what waits for the marks, it will be shown.
-    pub(crate) fn here(&self, logs: Vec<Arc<str>>, head: u64, journal: &dyn Rebuild) -> Result<Position, JudgeError> {
+    pub(crate) fn here(
+        &self,
+        logs: Vec<Arc<str>>,
+        basis: Basis,
+        head: u64,
+        journal: &dyn Rebuild,
+    ) -> Result<Position, JudgeError> {
         if let Some(reader) = self
             .readers
             .iter()
-            .find(|reader| reader.logs == logs && reader.seq() == head)
+            .find(|reader| reader.logs == logs && reader.basis == basis && reader.seq() == head)
         {
             return Ok(reader.position().clone());
         }
@@ -42,7 +49,7 @@ impl TenantJudge {
             seq: head,
             released: Key::start(),
         };
-        let watermark = Reader::rebuild(logs, start, &marks, &self.plan, 1).watermark();
+        let watermark = Reader::rebuild(logs, basis, start, &marks, &self.plan, 1).watermark();
         let released = if watermark == i64::MIN {
             Key::start()
         } else {

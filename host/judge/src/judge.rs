@@ -13,6 +13,9 @@ use crate::call::{Raised, Slot};
 use crate::dedup::Dedup;
 use crate::desk::Desk;
 use crate::evidence::{Evidence, Layered, Rebuild};
+use crate::historic::Historic;
+use crate::marks::Basis;
+use crate::people::{Nobody, People};
 use crate::reader::Reader;
 use crate::rule::{JudgedRule, Tenant};
 use crate::sheet::{Place, Sheet};
@@ -30,6 +33,8 @@ pub struct TenantJudge {
     pub(crate) readers: Vec<Reader>,
     pub(crate) acquaintance: Acquaintance,
     pub(crate) dedup: Dedup,
+    pub(crate) people: Arc<dyn People>,
+    pub(crate) historic: Historic,
 }
 
 impl TenantJudge {
@@ -61,9 +66,22 @@ impl TenantJudge {
             readers: Vec::new(),
             acquaintance,
             dedup,
+            people: Arc::new(Nobody),
+            historic: Historic::default(),
         };
         judge.take_seats(journal)?;
         Ok(judge)
+    }
+
+    /// The same judge, which tells in alerts what is known of their user.
+    #[must_use]
+    pub fn knowing(self, people: Arc<dyn People>) -> Self {
+        TenantJudge { people, ..self }
+    }
+
+    /// The same judge, which marks alerts about the past.
+    pub(crate) fn since(self, historic: Historic) -> Self {
+        TenantJudge { historic, ..self }
     }
 
     /// Reads journal entries: all that follow on number `after`. Rules that are not that far yet are left where they are.
@@ -190,11 +208,18 @@ impl TenantJudge {
 
     /// Puts a rule on a reader at its position.
     pub(crate) fn seat(&mut self, index: usize, journal: &dyn Rebuild) -> Result<(), JudgeError> {
-        let (logs, position) = match self.slots.get(index) {
-            Some(slot) => (slot.rule.logs(), slot.rule.position.clone()),
-            None => (vec![acquaintance::LOG.into()], self.acquaintance.position.clone()),
+        let (logs, basis, position) = match self.slots.get(index) {
+            Some(slot) => {
+                let rule = &slot.rule;
+                (rule.logs(), Basis::of(&rule.manifest), rule.position.clone())
+            }
+            None => {
+                let logs = vec![acquaintance::LOG.into()];
+                (logs, Basis::Complete, self.acquaintance.position.clone())
+            }
         };
-        let same = |reader: &&mut Reader| reader.logs == logs && *reader.position() == position;
+        let same =
+            |reader: &&mut Reader| reader.logs == logs && reader.basis == basis && *reader.position() == position;
         if let Some(reader) = self.readers.iter_mut().find(same) {
             reader.members.push(index);
             return Ok(());
@@ -204,7 +229,7 @@ impl TenantJudge {
         } else {
             journal.pending(position.seq, position.released.time)?
         };
-        let mut reader = Reader::rebuild(logs, position, &stored, &self.plan, self.settings.batch_rows);
+        let mut reader = Reader::rebuild(logs, basis, position, &stored, &self.plan, self.settings.batch_rows);
         reader.members.push(index);
         self.readers.push(reader);
         Ok(())
@@ -277,6 +302,8 @@ impl TenantJudge {
                 generation: self.generation,
                 rule: &slot.rule,
                 acquaintance: &self.acquaintance,
+                people: &*self.people,
+                historic: &self.historic,
                 now,
                 // Generations count from 1: a journal made up from files has none.
                 replay: self.generation == 0,

@@ -3,62 +3,123 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use picket_contract::Mark;
+use picket_contract::{Mark, RuleManifest};
 
 /// The logical log with two feeds.
 const ADMIN: &str = "admin";
 const ADMIN_FEEDS: [&str; 2] = ["activity", "administrator"];
 
+/// Which marks a reader waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Basis {
+    /// Live and complete marks, whichever go further: for rules that keep no state. Rows of history come late to them.
+    Live,
+    /// Complete marks alone: for rules to which the order of rows matters.
+    Complete,
+}
+
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Marks {
     logs: BTreeMap<Arc<str>, LogState>,
-    feeds: BTreeMap<Arc<str>, Arc<str>>,
+    feeds: BTreeMap<Arc<str>, Vec<Feed>>,
 }
 
+/// After `from`, up to the next one's, this log feeds.
+#[derive(Debug, Clone)]
+struct Feed {
+    from: i64,
+    log: Arc<str>,
+}
+
+/// The greatest of each kind: so it does not matter in which order they came, nor which were merged.
 #[derive(Debug, Clone, Copy, Default)]
 struct LogState {
-    to: Option<i64>,
+    complete: Option<i64>,
+    live: Option<i64>,
+    stalled: Option<i64>,
     closed: bool,
+}
+
+impl Basis {
+    pub(crate) fn of(rule: &RuleManifest) -> Self {
+        if rule.keeps_state() {
+            Basis::Complete
+        } else {
+            Basis::Live
+        }
+    }
+}
+
+impl LogState {
+    fn to(&self, basis: Basis) -> Option<i64> {
+        let known = self.complete.max(self.stalled);
+        match basis {
+            Basis::Live => known.max(self.live),
+            // While history is being read, a log that is stalled is stalled live: history is not given up for that.
+            Basis::Complete if self.live > self.complete => self.complete,
+            Basis::Complete => known,
+        }
+    }
 }
 
 impl Marks {
     pub(crate) fn apply(&mut self, mark: &Mark) {
         match mark {
-            Mark::Complete { log, to } | Mark::Stalled { log, to } => {
-                let state = self.logs.entry(log.clone()).or_default();
-                state.to = state.to.max(Some(*to));
-            }
+            Mark::Complete { log, to } => self.raise(log, *to, |state| &mut state.complete),
+            Mark::Live { log, to } => self.raise(log, *to, |state| &mut state.live),
+            Mark::Stalled { log, to } => self.raise(log, *to, |state| &mut state.stalled),
             Mark::Closed { log } => self.logs.entry(log.clone()).or_default().closed = true,
             Mark::Open { log } => self.logs.entry(log.clone()).or_default().closed = false,
-            Mark::Feed { logical, log } => {
-                self.feeds.insert(logical.clone(), log.clone());
+            Mark::Feed { logical, log, from } => {
+                let feeds = self.feeds.entry(logical.clone()).or_default();
+                feeds.retain(|feed| feed.from < *from);
+                let (log, from) = (log.clone(), *from);
+                feeds.push(Feed { from, log });
             }
             Mark::Generation { .. } => {}
         }
     }
 
-    /// Whether rows of Duo's log `duo` are rows of the log that rules call `named`.
-    pub(crate) fn feeds(&self, duo: &str, named: &str) -> bool {
-        self.feeds.get(named).map_or(duo == named, |feed| **feed == *duo)
+    fn raise(&mut self, log: &Arc<str>, to: i64, of: impl Fn(&mut LogState) -> &mut Option<i64>) {
+        let known = of(self.logs.entry(log.clone()).or_default());
+        *known = (*known).max(Some(to));
+    }
+
+    /// Whether rows of Duo's log `duo` may be rows of the log that rules call `named`; see [`Marks::is_fed_by`].
+    pub(crate) fn may_feed(duo: &str, named: &str) -> bool {
+        duo == named || (named == ADMIN && ADMIN_FEEDS.contains(&duo))
+    }
+
+    /// Whether the row of this time (ms) in Duo's log `duo` is a row of the log that rules call `named`: of `admin`'s two
+    /// feeds only one is shown for any time. Of a row that may be released it can be said.
+    pub(crate) fn is_fed_by(&self, duo: &str, named: &str, time: i64) -> bool {
+        if !is_fed(named) {
+            return duo == named;
+        }
+        let feeds = self.feeds.get(named).into_iter().flatten();
+        feeds
+            .rev()
+            .find(|feed| feed.from < time)
+            .is_some_and(|feed| *feed.log == *duo)
     }
 
     /// Up to when rows of these logs may be released. None: not yet.
-    pub(crate) fn watermark(&self, logs: &[Arc<str>]) -> Option<i64> {
+    pub(crate) fn watermark(&self, logs: &[Arc<str>], basis: Basis) -> Option<i64> {
         let states = || logs.iter().map(|log| self.state(log));
         if states().all(|state| state.closed) {
-            return states().filter_map(|state| state.to).max();
+            return states().filter_map(|state| state.to(basis)).max();
         }
         states()
             .filter(|state| !state.closed)
-            .map(|state| state.to)
+            .map(|state| state.to(basis))
             .min()
             .flatten()
     }
 
     fn state(&self, named: &str) -> LogState {
         let of = |log: &str| self.logs.get(log).copied().unwrap_or_default();
-        if let Some(feed) = self.feeds.get(named) {
-            let feed = of(feed);
+        if let Some(feed) = self.feeds.get(named).and_then(|feeds| feeds.last()) {
+            let feed = of(&feed.log);
             return LogState {
                 closed: feed.closed || of(named).closed,
                 ..feed
@@ -73,6 +134,11 @@ impl Marks {
     }
 }
 
+/// Whether a log is a logical one with several feeds.
+pub(crate) fn is_fed(named: &str) -> bool {
+    named == ADMIN
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -82,9 +148,43 @@ mod tests {
     }
 
     fn watermark(marks: &[Mark], logs: &[&str]) -> Option<i64> {
+        by(Basis::Complete, marks, logs)
+    }
+
+    fn by(basis: Basis, marks: &[Mark], logs: &[&str]) -> Option<i64> {
         let mut read = Marks::default();
         marks.iter().for_each(|mark| read.apply(mark));
-        read.watermark(&logs.iter().map(|log| Arc::from(*log)).collect::<Vec<_>>())
+        read.watermark(&logs.iter().map(|log| Arc::from(*log)).collect::<Vec<_>>(), basis)
+    }
+
+    #[test]
+    fn while_history_is_read_the_two_bases_differ() {
+        let live = |to| Mark::Live {
+            log: "authentication".into(),
+            to,
+        };
+        let stalled = |to| Mark::Stalled {
+            log: "authentication".into(),
+            to,
+        };
+        let logs = ["authentication"];
+        let both = |marks: &[Mark]| (by(Basis::Live, marks, &logs), by(Basis::Complete, marks, &logs));
+        assert_eq!(both(&[live(100)]), (Some(100), None));
+        let reading = [live(100), complete("authentication", 40), live(110)];
+        assert_eq!(both(&reading), (Some(110), Some(40)));
+        let given_up = [live(100), complete("authentication", 40), stalled(130)];
+        assert_eq!(
+            both(&given_up),
+            (Some(130), Some(40)),
+            "history is not given up with live"
+        );
+        let done = [live(100), complete("authentication", 100), stalled(130)];
+        assert_eq!(both(&done), (Some(130), Some(130)));
+        // The order in which they were written is of no matter: they may be merged.
+        for marks in [&reading[..], &given_up, &done] {
+            let turned: Vec<Mark> = marks.iter().rev().cloned().collect();
+            assert_eq!(both(&turned), both(marks));
+        }
     }
 
     #[test]
@@ -134,10 +234,12 @@ mod tests {
 
     #[test]
     fn the_last_feed_decides_for_the_logical_log() {
-        let feed = |log: &str| Mark::Feed {
+        let feed_from = |log: &str, from| Mark::Feed {
             logical: "admin".into(),
             log: log.into(),
+            from,
         };
+        let feed = |log: &str| feed_from(log, i64::MIN);
         assert_eq!(
             watermark(&[complete("activity", 5)], &["admin"]),
             None,
@@ -170,7 +272,15 @@ mod tests {
 
         let mut marks = Marks::default();
         marks.apply(&feed("administrator"));
-        assert!(marks.feeds("administrator", "admin") && !marks.feeds("activity", "admin"));
-        assert!(marks.feeds("activity", "activity"));
+        assert!(marks.is_fed_by("administrator", "admin", 5) && !marks.is_fed_by("activity", "admin", 5));
+        assert!(marks.is_fed_by("activity", "activity", 5));
+        marks.apply(&feed_from("activity", 10));
+        marks.apply(&feed_from("administrator", 20));
+        let shown: Vec<i64> = [5, 10, 11, 20, 21]
+            .into_iter()
+            .filter(|time| marks.is_fed_by("activity", "admin", *time))
+            .collect();
+        assert_eq!(shown, [11, 20], "each time has one feed");
+        assert!(marks.is_fed_by("administrator", "admin", 10) && marks.is_fed_by("administrator", "admin", 21));
     }
 }

@@ -6,7 +6,7 @@ use picket_contract::{Admission, Key, Mark, Position};
 use picket_event::{Plan, RowRef};
 use picket_store::{StoreError, StoredAdmission};
 
-use crate::marks::Marks;
+use crate::marks::{self, Basis, Marks};
 use crate::queue::{self, Adopted, Queue};
 use crate::sheet::Sheet;
 
@@ -34,9 +34,13 @@ pub(crate) trait Judge {
 pub(crate) struct Reader {
     /// As the rules name them, sorted.
     pub(crate) logs: Vec<Arc<str>>,
+    /// Which marks it waits for.
+    pub(crate) basis: Basis,
     /// Indices of the rules.
     pub(crate) members: Vec<usize>,
     queues: Vec<Queue>,
+    /// One of the logs has two feeds, of which one is shown for any time.
+    is_fed: bool,
     marks: Marks,
     watermark: i64,
     /// Read, and released as far as called.
@@ -53,6 +57,7 @@ impl Reader {
     /// store has at or above the time last released, and the marks.
     pub(crate) fn rebuild(
         logs: Vec<Arc<str>>,
+        basis: Basis,
         position: Position,
         stored: &[StoredAdmission],
         plan: &Plan,
@@ -60,7 +65,9 @@ impl Reader {
     ) -> Self {
         let mut reader = Reader {
             queues: logs.iter().map(|_| Queue::default()).collect(),
+            is_fed: logs.iter().any(|log| marks::is_fed(log)),
             logs,
+            basis,
             members: Vec::new(),
             marks: Marks::default(),
             watermark: i64::MIN,
@@ -110,7 +117,10 @@ impl Reader {
 
     /// Whether two readers have come equally far in the same logs. Then what waits in them is equal too.
     pub(crate) fn is_level_with(&self, other: &Reader) -> bool {
-        self.position == other.position && self.logs == other.logs && self.watermark == other.watermark
+        self.position == other.position
+            && self.logs == other.logs
+            && self.basis == other.basis
+            && self.watermark == other.watermark
     }
 
     /// Reads one entry. Calls are made where they must be cut; what is left waits for [`Reader::finish`].
@@ -166,9 +176,12 @@ impl Reader {
     fn take(&mut self, sheet: &mut Sheet<'_>, plan: &Plan, wait: impl Fn(&RowRef) -> bool) -> Vec<RowRef> {
         let mut others = Vec::new();
         for (log, queue) in self.logs.iter().zip(&mut self.queues) {
-            if self.marks.feeds(sheet.log, log) {
+            if Marks::may_feed(sheet.log, log) {
                 let mut waiting = sheet.rows(plan, log);
-                others.extend(waiting.extract_if(.., |row| !wait(row)));
+                let marks = &self.marks;
+                let passed = waiting.extract_if(.., |row| !wait(row));
+                others.extend(passed.filter(|row| is_shown(marks, row)));
+                // Rows of both feeds wait: which of them count is known by the time they may be released.
                 queue.take(waiting);
             }
         }
@@ -177,7 +190,7 @@ impl Reader {
 
     fn mark(&mut self, mark: &Mark) -> bool {
         self.marks.apply(mark);
-        match self.marks.watermark(&self.logs) {
+        match self.marks.watermark(&self.logs, self.basis) {
             Some(watermark) if watermark > self.watermark => {
                 self.watermark = watermark;
                 self.risen = true;
@@ -203,6 +216,15 @@ impl Reader {
 
     /// The next row up to the watermark.
     fn next(&mut self) -> Option<RowRef> {
+        loop {
+            let row = self.pop()?;
+            if !self.is_fed || is_shown(&self.marks, &row) {
+                return Some(row);
+            }
+        }
+    }
+
+    fn pop(&mut self) -> Option<RowRef> {
         let fronts = self.queues.iter_mut().filter(|queue| queue.front().is_some());
         let queue = fronts.min_by(|a, b| {
             a.front()
@@ -253,4 +275,9 @@ impl Reader {
         self.position = to;
         Ok(())
     }
+}
+
+/// Of a log with two feeds, whether the row is of the one that counts for its time.
+fn is_shown(marks: &Marks, row: &RowRef) -> bool {
+    marks.is_fed_by(row.page.duo_log(), row.page.log(), queue::time(row))
 }

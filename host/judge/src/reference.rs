@@ -70,7 +70,9 @@ impl Reference {
         let before = (self.rule.position.clone(), self.rule.state.clone(), self.alerts.len());
         for (number, event) in (admission.first_seq..).zip(&admission.events) {
             for log in self.rule.logs() {
-                if self.fed_by(&log) == Some(admission.log.clone()) {
+                // Rows of both feeds of `admin` wait until one of them counts.
+                let is_feed = &*log == "admin" && ["activity", "administrator"].contains(&&*admission.log);
+                if log == admission.log || is_feed {
                     let key = Key {
                         time: event.time,
                         log,
@@ -128,6 +130,10 @@ impl Reference {
         for index in due {
             let Some(row) = self.rows.get_mut(*index) else { continue };
             row.shown = true;
+            let key = &row.key;
+            if &*key.log == "admin" && feed_at(&self.marks, key) != Some(row.duo_log.clone()) {
+                continue;
+            }
             let page: Page = self
                 .plan
                 .parse(&row.key.log, &row.duo_log, std::slice::from_ref(&row.event));
@@ -178,7 +184,7 @@ impl Reference {
     /// Duo's log that feeds a log as the rule names it.
     fn fed_by(&self, named: &Arc<str>) -> Option<Arc<str>> {
         let fed = self.marks.iter().rev().find_map(|mark| match mark {
-            Mark::Feed { logical, log } if logical == named => Some(log.clone()),
+            Mark::Feed { logical, log, .. } if logical == named => Some(log.clone()),
             _ => None,
         });
         fed.or_else(|| (&**named != "admin").then(|| named.clone()))
@@ -189,20 +195,26 @@ impl Reference {
         let mut closed = Vec::new();
         for named in self.rule.logs() {
             let log = self.fed_by(&named);
-            let mut to = None;
+            let (mut complete, mut live, mut stalled) = (None, None, None);
             let mut is_closed = false;
-            for mark in &self.marks {
+            for mark in self.marks.iter().filter(|mark| log_of(mark) == log.as_ref()) {
                 match mark {
-                    Mark::Complete { log: of, to: mark } | Mark::Stalled { log: of, to: mark }
-                        if Some(of) == log.as_ref() =>
-                    {
-                        to = to.max(Some(*mark));
-                    }
-                    Mark::Closed { log: of } if Some(of) == log.as_ref() => is_closed = true,
-                    Mark::Open { log: of } if Some(of) == log.as_ref() => is_closed = false,
-                    _ => {}
+                    Mark::Complete { to, .. } => complete = complete.max(Some(*to)),
+                    Mark::Live { to, .. } => live = live.max(Some(*to)),
+                    Mark::Stalled { to, .. } => stalled = stalled.max(Some(*to)),
+                    Mark::Closed { .. } => is_closed = true,
+                    Mark::Open { .. } => is_closed = false,
+                    Mark::Feed { .. } | Mark::Generation { .. } => {}
                 }
             }
+            let reads_history = live > complete;
+            let to = if !self.rule.manifest.keeps_state() {
+                complete.max(live).max(stalled)
+            } else if reads_history {
+                complete
+            } else {
+                complete.max(stalled)
+            };
             if is_closed { closed.push(to) } else { open.push(to) }
         }
         if open.is_empty() {
@@ -211,4 +223,23 @@ impl Reference {
             open.into_iter().min().flatten()
         }
     }
+}
+
+fn log_of(mark: &Mark) -> Option<&Arc<str>> {
+    match mark {
+        Mark::Complete { log, .. }
+        | Mark::Live { log, .. }
+        | Mark::Stalled { log, .. }
+        | Mark::Closed { log }
+        | Mark::Open { log } => Some(log),
+        Mark::Feed { .. } | Mark::Generation { .. } => None,
+    }
+}
+
+/// Duo's log whose rows of this key's time are the logical log's: by the last mark that speaks of that time.
+fn feed_at(marks: &[Mark], key: &Key) -> Option<Arc<str>> {
+    marks.iter().rev().find_map(|mark| match mark {
+        Mark::Feed { logical, log, from } if *logical == key.log && *from < key.time => Some(log.clone()),
+        _ => None,
+    })
 }

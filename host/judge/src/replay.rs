@@ -156,8 +156,9 @@ fn entries(logs: &[Rows], mut placed: Vec<Placed>) -> Vec<(Admission, Vec<Place>
     let mut opening = vec![Mark::Feed {
         logical: "admin".into(),
         log: feed.into(),
+        from: i64::MIN,
     }];
-    let absent = picket_logs().filter(|log| !has(log));
+    let absent = picket_event::logs().filter(|log| !has(log));
     opening.extend(absent.map(|log| Mark::Closed { log: log.into() }));
     let mut entries = vec![(
         Admission {
@@ -207,18 +208,6 @@ fn entries(logs: &[Rows], mut placed: Vec<Placed>) -> Vec<(Admission, Vec<Place>
         }
     }
     entries
-}
-
-fn picket_logs() -> impl Iterator<Item = &'static str> {
-    [
-        "authentication",
-        "activity",
-        "administrator",
-        "telephony",
-        "offline_enrollment",
-        "trust_monitor",
-    ]
-    .into_iter()
 }
 
 /// Rows from files to alerts. `now` is what alerts give as the time they were raised, wall clock, ms.

@@ -169,6 +169,7 @@ fn a_late_row_is_shown_at_once_and_flagged() {
             Mark::Feed {
                 logical: "admin".into(),
                 log: LOGS[1].into(),
+                from: i64::MIN,
             },
             Mark::Closed { log: LOGS[1].into() },
             Mark::Closed { log: LOGS[2].into() },
@@ -254,6 +255,7 @@ fn a_closed_log_holds_nobody_up_and_a_stalled_one_no_longer() {
     let feed_mark = Mark::Feed {
         logical: "admin".into(),
         log: LOGS[1].into(),
+        from: i64::MIN,
     };
     let journal = |mark: Option<Mark>| {
         let activity = entry(1, 1, vec![bypass.clone()], vec![feed_mark.clone()]);
@@ -296,43 +298,44 @@ fn the_feed_of_admin_may_change_between_two_entries() {
         time: 1000,
         raw: old.to_string().into(),
     };
-    let new = |number, offset| {
+    let new = |number, offset, user| {
         record(
             number,
             &Event {
                 phase: 0,
                 offset,
                 log: 1,
-                user: 1,
+                user,
                 word: true,
                 late: false,
             },
         )
     };
-    let feed_of = |log: &str| Mark::Feed {
+    let feed_of = |log: &str, from| Mark::Feed {
         logical: "admin".into(),
         log: log.into(),
+        from,
     };
     let administrator = |to| Mark::Complete {
         log: "administrator".into(),
         to,
     };
     let journal = [
-        entry(1, 0, Vec::new(), vec![feed_of("administrator")]),
-        // Activity is not admin yet: this one is not shown.
-        entry(2, 1, vec![new(1, 4)], Vec::new()),
+        entry(1, 0, Vec::new(), vec![feed_of("administrator", i64::MIN)]),
+        // Of the first one's time the administrator log is the feed; the second's comes to be the activity log's.
+        entry(2, 1, vec![new(1, 4, 1), new(3, 22, 2)], Vec::new()),
         Admission {
-            first_seq: 3,
+            first_seq: 4,
             log: "administrator".into(),
             events: vec![old],
             marks: vec![administrator(9000)],
         },
-        entry(5, 1, Vec::new(), vec![feed_of("activity"), complete(1, 60)]),
-        entry(6, 1, vec![new(2, 24)], Vec::new()),
+        entry(6, 1, Vec::new(), vec![feed_of("activity", 9000), complete(1, 60)]),
+        entry(7, 1, vec![new(2, 24, 1)], Vec::new()),
         entry(
-            7,
+            8,
             0,
-            vec![row(10, 14, 0, true), row(11, 15, 1, true)],
+            vec![row(10, 14, 0, true), row(11, 15, 1, true), row(12, 16, 2, true)],
             vec![complete(0, 60)],
         ),
     ];
@@ -344,9 +347,13 @@ fn the_feed_of_admin_may_change_between_two_entries() {
     }
     assert_eq!(
         evidence,
-        [serde_json::json!(["old", "e10"]), serde_json::json!(["e2", "e11"])]
+        [
+            serde_json::json!(["old", "e10"]),
+            serde_json::json!(["e2", "e11"]),
+            serde_json::json!(["e3", "e12"])
+        ]
     );
-    assert_eq!(reference(Does::Sequences, &journal).0.alerts.len(), 2);
+    assert_eq!(reference(Does::Sequences, &journal).0.alerts.len(), 3);
 }
 
 /// Names a row it was never shown.

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use common::{Does, Event, LOGS, NOW, Native, manifest, record, tenant};
 use picket_contract::{Call, Evaluate, Failure, FailureKind, Mark, Outcome, Params, Tables, Usage};
+use picket_judge::people::Nobody;
 use picket_judge::pipeline::{
     Beginning, Observe, Options, Page, Pipeline, PipelineError, RuleSet, RuleSpec, SwapReport,
 };
@@ -67,6 +68,7 @@ impl House {
             share_within: self.share_within,
             clock: Arc::new(move || clock.load(Ordering::Relaxed)),
             observer: self.heard.clone(),
+            people: Arc::new(Nobody),
         }
     }
 
@@ -132,6 +134,7 @@ fn page(numbers: std::ops::Range<usize>, rows: &[(i64, u8, bool)], to: i64) -> P
             log: LOGS[0].into(),
             cursor: format!("{{\"to\":{to}}}"),
         }),
+        inventory: Vec::new(),
     }
 }
 
@@ -208,6 +211,27 @@ async fn what_is_known_or_double_is_dropped_and_what_cannot_be_read_is_kept() {
     );
     let stored = house.store.search("acme", &EventFilter::default()).unwrap();
     assert!(stored.iter().any(|event| &*event.event.raw == "{\"txid\": broken"));
+}
+
+#[tokio::test]
+async fn equal_rows_of_a_log_without_ids_are_counted_however_often_they_are_read() {
+    let house = House::new(HOUR);
+    let pipeline = house.open(set(&[Does::Windows], "g1")).await;
+    let deleted = |times: usize| Page {
+        log: "administrator".into(),
+        rows: vec![r#"{"action":"user_delete","object":"ada","timestamp":9}"#.into(); times],
+        ..page(0..0, &[], 10)
+    };
+    for (rows, new, known) in [(2, 2, 0), (2, 0, 2), (3, 1, 2), (1, 0, 1)] {
+        let admitted = pipeline.admit(deleted(rows)).await.unwrap();
+        assert_eq!(
+            (admitted.new, admitted.known, admitted.doubles),
+            (new, known, 0),
+            "{rows}"
+        );
+    }
+    let stored = house.store.search("acme", &EventFilter::default()).unwrap();
+    assert_eq!(stored.len(), 3);
 }
 
 #[tokio::test]
@@ -474,4 +498,98 @@ async fn a_panic_while_judging_costs_no_event() {
     assert_eq!(house.heard.interrupted.load(Ordering::SeqCst), 1);
     pipeline.tick().await.unwrap();
     assert_eq!(house.alerts().len(), 1);
+}
+
+fn sent(house: &House) -> Vec<String> {
+    let rows = house.store.outbox("file", 100).unwrap();
+    rows.into_iter().map(|row| row.alert.to_string()).collect()
+}
+
+#[tokio::test]
+async fn alerts_of_before_the_first_start_are_kept_and_not_sent() {
+    let house = House::new(HOUR);
+    let pipeline = house.open(set(&[Does::Windows], "1")).await;
+    assert_eq!(pipeline.first_start(10_000).await.unwrap(), Some(10_000));
+    assert_eq!(
+        pipeline.first_start(99_000).await.unwrap(),
+        Some(10_000),
+        "once for ever"
+    );
+
+    // One burst before, and one after within the first one's dedup window: nobody was told of that one.
+    pipeline.admit(page(0..3, &DENIED, 9)).await.unwrap();
+    assert_eq!((house.alerts().len(), sent(&house).len()), (1, 0));
+    let restarted = house.open(set(&[Does::Windows], "1")).await;
+    let after = [(10, 0, false), (11, 0, false), (12, 0, false)];
+    restarted.admit(page(3..6, &after, 20)).await.unwrap();
+    let alerts = house.store.alerts("acme", &AlertFilter::default()).unwrap();
+    let told: Vec<(i64, bool, u64)> = alerts
+        .iter()
+        .map(|alert| (alert.time, alert.historic, alert.repeats))
+        .collect();
+    assert_eq!(told, [(3_000, true, 0), (12_000, false, 0)]);
+    assert_eq!(sent(&house), [alerts[1].id.to_string()]);
+    let json: serde_json::Value = serde_json::from_str(&alerts[0].json).unwrap();
+    assert_eq!(json["historic"], true);
+    assert!(
+        json["delay"]["because"].as_str().unwrap().starts_with("historic"),
+        "{json}"
+    );
+}
+
+#[tokio::test]
+async fn a_store_of_before_first_starts_were_noted_has_nothing_historic() {
+    let house = House::new(HOUR);
+    let pipeline = house.open(set(&[Does::Windows], "1")).await;
+    pipeline.admit(page(0..3, &DENIED, 5)).await.unwrap();
+    assert_eq!(pipeline.first_start(NOW).await.unwrap(), None);
+    assert_eq!(sent(&house).len(), 1);
+}
+
+#[tokio::test]
+async fn a_segment_finds_what_the_tenant_never_read_and_touches_nothing_else() {
+    let house = House::new(HOUR);
+    let rules = || set(&[Does::Windows], "1");
+    let pipeline = house.open(rules()).await;
+    pipeline
+        .admit(page(3..6, &[(101, 1, false), (102, 1, false), (103, 1, true)], 110))
+        .await
+        .unwrap();
+    let before = house.store.rules("acme").unwrap();
+
+    let segment = Pipeline::open_segment(tenant(), house.store.clone(), 1, rules(), house.options());
+    let segment = segment.await.unwrap();
+    // Of the page, row 3 is the tenant's already; the restart in the middle goes on where the segment stands.
+    segment.admit(page(0..2, &DENIED[..2], 2)).await.unwrap();
+    let segment = Pipeline::open_segment(tenant(), house.store.clone(), 1, rules(), house.options());
+    let segment = segment.await.unwrap();
+    let rest = [(3, 0, false), (101, 1, false)];
+    let admitted = segment.admit(page(2..4, &rest, 100)).await.unwrap();
+    assert_eq!((admitted.new, admitted.known), (1, 1));
+    segment.settle().await.unwrap();
+
+    let alerts = house.store.alerts("acme", &AlertFilter::default()).unwrap();
+    assert_eq!(alerts.len(), 1);
+    assert!(alerts[0].historic && sent(&house).is_empty());
+    let elsewhere = House::new(HOUR);
+    let live = elsewhere.open(rules()).await;
+    live.admit(page(0..3, &DENIED, 5)).await.unwrap();
+    let ids: Vec<String> = elsewhere.alerts().into_iter().map(|(id, _)| id).collect();
+    assert_eq!(ids, [alerts[0].id.to_string()], "as the tenant would have raised it");
+    assert_eq!(house.store.rules("acme").unwrap().len(), before.len());
+    for (now, before) in house.store.rules("acme").unwrap().iter().zip(&before) {
+        assert_eq!(now.position, before.position, "the tenant's own reading stands still");
+    }
+    assert_eq!(house.store.tenants().unwrap().len(), 1);
+
+    // A second segment over the same range finds nothing new; the tenant itself still may.
+    let second = Pipeline::open_segment(tenant(), house.store.clone(), 2, rules(), house.options());
+    let again = second.await.unwrap().admit(page(0..3, &DENIED, 5)).await.unwrap();
+    assert_eq!((again.new, again.known), (0, 3));
+    assert_eq!(pipeline.admit(page(0..1, &DENIED[..1], 120)).await.unwrap().new, 1);
+
+    house.store.discard(segment.journal()).unwrap();
+    assert!(house.store.rules(segment.journal()).unwrap().is_empty());
+    let events = house.store.search(segment.journal(), &EventFilter::default()).unwrap();
+    assert_eq!(events.len(), 3);
 }

@@ -9,7 +9,7 @@
 
 mod common;
 
-use common::{ALL, Dice, Does, Event, Kept, LOGS, NOW, journal, reference, tidy};
+use common::{ALL, Dice, Does, Event, KEEPING, Kept, LOGS, NOW, journal, journal_of_first_start, reference, tidy};
 use picket_contract::{Admission, Key};
 use proptest::prelude::*;
 
@@ -72,11 +72,12 @@ fn assert_like_reference(does: Does, judged: &Kept, journal: &[Admission]) {
     if quarantined.is_none() {
         assert_eq!(position, expected_position, "{id}: position");
     } else {
-        // Between two rows there are many keys; how many rows lie before is what counts.
+        // Between two rows there are many keys; how many of the rows read lie before is what counts.
+        let read = expected_position.seq;
         let rows = || {
             journal
                 .iter()
-                .filter(|admission| *admission.log == *LOGS[0])
+                .filter(|admission| *admission.log == *LOGS[0] && admission.first_seq <= read)
                 .flat_map(|admission| &admission.events)
         };
         let before = |released: &Key| {
@@ -104,16 +105,51 @@ fn assert_like_references(judged: &Kept, journal: &[Admission]) {
     assert_eq!(judged.alerts.len(), expected, "no alert beyond the reference's");
 }
 
+/// Reads a journal, ending anywhere, before or after what was judged is committed, and going on from what was kept.
+fn read_with_crashes(journal: &[Admission], batch_rows: usize, ends: u64) -> Kept {
+    let mut dice = Dice(ends);
+    let mut kept = Kept::default();
+    let (mut judge, mut admitted) = (kept.judge(&ALL, batch_rows, &&journal[..0]), 0);
+    loop {
+        // What stands in the journal beyond the positions was admitted alone, and is read first.
+        let head = journal[..admitted].last().map_or(0, Admission::last_seq);
+        let (after, from) = match judge.behind(head) {
+            Some(after) => (
+                after,
+                journal.partition_point(|admission| admission.last_seq() <= after),
+            ),
+            None => (head, admitted),
+        };
+        if from == journal.len() {
+            return kept;
+        }
+        let to = (from + 1 + dice.below(3)).min(journal.len());
+        let verdict = judge.feed(after, &journal[from..to], &journal, NOW).unwrap();
+        // 0: it ends before anything is stored. 1: after the page was admitted alone. 2: after everything. 3: it goes on.
+        let fate = dice.below(4);
+        if fate > 0 {
+            admitted = admitted.max(to);
+        }
+        if fate > 1 {
+            kept.keep(verdict);
+        }
+        if fate < 3 {
+            judge = kept.judge(&ALL, batch_rows, &&journal[..admitted]);
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// Splitting the same released rows into calls differently changes no alert, id or state.
     #[test]
     fn split(events in events(), seed: u64, batch_rows in prop::sample::select(vec![1, 2, 3, 7, 1000]), pieces: u64) {
-        let journal = journal(&events, seed);
         let mut dice = Dice(pieces);
-        let judged = read(&ALL, &journal, batch_rows, || 1 + dice.below(9));
-        assert_like_references(&judged, &journal);
+        for journal in [journal(&events, seed), journal_of_first_start(&events, seed)] {
+            let judged = read(&ALL, &journal, batch_rows, || 1 + dice.below(9));
+            assert_like_references(&judged, &journal);
+        }
     }
 
     /// Pages, polls and logs arriving in another interleaving, within the lateness bound, change no alert and no state. Rows
@@ -127,37 +163,27 @@ proptest! {
         assert_like_references(&read(&ALL, &other, 1000, || 1), &other);
     }
 
+    /// However far live is ahead while history is being read, rules that keep state say the same.
+    #[test]
+    fn history(events in events(), seeds: [u64; 2]) {
+        let [one, other] = seeds.map(|seed| journal_of_first_start(&events, seed));
+        let alerts = |journal: &[Admission]| read(&KEEPING, journal, 1000, || 1).alerts;
+        prop_assert_eq!(alerts(&one), alerts(&other));
+    }
+
+    /// Without late rows it is even as if there had been no history, but one walk from the beginning.
+    #[test]
+    fn history_in_order(events in events(), seeds: [u64; 2]) {
+        let events: Vec<Event> = events.into_iter().map(|event| Event { late: false, ..event }).collect();
+        let alerts = |journal: &[Admission]| read(&KEEPING, journal, 1000, || 1).alerts;
+        prop_assert_eq!(alerts(&journal_of_first_start(&events, seeds[0])), alerts(&journal(&events, seeds[1])));
+    }
+
     /// Ending anywhere, before or after what was judged is committed, and going on from what was kept changes nothing.
     #[test]
     fn crash(events in events(), seed: u64, batch_rows in prop::sample::select(vec![1, 3, 1000]), ends: u64) {
-        let journal = journal(&events, seed);
-        let mut dice = Dice(ends);
-        let mut kept = Kept::default();
-        let (mut judge, mut admitted) = (kept.judge(&ALL, batch_rows, &&journal[..0]), 0);
-        loop {
-            // What stands in the journal beyond the positions was admitted alone, and is read first.
-            let head = journal[..admitted].last().map_or(0, Admission::last_seq);
-            let (after, from) = match judge.behind(head) {
-                Some(after) => (after, journal.partition_point(|admission| admission.last_seq() <= after)),
-                None => (head, admitted),
-            };
-            if from == journal.len() {
-                break;
-            }
-            let to = (from + 1 + dice.below(3)).min(journal.len());
-            let verdict = judge.feed(after, &journal[from..to], &&journal[..], NOW).unwrap();
-            // 0: it ends before anything is stored. 1: after the page was admitted alone. 2: after everything. 3: it goes on.
-            let fate = dice.below(4);
-            if fate > 0 {
-                admitted = admitted.max(to);
-            }
-            if fate > 1 {
-                kept.keep(verdict);
-            }
-            if fate < 3 {
-                judge = kept.judge(&ALL, batch_rows, &&journal[..admitted]);
-            }
+        for journal in [journal(&events, seed), journal_of_first_start(&events, seed)] {
+            assert_like_references(&read_with_crashes(&journal, batch_rows, ends), &journal);
         }
-        assert_like_references(&kept, &journal);
     }
 }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use picket_contract::evaluate::Row;
+use picket_contract::Row;
 use wasmtime::component::{Linker, LinkerInstance, WasmList, WasmStr};
 use wasmtime::{StoreContextMut, Trap};
 

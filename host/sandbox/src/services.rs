@@ -6,8 +6,7 @@
 
 use std::sync::Arc;
 
-use picket_contract::evaluate::Row;
-use picket_contract::{Call, LogLine, StateChanges, StateOverlay};
+use picket_contract::{Call, LogLine, Row, StateChanges, StateOverlay};
 use scoped_tls_hkt::scoped_thread_local;
 
 use crate::limits::{Limits, LogLimits};
@@ -125,7 +124,7 @@ impl Services for Lent<'_> {
     }
 
     fn find(&mut self, table: &str, index: &str, key: &str) -> Result<Option<Vec<Row>>, Unavailable> {
-        Ok(self.call()?.tables.find(table, index, key).map(<[Row]>::to_vec))
+        Ok(self.call()?.tables.find(table, index, key))
     }
 
     fn param(&mut self, name: &str) -> Result<Option<Value>, Unavailable> {

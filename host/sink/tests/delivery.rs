@@ -63,6 +63,7 @@ fn store(alerts: u64) -> SqliteStore {
         json: row(number).json,
         repeats: 0,
         last_repeat: None,
+        historic: false,
     };
     let alerts = (1..=alerts).map(alert).collect();
     store

@@ -13,6 +13,7 @@ mod block;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 pub mod model;
+pub mod segment;
 pub mod sqlite;
 
 pub use model::*;

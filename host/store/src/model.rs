@@ -55,6 +55,8 @@ pub struct Transaction {
     pub admissions: Vec<Admission>,
     /// Where polling of a log goes on.
     pub cursors: Vec<CursorRow>,
+    /// What became of objects of the inventory.
+    pub inventory: Vec<InventoryChange>,
     /// Rules that went on.
     pub rules: Vec<RuleCommit>,
     /// Alerts raised. One whose id is stored already is left as it is.
@@ -69,6 +71,7 @@ impl Transaction {
     pub fn is_empty(&self) -> bool {
         self.admissions.is_empty()
             && self.cursors.is_empty()
+            && self.inventory.is_empty()
             && self.rules.is_empty()
             && self.alerts.is_empty()
             && self.repeats.is_empty()
@@ -138,6 +141,35 @@ pub struct CursorRow {
     pub cursor: String,
 }
 
+/// An object of the inventory (a user, a phone, ...) as the latest snapshot has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InventoryRow {
+    /// Which sort of object.
+    pub kind: Arc<str>,
+    /// Duo's own id of it, unique within the kind.
+    pub id: Arc<str>,
+    /// The object, without its secrets.
+    pub json: Arc<str>,
+    /// The snapshot that gave it this form, ms.
+    pub seen: i64,
+    /// The first of the latest snapshots in a row that lack it, ms. None: the latest has it.
+    pub missing: Option<i64>,
+}
+
+/// One object of the inventory is otherwise than before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum InventoryChange {
+    /// It is there, in this form.
+    Put(InventoryRow),
+    /// It is gone. One that is not stored is gone already.
+    Delete {
+        /// Which sort of object.
+        kind: Arc<str>,
+        /// Its id.
+        id: Arc<str>,
+    },
+}
+
 /// An alert as stored: columns to search by, and the whole as JSON, schema `picket.alert/1`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AlertRow {
@@ -163,6 +195,8 @@ pub struct AlertRow {
     pub repeats: u64,
     /// When the last repeat happened, event time, ms.
     pub last_repeat: Option<i64>,
+    /// Of before the tenant's first start, or of a backfill: kept and listed, and never in the outbox.
+    pub historic: bool,
 }
 
 /// An alert came again.
@@ -267,14 +301,16 @@ impl std::fmt::Debug for Committing {
     }
 }
 
-/// What must survive. Every method blocks. Only [`Store::transact`], [`Store::delivered`], [`Store::set_note`] and
-/// [`Store::forget_ids`] write. What one call reads is of one moment; a call sees everything that was acknowledged before it.
+/// What must survive. Every method blocks. Only [`Store::transact`], [`Store::begin`], [`Store::delivered`],
+/// [`Store::set_note`], [`Store::discard`] and [`Store::forget_ids`] write. What one call reads is of one moment; a call sees
+/// everything that was acknowledged before it.
 pub trait Store: Send + Sync {
-    /// Writes everything of `transaction` or nothing, durably. Of concurrent calls, several may share one commit.
+    /// Writes everything of `transaction` or nothing, durably. Of concurrent calls, several may share one commit. `tenant` may
+    /// be one of a tenant's segments (see [`crate::segment`]): then alerts and repeats are the tenant's, all else its own.
     ///
-    /// Journal entries of marks alone are merged: one that says no more than that logs are complete gives way to a later one
-    /// that says so of the same logs up to a later time, where no event and no other mark stands between. Numbers so given up
-    /// are not given again.
+    /// Journal entries of marks alone are merged: one that says no more than that logs are complete, or live, gives way to a
+    /// later one that says so of the same logs up to a later time, where no event and no other mark stands between. Numbers so
+    /// given up are not given again.
     ///
     /// # Errors
     /// [`StoreError::Refused`]: nothing was written. [`StoreError::Engine`]: the outcome is unknown.
@@ -287,11 +323,24 @@ pub trait Store: Send + Sync {
     /// [`StoreError::Refused`]: it cannot be written at all. What else may fail, [`Committing::wait`] tells.
     fn begin(&self, tenant: &str, transaction: Transaction) -> Result<Committing, StoreError>;
 
-    /// Tenants that have anything stored.
+    /// Tenants that have anything stored. Segments are not listed.
     ///
     /// # Errors
     /// The engine's.
     fn tenants(&self) -> Result<Vec<Arc<str>>, StoreError>;
+
+    /// The names of a tenant's segments that have anything stored.
+    ///
+    /// # Errors
+    /// The engine's.
+    fn segments(&self, tenant: &str) -> Result<Vec<Arc<str>>, StoreError>;
+
+    /// A segment has been judged to its end: its cursors, its rules' positions and what they remember are deleted. Its events
+    /// stay, and so do the ids it holds. Of a tenant, nothing is deleted.
+    ///
+    /// # Errors
+    /// [`StoreError::Engine`]: outcome unknown.
+    fn discard(&self, segment: &str) -> Result<(), StoreError>;
 
     /// The journal's last number; 0: nothing yet.
     ///
@@ -315,7 +364,7 @@ pub trait Store: Send + Sync {
 
     /// Every event with a number up to `up_to` and an order time (ms) at or above `from`, and the marks up to `up_to`, as
     /// admissions in order (events below `from` left out, numbers kept): what a reader needs to rebuild what was pending.
-    /// Complete and stalled marks that a greater one of the same log follows may be left out.
+    /// Complete, live and stalled marks that a greater one of the same kind and log follows may be left out.
     ///
     /// # Errors
     /// The engine's; a damaged block is named.
@@ -345,6 +394,18 @@ pub trait Store: Send + Sync {
     /// The engine's.
     fn cursors(&self, tenant: &str) -> Result<Vec<CursorRow>, StoreError>;
 
+    /// The inventory's objects of one kind, by id; none: of every kind, by kind and id.
+    ///
+    /// # Errors
+    /// The engine's.
+    fn inventory(&self, tenant: &str, kind: Option<&str>) -> Result<Vec<InventoryRow>, StoreError>;
+
+    /// One object of the inventory.
+    ///
+    /// # Errors
+    /// The engine's.
+    fn inventory_object(&self, tenant: &str, kind: &str, id: &str) -> Result<Option<InventoryRow>, StoreError>;
+
     /// Every rule's progress, by rule and state version.
     ///
     /// # Errors
@@ -363,8 +424,14 @@ pub trait Store: Send + Sync {
     /// The engine's.
     fn alerts(&self, tenant: &str, filter: &AlertFilter) -> Result<Vec<AlertRow>, StoreError>;
 
+    /// How many alerts there are, and when the latest happened (event time, ms).
+    ///
+    /// # Errors
+    /// The engine's.
+    fn count_alerts(&self, tenant: &str) -> Result<(u64, Option<i64>), StoreError>;
+
     /// Every dedup window that ends after `since` (event time, ms), by rule, key and time. Not only the latest of a key: a late
-    /// row may repeat an earlier alert.
+    /// row may repeat an earlier alert. Windows that a segment's alerts opened are the segment's and not the tenant's.
     ///
     /// # Errors
     /// The engine's.

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use picket_contract::state::StateEntry;
 use picket_contract::{Admission, EventRecord, Key, Mark, Position, StateChanges};
 use picket_store::conformance::{Model, alert, check};
-use picket_store::{CursorRow, Repeat, RuleCommit, SqliteStore, Standing, Store, Transaction};
+use picket_store::{
+    AlertRow, CursorRow, InventoryChange, InventoryRow, Repeat, RuleCommit, SqliteStore, Standing, Store, Transaction,
+};
 use proptest::prelude::*;
 
 #[test]
@@ -33,6 +35,8 @@ enum Step {
         parts: Vec<Part>,
         skew: u64,
     },
+    /// A segment is done with.
+    Discard { segment: &'static str },
     /// A sink takes some.
     Deliver { sink: &'static str, most: usize },
     /// The store is closed and opened.
@@ -50,6 +54,12 @@ enum Part {
         log: &'static str,
         cursor: String,
     },
+    Object {
+        kind: &'static str,
+        id: u8,
+        /// None: deleted.
+        form: Option<(i64, Option<i64>)>,
+    },
     Rule {
         rule: &'static str,
         version: u32,
@@ -61,6 +71,7 @@ enum Part {
         id: u8,
         rule: &'static str,
         time: i64,
+        historic: bool,
     },
     Repeat {
         id: u8,
@@ -69,6 +80,7 @@ enum Part {
     },
 }
 
+const SEGMENT: &str = "acme#backfill-1";
 const LOGS: [&str; 3] = ["authentication", "activity", "telephony"];
 
 fn log() -> impl Strategy<Value = &'static str> {
@@ -78,9 +90,10 @@ fn log() -> impl Strategy<Value = &'static str> {
 fn mark() -> impl Strategy<Value = Mark> {
     prop_oneof![
         6 => (log(), 0..60_i64).prop_map(|(log, to)| Mark::Complete { log: log.into(), to }),
+        2 => (log(), 0..60_i64).prop_map(|(log, to)| Mark::Live { log: log.into(), to }),
         1 => (log(), 0..60_i64).prop_map(|(log, to)| Mark::Stalled { log: log.into(), to }),
         1 => log().prop_map(|log| Mark::Closed { log: log.into() }),
-        1 => log().prop_map(|log| Mark::Feed { logical: "admin".into(), log: log.into() }),
+        1 => log().prop_map(|log| Mark::Feed { logical: "admin".into(), log: log.into(), from: 7 }),
     ]
 }
 
@@ -107,20 +120,24 @@ fn part() -> impl Strategy<Value = Part> {
         4 => (log(), events, prop::collection::vec(mark(), 0..3))
             .prop_map(|(log, events, marks)| Part::Admit { log, events, marks }),
         1 => (log(), "[a-c]{0,3}").prop_map(|(log, cursor)| Part::Cursor { log, cursor }),
+        2 => (prop::sample::select(["users", "phones"].as_slice()), 0..4_u8, prop::option::of((0..60_i64, prop::option::of(0..60_i64))))
+            .prop_map(|(kind, id, form)| Part::Object { kind, id, form }),
         2 => (rule(), 1..3_u32, prop_oneof![9 => 1..5_u64, 1 => Just(0)], 0..60_i64, changes())
             .prop_map(|(rule, version, behind, released, changes)| Part::Rule { rule, version, behind, released, changes }),
-        1 => (0..6_u8, rule(), 0..300_i64).prop_map(|(id, rule, time)| Part::Alert { id, rule, time }),
+        1 => (0..6_u8, rule(), 0..300_i64, prop::bool::weighted(0.3))
+            .prop_map(|(id, rule, time, historic)| Part::Alert { id, rule, time, historic }),
         1 => (0..6_u8, 1..4_u64, 0..300_i64).prop_map(|(id, count, time)| Part::Repeat { id, count, time }),
     ]
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let tenant = prop::sample::select(["acme", "other"].as_slice());
+    let tenant = prop::sample::select(["acme", "other", SEGMENT].as_slice());
     let sink = prop::sample::select(["one", "two"].as_slice());
     prop_oneof![
         12 => (tenant, prop::collection::vec(part(), 0..5), prop_oneof![9 => Just(0_u64), 1 => 1..3_u64])
             .prop_map(|(tenant, parts, skew)| Step::Transact { tenant, parts, skew }),
         2 => (sink, 0..4_usize).prop_map(|(sink, most)| Step::Deliver { sink, most }),
+        1 => prop::sample::select([SEGMENT, "acme"].as_slice()).prop_map(|segment| Step::Discard { segment }),
         1 => Just(Step::Reopen),
     ]
 }
@@ -153,6 +170,19 @@ fn transaction(model: &Model, tenant: &str, parts: &[Part], skew: u64) -> Transa
                 log: log.into(),
                 cursor,
             }),
+            Part::Object { kind, id, form } => {
+                let id: Arc<str> = format!("D{id}").into();
+                transaction.inventory.push(match form {
+                    Some((seen, missing)) => InventoryChange::Put(InventoryRow {
+                        kind: kind.into(),
+                        json: format!("{{\"{id}\":{seen}}}").into(),
+                        id,
+                        seen,
+                        missing,
+                    }),
+                    None => InventoryChange::Delete { kind: kind.into(), id },
+                });
+            }
             Part::Rule {
                 rule,
                 version,
@@ -172,7 +202,15 @@ fn transaction(model: &Model, tenant: &str, parts: &[Part], skew: u64) -> Transa
                     unreadable: vec![("user.key".into(), behind)],
                 },
             }),
-            Part::Alert { id, rule, time } => transaction.alerts.push(alert(&format!("al_{id}"), rule, "ada", time)),
+            Part::Alert {
+                id,
+                rule,
+                time,
+                historic,
+            } => transaction.alerts.push(AlertRow {
+                historic,
+                ..alert(&format!("al_{id}"), rule, "ada", time)
+            }),
             Part::Repeat { id, count, time } => {
                 transaction.repeats.push(Repeat {
                     id: format!("al_{id}").into(),
@@ -199,6 +237,10 @@ proptest! {
                     let transaction = transaction(&model, tenant, &parts, skew);
                     let accepted = model.transact(tenant, &transaction);
                     prop_assert_eq!(store.transact(tenant, transaction).is_ok(), accepted);
+                }
+                Step::Discard { segment } => {
+                    store.discard(segment).unwrap();
+                    model.discard(segment);
                 }
                 Step::Deliver { sink, most } => {
                     let rows = store.outbox(sink, most).unwrap();

@@ -15,7 +15,7 @@ use std::process::{Command, Stdio};
 
 use picket_contract::StateChanges;
 use picket_contract::state::StateEntry;
-use picket_store::conformance::{admission, alert, complete, rule};
+use picket_store::conformance::{admission, alert, complete, object, rule};
 use picket_store::{AlertFilter, CursorRow, Options, SqliteStore, Store, Transaction};
 
 const CHILD: &str = "PICKET_STORE_KILL_TEST";
@@ -46,6 +46,7 @@ fn transaction(step: u64) -> Transaction {
             log: "authentication".into(),
             cursor: step.to_string(),
         }],
+        inventory: vec![object("users", "DU1", "active", time)],
         rules: vec![rule("r", first + 2, time, changes)],
         alerts: vec![alert(&format!("al_{step}"), "r", "ada", time)],
         repeats: vec![],

@@ -6,6 +6,7 @@ pub(crate) const FIELDS: &[Field] = fields! {
     derived "subject.user" "Name of the Duo user the event is about: the target, its owner, or the actor; else null.";
     derived "subject.key" "Key (`DU...`) of the Duo user the event is about, where known.";
     derived "access_device.network" "The access device's /24 (IPv4) or /48 (IPv6) network.";
+    derived "access_device.ip_hostname" "Host name that stands where the access device's address should.";
     text "access_device.browser" "Browser the actor came with.";
     text "access_device.browser_version" "Its version.";
     text "access_device.epkey" "Key of the endpoint (`EP...`).";

@@ -6,6 +6,7 @@ pub(crate) const FIELDS: &[Field] = fields! {
     derived "subject.user" "Name of the Duo user the event is about, where what was acted on is one.";
     derived "subject.key" "Key (`DU...`) of the Duo user the event is about, where known.";
     derived "access_device.network" "The /24 (IPv4) or /48 (IPv6) of `description.ip_address`.";
+    derived "access_device.ip_hostname" "Host name that stands in `description.ip_address`.";
     word "action" "What was done: `user_delete`, `bypass_create`, ...";
     json "description" "JSON in a string, or free text; keys differ by action.";
     boolean "description.auto_generated" "Whether Duo chose the bypass code.";

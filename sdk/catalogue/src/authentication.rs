@@ -6,6 +6,8 @@ pub(crate) const FIELDS: &[Field] = fields! {
     derived "subject.user" "Name of the Duo user the event is about; joins with every other log's `subject.user`.";
     derived "subject.key" "Key (`DU...`) of the Duo user the event is about.";
     derived "access_device.network" "The access device's /24 (IPv4) or /48 (IPv6) network.";
+    derived "access_device.ip_hostname" "Host name that stands where the access device's address should.";
+    derived "auth_device.number" "Phone number inside the second factor's device's name, if there is just one: personal.";
     text "access_device.browser" "Browser the user came with.";
     text "access_device.browser_version" "Its version.";
     text "access_device.epkey" "Key of the endpoint (`EP...`).";

@@ -10,7 +10,8 @@
 //!   open-ended (`target.details.status`): the usual ones are listed, and [`is_open`] tells that others may exist.
 //! - **as received**: `raw.<path>` is the text before normalisation (enumerated fields are otherwise lower case, with
 //!   underscores and aliases resolved; addresses are canonical, without ports).
-//! - **derived by the host**: `subject.user`, `subject.key`, `access_device.network`.
+//! - **derived by the host**: `subject.user`, `subject.key`, `access_device.network`, `access_device.ip_hostname`,
+//!   `auth_device.number`.
 //!
 //! This crate depends on nothing and runs inside the compiler.
 #![forbid(unsafe_code)]
@@ -18,8 +19,11 @@
 mod activity;
 mod administrator;
 mod authentication;
+mod collector;
+mod inventory;
 mod nearest;
 mod telephony;
+mod trust_monitor;
 
 /// One log and its fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -190,7 +194,88 @@ pub const fn logs() -> &'static [Log] {
             doc: "Users set up for offline access.",
             fields: administrator::OFFLINE_FIELDS,
         },
+        Log {
+            name: "trust_monitor",
+            doc: "What Duo's Trust Monitor finds odd; a row that changes is a new event.",
+            fields: trust_monitor::FIELDS,
+        },
+        Log {
+            name: "collector",
+            doc: "What Picket met when it read the account: logs that fail, are refused, fall silent, or move again.",
+            fields: collector::FIELDS,
+        },
+        Log {
+            name: "user",
+            doc: "What became of users, by comparing snapshots.",
+            fields: inventory::USER,
+        },
+        Log {
+            name: "phone",
+            doc: "What became of phones and tablets, by comparing snapshots.",
+            fields: inventory::PHONE,
+        },
+        Log {
+            name: "endpoint",
+            doc: "What became of machines as browsers show them, by comparing snapshots.",
+            fields: inventory::ENDPOINT,
+        },
+        Log {
+            name: "registered_device",
+            doc: "What became of machines that Duo Desktop registered, by comparing snapshots.",
+            fields: inventory::REGISTERED_DEVICE,
+        },
+        Log {
+            name: "token",
+            doc: "What became of hardware tokens, by comparing snapshots.",
+            fields: inventory::TOKEN,
+        },
+        Log {
+            name: "webauthn_credential",
+            doc: "What became of security keys and the like, by comparing snapshots.",
+            fields: inventory::WEBAUTHN_CREDENTIAL,
+        },
+        Log {
+            name: "group",
+            doc: "What became of groups of users, by comparing snapshots.",
+            fields: inventory::GROUP,
+        },
+        Log {
+            name: "bypass_code",
+            doc: "What became of bypass codes, never the codes themselves, by comparing snapshots.",
+            fields: inventory::BYPASS_CODE,
+        },
+        Log {
+            name: "admin_account",
+            doc: "What became of administrators' accounts (`admin` tells what they do), by comparing snapshots.",
+            fields: inventory::ADMIN_ACCOUNT,
+        },
+        Log {
+            name: "integration",
+            doc: "What became of applications, by comparing snapshots.",
+            fields: inventory::INTEGRATION,
+        },
+        Log {
+            name: "policy",
+            doc: "What became of policies, by comparing snapshots.",
+            fields: inventory::POLICY,
+        },
+        Log {
+            name: "settings",
+            doc: "What became of the account's settings, by comparing snapshots.",
+            fields: inventory::SETTINGS,
+        },
+        Log {
+            name: "summary",
+            doc: "What became of the account's counts, by comparing snapshots.",
+            fields: inventory::SUMMARY,
+        },
     ]
+}
+
+/// Whether a log tells changes of the inventory.
+#[must_use]
+pub fn is_inventory(name: &str) -> bool {
+    inventory::LOGS.contains(&name)
 }
 
 /// The log of this name.
@@ -272,6 +357,32 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn changes_of_the_inventory_read_alike() {
+        for log in inventory::LOGS {
+            for path in [
+                "change",
+                "changed",
+                "subject.user",
+                "before",
+                "after",
+                "raw.change",
+                "user.name",
+            ] {
+                assert!(find(log, path).is_some(), "{log} {path}");
+            }
+            assert!(is_inventory(log) && is_open(log, "after.some_new_property"));
+        }
+        let status = find("user", "after.status").map(|field| (field.kind, field.enumerated));
+        assert_eq!(status, Some((Kind::Text, true)));
+        assert_eq!(
+            find_identifier("user", "before_status").map(|field| field.path),
+            Some("before.status")
+        );
+        assert_eq!(suggest("user", "after.statsu"), Some("after.status"));
+        assert!(!is_inventory("admin") && logs().iter().filter(|log| is_inventory(log.name)).count() == 13);
     }
 
     #[test]

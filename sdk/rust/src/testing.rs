@@ -184,7 +184,7 @@ impl Host for Rc<RefCell<Services>> {
             .map(|(key, at)| (key.to_vec(), at))
     }
     fn find(&mut self, table: &str, index: &str, key: &str) -> Option<Vec<TableRow>> {
-        self.borrow().tables.find(table, index, key).map(<[TableRow]>::to_vec)
+        self.borrow().tables.find(table, index, key)
     }
     fn param(&mut self, name: &str) -> Option<Value> {
         Some(match self.borrow().params.get(name)?.clone() {

@@ -80,6 +80,7 @@ pub fn journal(case: &Case, rule: &RuleManifest, arrival: Arrival) -> Result<Vec
         vec![Mark::Feed {
             logical: "admin".into(),
             log: feed.into(),
+            from: i64::MIN,
         }],
     )?;
     match arrival {

@@ -102,9 +102,6 @@ struct FileCase {
 /// Cases run whenever a module is loaded, five times each.
 const MOST_EVENTS: usize = 1000;
 
-/// The logs of Duo that a step may name.
-const LOGS: [&str; 4] = ["authentication", "activity", "administrator", "telephony"];
-
 /// Reads a file of cases.
 ///
 /// # Errors
@@ -129,13 +126,18 @@ pub fn parse(yaml: &str) -> Result<Suite, String> {
 }
 
 fn known(log: &str) -> Result<(), String> {
-    if LOGS.contains(&log) {
+    if picket_event::logs().any(|name| name == log) {
         return Ok(());
     }
     Err(format!(
         "`{log}` is neither a log (one of {}) nor at, times, every or late",
-        LOGS.join(", ")
+        names()
     ))
+}
+
+/// The logs that a step may name.
+fn names() -> String {
+    picket_event::logs().collect::<Vec<_>>().join(", ")
 }
 
 fn read_case(given: &BTreeMap<String, Map<String, Value>>, case: FileCase) -> Result<Case, String> {
@@ -190,7 +192,7 @@ fn read_step(
     };
     let mut logs = step.into_iter();
     let (Some((log, fields)), None) = (logs.next(), logs.next()) else {
-        return Err(format!("a step has one event: name one of {}", LOGS.join(", ")));
+        return Err(format!("a step has one event: name one of {}", names()));
     };
     known(&log)?;
     let Value::Object(fields) = fields else {
@@ -231,9 +233,11 @@ fn raw_event(
         "authentication" => json!({"txid": id, "isotimestamp": iso, "timestamp": time / 1000}),
         "activity" => json!({"activity_id": id, "ts": iso}),
         "telephony" => json!({"telephony_id": id, "ts": iso}),
-        _ => {
+        "administrator" | "offline_enrollment" => {
             json!({"timestamp": time / 1000, "isotimestamp": format!("{}+00:00", stamp.strftime("%Y-%m-%dT%H:%M:%S"))})
         }
+        "trust_monitor" => json!({"sekey": id, "state": "new", "surfaced_timestamp": time}),
+        _ => json!({"id": id, "ts": iso}),
     };
     for (path, value) in given.into_iter().flatten().chain(fields) {
         set(&mut event, path, value.clone()).map_err(|error| format!("{log}: {path}: {error}"))?;
@@ -286,6 +290,18 @@ tests:
         assert_eq!(first["isotimestamp"], "2026-01-05T09:00:00.000000+00:00");
         assert_eq!(events[2].time, time::at("09:05", None).unwrap());
         assert!(events[2].late);
+    }
+
+    #[test]
+    fn every_log_can_be_told_and_its_rows_say_when() {
+        let time = time::at("09:00", None).unwrap();
+        for log in picket_event::logs() {
+            let raw = raw_event(log, None, &Map::new(), time, 1).unwrap();
+            assert_eq!(picket_event::identify(log, &raw).unwrap().time, time, "{log}");
+            let other = raw_event(log, None, &Map::new(), time + 1000, 2).unwrap();
+            assert_ne!(picket_event::identify(log, &raw), picket_event::identify(log, &other));
+        }
+        assert!(known("admin").is_err(), "it is written as activity or administrator");
     }
 
     #[test]

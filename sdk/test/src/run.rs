@@ -132,6 +132,7 @@ fn tables(case: &Case) -> Tables {
     };
     Tables {
         tables: case.tables.iter().map(table).collect(),
+        ..Tables::default()
     }
 }
 

@@ -32,8 +32,7 @@ impl Story {
                 name: name.to_owned(),
                 ikey,
                 skey,
-                rows: Vec::new(),
-                planted: Vec::new(),
+                ..Account::default()
             },
         }
     }

@@ -22,6 +22,7 @@
 
 pub mod clock;
 pub mod company;
+pub mod inventory;
 pub mod json;
 pub mod model;
 pub mod server;

@@ -10,7 +10,9 @@ use clap::Parser;
 use duo_simulator::clock::Clock;
 use duo_simulator::company;
 use duo_simulator::model::Account;
-use duo_simulator::server::{Control, Fault, Limit, Options, Settings, Simulator};
+use duo_simulator::server::{
+    Certificate, Control, Fault, Limit, LimitClock, Options, Parent, Settings, Simulator, Twin,
+};
 use duo_simulator::signature::Form;
 use duo_simulator::write::write;
 use jiff::{Timestamp, ToSpan};
@@ -45,6 +47,15 @@ struct Arguments {
     /// At least so many rows on the last day, the administrator log not counted
     #[arg(long, value_name = "N")]
     events: Option<usize>,
+    /// So many authentication events more, spread over the days before the last: a backlog, made in a moment
+    #[arg(long, value_name = "N")]
+    backlog: Option<usize>,
+    /// So many accounts more, named NAME-0001 and so on in turn, with the rows of those of --accounts and keys of their own
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    twins: usize,
+    /// A parent of this name, whose Accounts API key lists all accounts as its children, each at a host of its own
+    #[arg(long, value_name = "NAME")]
+    parent: Option<String>,
     /// Plant nothing: ordinary days only
     #[arg(long)]
     no_plant: bool,
@@ -58,10 +69,25 @@ struct Arguments {
     /// The clock stands still until /sim/control is told {"clock": "go"}
     #[arg(long)]
     hold: bool,
-    /// Requests a minute for each (key, path)
+    /// Requests a minute for each (key, log)
     #[arg(long, value_name = "N", default_value_t = 2)]
     rate_limit: u32,
-    /// No rate limit
+    /// Requests a minute for each (key, path) that is no log
+    #[arg(long, value_name = "N", default_value_t = 200)]
+    object_limit: u32,
+    /// Requests a minute for each key, whatever it asks for
+    #[arg(long, value_name = "N")]
+    account_limit: Option<u32>,
+    /// The rate limit's minutes are those of the simulated clock
+    #[arg(long)]
+    simulated_limit: bool,
+    /// A 429 of the rate limit says in a Retry-After header how long to wait; Duo's does not
+    #[arg(long)]
+    retry_after: bool,
+    /// The certificate shown
+    #[arg(long, value_enum, default_value = "good")]
+    certificate: Certificate,
+    /// No rate limit on anything
     #[arg(long, conflicts_with = "rate_limit")]
     no_rate_limit: bool,
     /// Seconds of refusal after a 429
@@ -70,7 +96,7 @@ struct Arguments {
     /// Signatures to accept
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = Form::ALL)]
     signatures: Vec<Form>,
-    /// Seconds by which a request's date may be off
+    /// Seconds by which a request's date may be off: 300 is Duo's own mock, 60 the strictest report
     #[arg(long, value_name = "SECONDS", default_value_t = 300)]
     skew: i64,
     /// Seconds before a row appears
@@ -161,7 +187,7 @@ fn days_before(time: Timestamp, days: u32) -> Result<Timestamp> {
 }
 
 fn account(arguments: &Arguments, from: Timestamp, at: u64, name: &str) -> Account {
-    company::generate(&company::Options {
+    let options = company::Options {
         seed: arguments.seed.wrapping_add(at.wrapping_mul(1_000_003)),
         name: name.to_owned(),
         users: arguments.users,
@@ -169,7 +195,28 @@ fn account(arguments: &Arguments, from: Timestamp, at: u64, name: &str) -> Accou
         days: arguments.days,
         target_events: arguments.events,
         plant: !arguments.no_plant,
-    })
+    };
+    match arguments.backlog {
+        None => company::generate(&options),
+        Some(count) => company::backlog(&options, count),
+    }
+}
+
+/// The twins of the accounts: each of them in turn, with keys of its own.
+fn twins(arguments: &Arguments) -> Vec<Twin> {
+    let of = |number: usize| number % arguments.accounts.len().max(1);
+    (0..arguments.twins)
+        .filter_map(|number| {
+            let name = format!("{}-{:04}", arguments.accounts.get(of(number))?, number + 1);
+            let (ikey, skey) = company::keys(arguments.seed, &name);
+            Some(Twin {
+                name,
+                ikey,
+                skey,
+                of: of(number),
+            })
+        })
+        .collect()
 }
 
 async fn serve(
@@ -185,20 +232,50 @@ async fn serve(
     };
     let settings = Settings {
         limit,
+        objects_per_minute: Some(arguments.object_limit),
+        account_per_minute: arguments.account_limit,
+        limit_clock: if arguments.simulated_limit {
+            LimitClock::Simulated
+        } else {
+            LimitClock::Wall
+        },
+        retry_after: arguments.retry_after,
         signatures: arguments.signatures.iter().copied().collect(),
         skew_s: arguments.skew,
         delay_s: arguments.delay,
         ..Settings::default()
     };
-    let told: Vec<_> = accounts
+    let events = |account: &Account| {
+        let backlog = account.backlog.as_ref().map_or(0, |backlog| backlog.count);
+        account.rows.len() + backlog
+    };
+    let mut told: Vec<_> = accounts
         .iter()
         .map(|account| {
             json!({
                 "name": account.name, "ikey": account.ikey, "skey": account.skey,
-                "events": account.rows.len(), "planted": account.planted.len(),
+                "events": events(account), "planted": account.planted.len(),
             })
         })
         .collect();
+    let twins = twins(&arguments);
+    told.extend(twins.iter().filter_map(|twin| {
+        let of = accounts.get(twin.of)?;
+        Some(json!({
+            "name": twin.name, "ikey": twin.ikey, "skey": twin.skey, "events": events(of), "planted": of.planted.len(),
+        }))
+    }));
+    let parent = arguments.parent.as_ref().map(|name| {
+        let (ikey, skey) = company::keys(arguments.seed, &format!("parent {name}"));
+        Parent {
+            name: name.clone(),
+            ikey,
+            skey,
+        }
+    });
+    let parent_told = parent
+        .as_ref()
+        .map(|parent| json!({"name": parent.name, "ikey": parent.ikey, "skey": parent.skey}));
     let last_us = accounts
         .iter()
         .filter_map(|account| account.rows.last())
@@ -207,13 +284,22 @@ async fn serve(
     let to = last_us.and_then(|us| Timestamp::from_microsecond(us).ok());
     let simulator = Simulator::start(Options {
         port: arguments.port,
-        accounts,
         clock: Some(clock),
         settings,
+        twins,
+        parent,
+        ..Options::new(accounts)
     })
     .await?;
+    for (account, (_, account_id, host)) in told.iter_mut().zip(simulator.children()) {
+        if let Some(members) = account.as_object_mut() {
+            members.insert("account_id".to_owned(), account_id.into());
+            members.insert("host".to_owned(), host.into());
+        }
+    }
     let faults = Control {
         faults: Some(arguments.fault),
+        certificate: Some(arguments.certificate),
         ..Control::default()
     };
     simulator
@@ -230,7 +316,7 @@ async fn serve(
     let line = json!({
         "url": simulator.url(), "host": simulator.host(), "control": simulator.control_url(), "ca": ca,
         "accounts": told, "seed": arguments.seed, "from": from, "to": to, "start": start,
-        "speed": arguments.speed, "held": arguments.hold,
+        "speed": arguments.speed, "held": arguments.hold, "parent": parent_told,
     });
     // Before the line is out: who reads it may end us at once.
     let mut terminate = signal(SignalKind::terminate())?;

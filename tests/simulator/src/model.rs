@@ -9,6 +9,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::inventory::Inventory;
 use crate::json::rfc3339;
 
 /// The log a row belongs to.
@@ -23,16 +24,28 @@ pub enum Feed {
     Telephony,
     /// `/admin/v1/logs/administrator`.
     Administrator,
+    /// `/admin/v1/logs/offline_enrollment`.
+    OfflineEnrollment,
+    /// `/admin/v1/trust_monitor/events`.
+    TrustMonitor,
 }
 
 impl Feed {
     /// Every feed, in the order in which they are listed and written.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 6] = [
         Self::Authentication,
         Self::Activity,
         Self::Telephony,
         Self::Administrator,
+        Self::OfflineEnrollment,
+        Self::TrustMonitor,
     ];
+
+    /// Whether it is one of the four that everybody collects; the other two stand apart in `/sim/status`.
+    #[must_use]
+    pub fn is_common(self) -> bool {
+        !matches!(self, Self::OfflineEnrollment | Self::TrustMonitor)
+    }
 
     /// The feed's name as it stands in paths and file names.
     #[must_use]
@@ -42,6 +55,8 @@ impl Feed {
             Self::Activity => "activity",
             Self::Telephony => "telephony",
             Self::Administrator => "administrator",
+            Self::OfflineEnrollment => "offline_enrollment",
+            Self::TrustMonitor => "trust_monitor",
         }
     }
 }
@@ -59,7 +74,8 @@ pub struct Row {
     pub feed: Feed,
     /// When it happened, microseconds since the epoch. Equals the time written in `json`.
     pub time_us: i64,
-    /// What identifies it: `txid`, `activity_id`, `telephony_id`; for administrator v1, which has none, any unique text.
+    /// What identifies it: `txid`, `activity_id`, `telephony_id`, `sekey`; for the administrator and offline enrolment logs,
+    /// which have none, any unique text.
     pub id: String,
     /// The row as a client sees it.
     pub json: Value,
@@ -121,8 +137,37 @@ impl Planted {
     }
 }
 
+/// What a row that was already delivered becomes later on: trust monitor events are triaged.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Later {
+    /// The row's feed.
+    pub feed: Feed,
+    /// The row's [`Row::id`].
+    pub id: String,
+    /// From when on, microseconds since the epoch.
+    pub from_us: i64,
+    /// What it is from then on.
+    pub json: Value,
+}
+
+/// Authentication events by the hundred thousand, told by a few examples: each event is one of them with a time and an
+/// id of its own. It is served as if it stood in [`Account::rows`], and takes a fortieth of the memory.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Backlog {
+    /// What the events look like, in turn. Authentication rows; others are passed over.
+    pub examples: Vec<Row>,
+    /// How many.
+    pub count: usize,
+    /// The first one's time, microseconds since the epoch.
+    pub from_us: i64,
+    /// All are before this time; they are spread evenly.
+    pub to_us: i64,
+    /// Their ids follow from it.
+    pub seed: u64,
+}
+
 /// A Duo account: its key and all it has in its logs.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Account {
     /// What the account is called, `acme` say.
     pub name: String,
@@ -134,6 +179,12 @@ pub struct Account {
     pub rows: Vec<Row>,
     /// What was planted among them.
     pub planted: Vec<Planted>,
+    /// What some rows become later.
+    pub later: Vec<Later>,
+    /// Users, phones, administrators, settings, …, and how they change.
+    pub inventory: Inventory,
+    /// More authentication events than one would write out.
+    pub backlog: Option<Backlog>,
 }
 
 impl fmt::Debug for Account {

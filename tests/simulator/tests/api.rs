@@ -252,7 +252,7 @@ fn refusals_are_duos_byte_for_byte() {
         r#"{"code": 40002, "message": "Invalid request parameters", "message_detail": "'mintime' must be a timestamp in milliseconds", "stat": "FAIL"}"#,
     );
     is(
-        ask(&state, "/admin/v1/users", "", NOW),
+        ask(&state, "/admin/v1/nonsense", "", NOW),
         404,
         r#"{"code": 40401, "message": "Resource not found", "stat": "FAIL"}"#,
     );

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 
 use picket_collect::{Admit, AdmitError, Admitted, Clock, Collector, DuoLogs, Identity, Intake, Settings};
 use picket_contract::{EventRecord, Mark};
-use picket_duo::{DuoError, Log, Offset, Page, Query, TransportKind};
+use picket_duo::{DuoError, Log, Offset, Page, Query, Shape, TransportKind};
 use picket_store::CursorRow;
 use serde_json::value::RawValue;
 use tokio::sync::Notify;
@@ -73,7 +73,7 @@ impl TestClock {
     pub async fn run(&self, ms: i64) {
         let end = self.now_ms() + ms;
         loop {
-            for _ in 0..64 {
+            for _ in 0..96 {
                 tokio::task::yield_now().await;
             }
             let next = self
@@ -101,6 +101,18 @@ pub struct Row {
     pub id: String,
     /// How much later than Duo's two minutes it appears, ms.
     pub late: i64,
+    /// When it changes, once it was given.
+    pub changes: Option<i64>,
+}
+
+impl Row {
+    fn raw(&self, now: i64) -> String {
+        let (id, time) = match self.changes.filter(|at| at + 120_000 <= now) {
+            Some(at) => (format!("{}@processed", self.id), at),
+            None => (self.id.clone(), self.time),
+        };
+        format!(r#"{{"id":"{id}","time":{time}}}"#)
+    }
 }
 
 /// How Duo misbehaves: chances in percent.
@@ -150,7 +162,14 @@ impl FakeDuo {
             time,
             id: id.to_owned(),
             late,
+            changes: None,
         });
+    }
+
+    /// A row that changes at a time.
+    pub fn add_changing(&self, log: Log, time: i64, id: &str, changes: i64) {
+        self.add(log, time, id, 0);
+        self.rows.lock().unwrap().last_mut().unwrap().changes = Some(changes);
     }
 
     pub fn refuse(&self, log: Log, error: Option<DuoError>) {
@@ -208,24 +227,30 @@ impl FakeDuo {
             });
         }
         let now = self.now();
-        let unit = if log.is_v2() { 1 } else { 1000 };
+        let is_v1 = log.shape() == Shape::FromSecond;
+        let unit = if is_v1 { 1000 } else { 1 };
         let seen = |row: &&Row| row.log == log && row.time + 120_000 + row.late <= now;
         let from = query.mintime.div_euclid(unit) * unit;
         let mut rows: Vec<Row> = self.rows.lock().unwrap().iter().filter(seen).cloned().collect();
-        rows.retain(|row| row.time >= from && (!log.is_v2() || row.time <= query.maxtime));
+        rows.retain(|row| row.time >= from && (is_v1 || row.time <= query.maxtime));
         rows.sort_by(|a, b| (a.time, &a.id).cmp(&(b.time, &b.id)));
         if let Some(offset) = &query.offset {
-            let (time, id) = offset.as_str().split_once(',').unwrap();
+            let opaque = offset.as_str().trim_start_matches("after:");
+            assert_eq!(opaque.len() < offset.as_str().len(), log.shape() == Shape::Opaque);
+            let (time, id) = opaque.split_once(',').unwrap();
             let after = (time.parse::<i64>().unwrap(), id.to_owned());
             rows.retain(|row| (row.time, row.id.clone()) > after);
         }
         let mut size = usize::from(query.limit);
-        if log.is_v2() && dice.percent(faults.short_page) {
+        if !is_v1 && dice.percent(faults.short_page) {
             size = 1 + dice.below(4) as usize;
         }
         let is_more = rows.len() > size;
         rows.truncate(size);
-        let mut next_offset = rows.last().map(|row| Offset::new(format!("{},{}", row.time, row.id)));
+        let prefix = if log.shape() == Shape::Opaque { "after:" } else { "" };
+        let mut next_offset = rows
+            .last()
+            .map(|row| Offset::new(format!("{prefix}{},{}", row.time, row.id)));
         if !is_more {
             next_offset = match dice.percent(faults.offset_at_end) {
                 true => next_offset.or_else(|| query.offset.clone()),
@@ -235,11 +260,8 @@ impl FakeDuo {
         if query.offset.is_some() && !rows.is_empty() && dice.percent(faults.stale_offset) {
             next_offset = query.offset.clone();
         }
-        let mut raws: Vec<String> = rows
-            .iter()
-            .map(|row| format!(r#"{{"id":"{}","time":{}}}"#, row.id, row.time))
-            .collect();
-        if !raws.is_empty() && dice.percent(faults.repeat_row) {
+        let mut raws: Vec<String> = rows.iter().map(|row| row.raw(now)).collect();
+        if !raws.is_empty() && !is_v1 && dice.percent(faults.repeat_row) {
             raws.push(raws[raws.len() - 1].clone());
         }
         if dice.percent(faults.odd_row) {
@@ -251,7 +273,7 @@ impl FakeDuo {
                 .into_iter()
                 .map(|raw| RawValue::from_string(raw).unwrap())
                 .collect(),
-            next_offset: next_offset.filter(|_| log.is_v2()),
+            next_offset: next_offset.filter(|_| !is_v1),
             server_date_ms: (!dice.percent(faults.no_date)).then_some(date),
         })
     }
@@ -305,10 +327,25 @@ impl FakeJournal {
     pub fn ids(&self, log: Log) -> Vec<String> {
         let entries = self.entries.lock().unwrap();
         let ids = entries.iter().filter_map(|entry| match entry {
-            Entry::Event(of, event) if of == log.as_str() => Some(event.id.to_string()),
+            Entry::Event(of, event) if of == log.journal() => Some(event.id.to_string()),
             _ => None,
         });
         ids.collect()
+    }
+
+    /// The rows of a log, as they stand in the journal.
+    pub fn rows(&self, log: &str) -> Vec<serde_json::Value> {
+        let entries = self.entries.lock().unwrap();
+        let rows = entries.iter().filter_map(|entry| match entry {
+            Entry::Event(of, event) if of == log => serde_json::from_str(&event.raw).ok(),
+            _ => None,
+        });
+        rows.collect()
+    }
+
+    /// A log's cursor.
+    pub fn cursor_of(&self, log: Log) -> picket_collect::Cursor {
+        picket_collect::Cursor::read(self.cursors.lock().unwrap().get(log.as_str())).unwrap()
     }
 
     pub fn marks(&self) -> Vec<Mark> {
@@ -363,8 +400,21 @@ impl Admit for FakeJournal {
     }
 }
 
+/// All logs but the other form of one.
+pub const LOGS: [Log; 6] = [
+    Log::Authentication,
+    Log::Activity,
+    Log::Telephony,
+    Log::Administrator,
+    Log::OfflineEnrollment,
+    Log::TrustMonitor,
+];
+
 pub fn settings() -> Settings {
-    Settings::new(&"127.0.0.1".parse().unwrap(), 120_000).unwrap()
+    Settings {
+        stagger: 0,
+        ..Settings::new(&"127.0.0.1".parse().unwrap(), 120_000).unwrap()
+    }
 }
 
 /// A collector under way.

@@ -52,8 +52,9 @@ pub(crate) fn list(config: &Config, arguments: &Alerts) -> anyhow::Result<()> {
                 };
                 let severity = alert.severity.as_str().to_uppercase();
                 out!(
-                    "{}  {severity:<8}  {tenant}  {title}{repeats}  {}",
+                    "{}  {severity:<8}  {tenant}  {title}{repeats}{}  {}",
                     when::short(alert.time, now),
+                    if alert.historic { "  (historic)" } else { "" },
                     alert.id
                 );
             }

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail};
 use picket_store::SqliteStore;
 
+use crate::accounts;
 use crate::config::Config;
 
 /// The store, to read only: beside a running daemon or without one.
@@ -27,6 +28,20 @@ pub(crate) fn store(config: &Config) -> anyhow::Result<SqliteStore> {
             config.data_dir.display()
         )
     })
+}
+
+/// The configuration with the children of parents' keys as the store remembers them, so that a verb needs no network to know
+/// them. Children that are gone are among them: what is stored of them can still be read.
+pub(crate) fn with_children(mut config: Config) -> Config {
+    if config.parents.is_empty() {
+        return config;
+    }
+    let Ok(store) = store(&config) else { return config };
+    for parent in config.parents.clone() {
+        let children = accounts::remembered(&store, &parent.id).unwrap_or_default();
+        config.tenants.extend(children.iter().map(|child| child.whole(&parent)));
+    }
+    config
 }
 
 /// The tenants that a verb is about: the one named, or all.

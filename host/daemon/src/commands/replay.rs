@@ -11,6 +11,7 @@ use picket_sandbox::{Engine, Limits, Module};
 
 use crate::cli::{Format, Replay};
 use crate::out::out;
+use crate::registry::Live;
 use crate::{ruleset, when};
 
 /// Runs it. Alerts or not, it is a success; bad input is an error that names file and line.
@@ -103,8 +104,9 @@ pub(crate) fn modules(path: &Path) -> anyhow::Result<Vec<(PathBuf, Arc<Module>)>
 }
 
 fn rules(path: &Path) -> anyhow::Result<Vec<JudgedRule>> {
-    let modules: Vec<Arc<Module>> = modules(path)?.into_iter().map(|(_, module)| module).collect();
-    ruleset::rules(&modules, &BTreeMap::new(), &BTreeMap::new()).map_err(|wrong| anyhow::anyhow!(wrong.join("\n")))
+    let live = modules(path)?.into_iter().map(|(_, module)| Live::untested(module));
+    let live = live.collect::<Result<Vec<_>, _>>().map_err(anyhow::Error::msg)?;
+    ruleset::rules(&live, &BTreeMap::new(), &BTreeMap::new()).map_err(|wrong| anyhow::anyhow!(wrong.join("\n")))
 }
 
 struct Input {
@@ -119,14 +121,14 @@ struct Line {
 }
 
 fn read(given: &str) -> anyhow::Result<Input> {
-    const LOGS: [&str; 4] = ["authentication", "activity", "administrator", "telephony"];
     let Some((log, file)) = given.split_once('=') else {
         bail!("--events {given}: write LOG=FILE, as in authentication=auth.ndjson");
     };
-    if !LOGS.contains(&log) {
+    if !picket_event::logs().any(|name| name == log) {
+        let names: Vec<&str> = picket_event::logs().collect();
         bail!(
             "--events {given}: there is no log `{log}`; the logs are {}",
-            LOGS.join(", ")
+            names.join(", ")
         );
     }
     let path: Arc<Path> = Path::new(file).into();

@@ -26,7 +26,12 @@ pub(crate) async fn run(config: &Config, format: Format) -> anyhow::Result<()> {
             let mut registry = Registry::new(config.rules_dir.clone(), Engine::new(Limits::default())?);
             registry.scan()?;
             let store = super::store(config).or_else(|_| SqliteStore::in_memory().map_err(anyhow::Error::from))?;
-            rules_view::list(config, &registry, &store, &BTreeMap::new())?
+            rules_view::list(
+                &config.tenants.iter().collect::<Vec<_>>(),
+                &registry,
+                &store,
+                &BTreeMap::new(),
+            )?
         }
     };
     if format == Format::Ndjson {

@@ -16,6 +16,8 @@ pub(super) struct RootFile {
     pub(super) name: Option<String>,
     pub(super) timezone: Option<Spanned<String>>,
     pub(super) source: Option<Spanned<SourceFile>>,
+    #[serde(default)]
+    pub(super) accounts: Accounts,
     /// Where the store is.
     pub(super) data_dir: Option<PathBuf>,
     pub(super) rules_dir: Option<PathBuf>,
@@ -28,7 +30,7 @@ pub(super) struct RootFile {
     #[serde(default)]
     pub(super) rules: Overrides,
     #[serde(default)]
-    pub(super) lists: BTreeMap<String, Vec<String>>,
+    pub(super) lists: Lists,
 }
 
 /// `tenants.d/<id>.yaml`.
@@ -39,15 +41,39 @@ pub(super) struct TenantFile {
     pub(super) timezone: Option<Spanned<String>>,
     pub(super) source: Spanned<SourceFile>,
     #[serde(default)]
+    pub(super) accounts: Accounts,
+    #[serde(default)]
     pub(super) rules: Overrides,
     #[serde(default)]
-    pub(super) lists: BTreeMap<String, Vec<String>>,
+    pub(super) lists: Lists,
 }
 
 /// Rule id, then parameter (or `enabled`), then value.
 pub(super) type Overrides = BTreeMap<String, BTreeMap<String, Spanned<Value>>>;
+/// Named lists of texts.
+pub(super) type Lists = BTreeMap<String, Vec<String>>;
+/// What is said of single child accounts, by `account_id`.
+pub(super) type Accounts = BTreeMap<String, Spanned<AccountFile>>;
 
-/// One Duo account.
+/// One child account of a source of type `duo_accounts`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AccountFile {
+    /// The tenant's id, in place of the one made from the account's name.
+    pub(super) tenant: Option<Spanned<String>>,
+    pub(super) name: Option<String>,
+    pub(super) timezone: Option<Spanned<String>>,
+    /// Not collected.
+    #[serde(default)]
+    pub(super) skip: bool,
+    pub(super) collect: Option<Vec<Spanned<String>>>,
+    #[serde(default)]
+    pub(super) rules: Overrides,
+    #[serde(default)]
+    pub(super) lists: Lists,
+}
+
+/// One Duo account, or the parent of several.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SourceFile {
@@ -61,6 +87,10 @@ pub(super) struct SourceFile {
     /// Seconds.
     pub(super) poll_interval: Option<Spanned<f64>>,
     pub(super) collect: Option<Vec<Spanned<String>>>,
+    pub(super) telephony_version: Option<Spanned<u64>>,
+    pub(super) inventory_interval: Option<Spanned<String>>,
+    pub(super) accounts_interval: Option<Spanned<String>>,
+    pub(super) max_calls_per_minute: Option<Spanned<u32>>,
     pub(super) start: Option<Spanned<String>>,
     pub(super) overlap: Option<Spanned<String>>,
     pub(super) lateness: Option<Spanned<String>>,
@@ -68,6 +98,9 @@ pub(super) struct SourceFile {
     pub(super) signature: Option<Spanned<String>>,
     pub(super) ca_file: Option<Spanned<PathBuf>>,
     pub(super) proxy: Option<Spanned<String>>,
+    pub(super) proxy_credentials: Option<Spanned<String>>,
+    pub(super) proxy_credentials_file: Option<Spanned<PathBuf>>,
+    pub(super) timeout: Option<Spanned<String>>,
 }
 
 /// Where alerts go.

@@ -94,9 +94,10 @@ fn without_location(message: &str) -> &str {
         .unwrap_or(message)
 }
 
+/// A line that may hold a secret; a proxy's address may hold a password.
 fn is_secret(line: &str) -> bool {
     let line = line.trim_start().to_ascii_lowercase();
-    ["secret", "skey", "password", "token"]
+    ["secret", "skey", "password", "token", "proxy", "credential"]
         .iter()
         .any(|word| line.contains(word))
 }

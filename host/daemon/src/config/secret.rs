@@ -46,9 +46,27 @@ impl SecretSource {
         };
         use secrecy::ExposeSecret as _;
         if secret.expose_secret().is_empty() {
-            return Err("the secret is empty".to_owned());
+            return Err(format!("{} holds nothing", self.place()));
         }
         Ok(secret)
+    }
+
+    /// Where a new secret has to be put, for people.
+    pub(crate) fn place(&self) -> String {
+        match self {
+            SecretSource::Inline(_) => "the configuration file".to_owned(),
+            SecretSource::Env(name) => format!("the environment variable {name}"),
+            SecretSource::File(path) => path.display().to_string(),
+            SecretSource::Credential(name) => match std::env::var_os("CREDENTIALS_DIRECTORY") {
+                Some(directory) => Path::new(&directory).join(name).display().to_string(),
+                None => format!("the systemd credential {name}"),
+            },
+        }
+    }
+
+    /// Whether a new secret is found without a restart.
+    pub(crate) fn is_read_again(&self) -> bool {
+        matches!(self, SecretSource::File(_) | SecretSource::Credential(_))
     }
 }
 
@@ -57,16 +75,20 @@ pub(crate) fn variable(text: &str) -> Option<&str> {
     text.strip_prefix("${")?.strip_suffix('}')
 }
 
-fn read_file(path: &Path) -> Result<SecretString, String> {
+/// Who besides the owner may read a file; none: nobody, or there is no such file.
+pub(super) fn readers(path: &Path) -> Option<&'static str> {
     use std::os::unix::fs::PermissionsExt as _;
-    let shown = path.display();
-    let metadata = std::fs::metadata(path).map_err(|error| format!("secret file {shown}: {error}"))?;
-    if metadata.permissions().mode() & 0o004 != 0 {
-        return Err(format!(
-            "secret file {shown} may be read by everybody; do: chmod 600 {shown}"
-        ));
+    let mode = std::fs::metadata(path).ok()?.permissions().mode();
+    match (mode & 0o004 != 0, mode & 0o040 != 0) {
+        (true, _) => Some("everybody"),
+        (false, true) => Some("its group"),
+        (false, false) => None,
     }
-    let text = std::fs::read_to_string(path).map_err(|error| format!("secret file {shown}: {error}"))?;
+}
+
+fn read_file(path: &Path) -> Result<SecretString, String> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| format!("secret file {} cannot be read: {error}", path.display()))?;
     Ok(text.trim_end_matches(['\n', '\r']).to_owned().into())
 }
 
@@ -77,16 +99,22 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     #[test]
-    fn a_file_that_everybody_may_read_is_refused_and_nothing_prints_the_secret() {
+    fn who_may_read_a_file_is_known_and_nothing_prints_the_secret() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("key");
         std::fs::write(&path, "hush-hush\n").unwrap();
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+        let who = |mode| {
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+            readers(&path)
+        };
+        assert_eq!(who(0o644), Some("everybody"));
+        assert_eq!(who(0o640), Some("its group"));
+        assert_eq!(who(0o600), None);
         let source = SecretSource::File(path.clone());
-        let error = source.read().unwrap_err();
-        assert!(error.contains("chmod 600") && !error.contains("hush"), "{error}");
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
         assert_eq!(source.read().unwrap().expose_secret(), "hush-hush");
+        assert_eq!(source.place(), path.display().to_string());
+        std::fs::write(&path, "\n").unwrap();
+        assert!(source.read().unwrap_err().contains("holds nothing"));
         let inline = SecretSource::from_text("hush-hush");
         assert!(!format!("{inline:?}").contains("hush"));
     }

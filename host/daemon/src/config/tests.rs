@@ -29,7 +29,11 @@ fn the_smallest_useful_file_is_enough() {
     let tenant = &config.tenants[0];
     assert_eq!(tenant.id, "default");
     assert_eq!(tenant.source.poll_interval, 120_000);
-    assert_eq!(tenant.source.collect, ["authentication", "administrator", "telephony"]);
+    assert_eq!(
+        tenant.source.collect.logs,
+        ["authentication", "administrator", "telephony"]
+    );
+    assert_eq!(tenant.source.start, 35 * 86_400_000);
     assert_eq!(config.sinks, [SinkConfig::Stdout(StdoutFormat::Text)]);
 }
 
@@ -49,6 +53,18 @@ fn every_error_names_line_column_and_the_way_out() {
         ("  secret_key: ${DUO_SECRET_KEY}\n", "", ":2:3:", "secret_key_file"),
         ("120\n", "120\n  start: 200d\n", ":7:10:", "180 days"),
         ("120\n", "120\n  overlap: soon\n", ":7:12:", "not a span"),
+        ("120\n", "120\n  inventory_interval: 1m\n", ":7:23:", "15m at least"),
+        ("120\n", "120\n  max_calls_per_minute: 0\n", ":7:25:", "1 to 300"),
+        (
+            "120\n",
+            "120\n  telephony_version: 3\n",
+            ":7:22:",
+            "telephony_version: 1",
+        ),
+        ("120\n", "120\n  timeout: 1h\n", ":7:12:", "1s to 10m"),
+        ("120\n", "120\n  accounts_interval: 1h\n", ":7:22:", "duo_accounts"),
+        ("120\n", "120\n  proxy: gopher://ada:hush@p\n", ":7:10:", "socks5h://"),
+        ("telephony]", "inventry]", ":7:44:", "did you mean `inventory`?"),
         ("source:", "tenant: Acme Bank\nsource:", ":1:9:", "lower-case"),
         ("source:", "timezone: Europe/Atlantis\nsource:", ":1:11:", "IANA"),
     ] {
@@ -118,16 +134,119 @@ fn a_customer_a_file_and_all_that_is_wrong_at_once() {
 }
 
 #[test]
-fn only_this_machine_may_be_polled_fast() {
-    for host in ["127.0.0.1:8443", "localhost:1", "localhost", "[::1]:8443", "127.1.2.3"] {
-        assert!(is_loopback(host), "{host}");
-    }
-    for host in [
-        "api-1.duosecurity.com",
-        "10.0.0.1:443",
-        "localhost.evil.example",
-        "127.0.0.1.evil.example:1",
+fn every_log_has_the_name_of_the_vendors_guides() {
+    let collect = |text: &str| {
+        let text = SMALLEST.replace("[authentication, administrator, telephony]", text);
+        load_text(&text).unwrap().tenants[0].source.collect.clone()
+    };
+    let all = collect(
+        "[authentication, administrator, telephony, activity, offline_access, trust_monitor, inventory, offline_enrollment]",
+    );
+    assert_eq!(
+        all.logs,
+        [
+            "authentication",
+            "administrator",
+            "telephony",
+            "activity",
+            "offline_enrollment",
+            "trust_monitor"
+        ]
+    );
+    assert!(all.inventory);
+    assert_eq!(
+        collect("[telephony]\n  telephony_version: 1").logs,
+        ["telephony_v1"],
+        "version 1 on request"
+    );
+}
+
+#[test]
+fn a_parents_key_and_what_is_said_of_its_children() {
+    let parent = SMALLEST.replace("type: duo", "type: duo_accounts");
+    let config = load_text(&format!(
+        "tenant: msp\nlists: {{vpn: [a]}}\nrules: {{user-deleted: {{enabled: false}}}}\n{parent}accounts:\n  DA1:\n    \
+         tenant: acme\n    name: Acme Bank\n    timezone: Europe/Berlin\n    collect: [authentication]\n    lists: {{vpn: [b]}}\n  \
+         DA2: {{skip: true}}\n"
+    ))
+    .unwrap();
+    assert!(config.tenants.is_empty());
+    let parent_config = &config.parents[0];
+    assert_eq!((parent_config.id.as_str(), parent_config.interval), ("msp", 3_600_000));
+    let acme = &parent_config.children["DA1"];
+    assert_eq!(acme.tenant.as_deref(), Some("acme"));
+    assert_eq!(acme.lists["vpn"], ["b"]);
+    assert_eq!(acme.overrides["user-deleted"].enabled, Some(false));
+    assert_eq!(acme.collect.as_ref().unwrap().logs, ["authentication"]);
+    assert!(parent_config.children["DA2"].skip);
+
+    let wrong = said(&format!("{parent}accounts:\n  DA1: {{tennant: acme}}\n"));
+    assert!(wrong.contains("did you mean `tenant`?"), "{wrong}");
+    let wrong = said(&format!(
+        "{parent}accounts:\n  DA1: {{tenant: a}}\n  DA2: {{tenant: a}}\n"
+    ));
+    assert!(wrong.contains("two tenants named `a`"), "{wrong}");
+    let wrong = said(&format!("{SMALLEST}accounts:\n  DA1: {{tenant: a}}\n"));
+    assert!(wrong.contains("type: duo_accounts"), "{wrong}");
+}
+
+#[test]
+fn a_slip_in_one_customers_file_is_no_reason_to_leave_the_others_unwatched() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join("tenants.d")).unwrap();
+    let root = dir.path().join("picket.yaml");
+    std::fs::write(&root, "data_dir: data\n").unwrap();
+    let customer = |name: &str, text: &str| std::fs::write(dir.path().join("tenants.d").join(name), text).unwrap();
+    customer("acme.yaml", SMALLEST);
+    customer("globex.yaml", &SMALLEST.replace("120", "12"));
+    let loaded = load_for_run(&root).unwrap();
+    assert_eq!(loaded.config.tenants.len(), 1);
+    assert_eq!(loaded.broken[0].0, "globex");
+    assert!(loaded.broken[0].1.to_string().contains("120 at least"));
+    assert!(load(&root).is_err(), "the check is strict");
+
+    customer("acme.yaml", "source: 3\n");
+    assert_eq!(load_for_run(&root).unwrap_err().0.len(), 2, "nobody is left");
+}
+
+#[test]
+fn a_secret_that_others_may_read_is_a_warning_with_the_way_out() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().join("picket.yaml");
+    let secret = dir.path().join("key");
+    std::fs::write(&secret, "hush").unwrap();
+    std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(0o640)).unwrap();
+    let text = SMALLEST.replace("secret_key: ${DUO_SECRET_KEY}", "secret_key_file: ./key");
+    std::fs::write(&root, text).unwrap();
+    let warning = load(&root).unwrap().warnings[0].to_string();
+    assert!(
+        warning.contains("its group") && warning.contains("chmod 600"),
+        "{warning}"
+    );
+    std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(0o600)).unwrap();
+    assert!(load(&root).unwrap().warnings.is_empty());
+}
+
+#[test]
+fn a_proxys_password_is_in_no_error_and_no_debug_text() {
+    let proxied = |line: &str| load_text(&SMALLEST.replace("120\n", &format!("120\n  {line}\n")));
+    let config = proxied("proxy: http://ada:hush@proxy:3128").unwrap();
+    assert!(!format!("{config:?}").contains("hush"));
+    assert!(
+        config
+            .warnings
+            .iter()
+            .any(|warning| warning.to_string().contains("chmod")),
+        "the file is 0644"
+    );
+    for broken in [
+        "proxy: [http://ada:hush@proxy]",
+        "proxy: ada:hush@proxy",
+        "proxy_credentials: ada:hush",
+        "prxy: http://ada:hush@proxy",
     ] {
-        assert!(!is_loopback(host), "{host}");
+        let problem = proxied(broken).unwrap_err().to_string();
+        assert!(!problem.contains("hush"), "{broken}: {problem}");
     }
 }

@@ -35,7 +35,7 @@ impl Teller<'_> {
             .iter()
             .map(|(name, value)| (clean(name).into_owned(), shield.text(value).into()))
             .collect();
-        json!({
+        let mut told = json!({
             "schema": SCHEMA,
             "id": id,
             "kind": if self.replay { "replay" } else { "live" },
@@ -55,6 +55,7 @@ impl Teller<'_> {
             "time": rfc3339(alert.time),
             "happened": {"first": rfc3339(first), "last": rfc3339(last)},
             "raised": rfc3339(self.now),
+            "historic": self.is_historic(raised),
             "delay": self.delay(raised, last),
             "dedup_key": shield.text(key),
             "about": about.map(|about| json!({
@@ -72,7 +73,13 @@ impl Teller<'_> {
             "repeats": 0,
             "events": proofs.iter().map(|proof| own_id(&proof.event.log, &proof.event.event.id)).collect::<Vec<_>>(),
             "raw": proofs.iter().map(raw).collect::<Vec<_>>(),
-        })
+        });
+        if let Some(person) = self.person(about, proofs)
+            && let Some(told) = told.as_object_mut()
+        {
+            told.insert("user".to_owned(), json!(person));
+        }
+        told
     }
 
     /// What a replay raises is not late: its events may be of last spring.
@@ -102,6 +109,7 @@ impl Teller<'_> {
 
     fn because(&self, raised: &Raised, last: i64) -> &'static str {
         match self.now.saturating_sub(last) {
+            _ if self.is_historic(raised) => self.historic.why(),
             _ if raised.late => "a row of the evidence came late",
             ..=ORDINARY_MS => "Duo publishes after 2 minutes",
             _ => "backlog: collection or judging stood still, or began later",

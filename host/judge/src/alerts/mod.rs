@@ -6,6 +6,7 @@
 
 mod entities;
 mod json;
+mod person;
 mod text;
 
 use std::sync::Arc;
@@ -16,6 +17,8 @@ use picket_store::{AlertRow, StoredEvent};
 
 use crate::acquaintance::Acquaintance;
 use crate::call::Raised;
+use crate::historic::Historic;
+use crate::people::People;
 use crate::rule::{JudgedRule, Tenant};
 
 pub use json::line;
@@ -57,6 +60,8 @@ pub(crate) struct Teller<'a> {
     pub(crate) generation: u64,
     pub(crate) rule: &'a JudgedRule,
     pub(crate) acquaintance: &'a Acquaintance,
+    pub(crate) people: &'a dyn People,
+    pub(crate) historic: &'a Historic,
     /// Wall clock, ms.
     pub(crate) now: i64,
     /// The journal is made up from files.
@@ -70,6 +75,12 @@ struct Proof<'a> {
 }
 
 impl Teller<'_> {
+    /// Whether it is about the past. What the collector met is told when it is met, by Picket's own clock: it never is.
+    fn is_historic(&self, raised: &Raised) -> bool {
+        let mut logs = raised.evidence.iter().map(|event| &*event.log);
+        self.historic.is(raised.alert.time) && !logs.all(|log| log == "collector")
+    }
+
     pub(crate) fn dedup_key(&self, raised: &Raised) -> Arc<str> {
         if let Some(key) = &raised.alert.dedup_key {
             return key.as_str().into();
@@ -105,11 +116,14 @@ impl Teller<'_> {
             time: alert.time,
             raised: self.now,
             dedup_key,
-            dedup_until: alert.time.saturating_add(manifest.dedup_period_ms.max(0)),
+            dedup_until: self
+                .historic
+                .until(alert.time, alert.time.saturating_add(manifest.dedup_period_ms.max(0))),
             about: about.map_or_else(|| "".into(), |about| about.name.into()),
             json: json.to_string().into(),
             repeats: 0,
             last_repeat: None,
+            historic: self.is_historic(raised),
         }
     }
 }

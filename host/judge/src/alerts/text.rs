@@ -7,6 +7,8 @@ use jiff::tz::TimeZone;
 use picket_event::clean;
 use serde_json::Value;
 
+use super::person;
+
 /// Most lines of the timeline on paper; the JSON has them all.
 const MOST_LINES: usize = 12;
 
@@ -19,6 +21,7 @@ pub fn text(json: &str, repeats: u64) -> String {
     alert.head(&mut text);
     alert.access(&mut text);
     alert.who(&mut text);
+    alert.user(&mut text);
     alert.whence(&mut text);
     alert.timeline(&mut text);
     alert.steps("check", "check", &mut text);
@@ -39,7 +42,7 @@ struct Alert<'a>(&'a Value);
 
 fn line(text: &mut String, label: &str, content: &str) {
     // Writing to a String cannot fail.
-    let _ = writeln!(text, "{label:<9} {}", clean(content));
+    let _ = writeln!(text, "{:<9} {}", clean(label), clean(content));
 }
 
 impl Alert<'_> {
@@ -117,6 +120,12 @@ impl Alert<'_> {
         };
         if !who.is_empty() {
             line(text, "who", &who);
+        }
+    }
+
+    fn user(&self, text: &mut String) {
+        if let Some(user) = self.0.get("user").filter(|user| user.is_object()) {
+            line(text, "user", &person::line(user));
         }
     }
 
@@ -270,5 +279,36 @@ fn span(seconds: i64) -> String {
         60..3600 => format!("{} min {} s", seconds / 60, seconds % 60),
         3600..172_800 => format!("{} h {} min", seconds / 3600, seconds / 60 % 60),
         _ => format!("{} days", seconds / 86_400),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::text;
+
+    #[test]
+    fn no_terminal_obeys_what_an_attacker_wrote_into_an_alert() {
+        const NASTY: &str = "a\u{1b}[2J\u{9b}31m\r\nb\u{202e}c\u{7}";
+        let alert = json!({
+            "id": NASTY, "title": NASTY, "severity": "high", "outcome": "access_granted", "outcome_to": [NASTY],
+            "tenant": {"id": NASTY, "name": NASTY, "timezone": NASTY}, "about": {"kind": NASTY, "name": NASTY},
+            "happened": {"first": NASTY, "last": NASTY}, "delay": {"seconds": 1, "because": NASTY},
+            "entities": [
+                {"kind": "user", "value": NASTY},
+                {"kind": "actor", "value": NASTY},
+                {"kind": "ip", "value": NASTY, "place": NASTY, "for_user": NASTY, "in_tenant": NASTY},
+                {"kind": "application", "value": NASTY, "country": NASTY},
+            ],
+            "timeline": [{"time": NASTY, "text": NASTY}], "check": [NASTY], "act": [NASTY], "false_positives": [NASTY],
+            "facts": {NASTY: NASTY}, "parameters": {NASTY: [NASTY]}, "rule": {"id": NASTY, "version": NASTY},
+            "attack": {"version": NASTY, "techniques": [NASTY]}, "links": {"user": NASTY},
+        });
+        let told = text(&alert.to_string(), 1);
+        let obeyed = |char: char| (char.is_control() && char != '\n') || char == '\u{202e}';
+        assert!(!told.contains(obeyed), "{}", told.escape_debug());
+        assert!(told.lines().count() < 20, "no line of an attacker's own: {told}");
+        assert!(told.contains("\\u{1b}[2J"));
     }
 }

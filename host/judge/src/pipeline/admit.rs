@@ -4,10 +4,11 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use picket_contract::{Admission, EventRecord, Mark};
-use picket_event::identify;
-use picket_store::{CursorRow, StoreError};
+use picket_event::{Occurrences, identify};
+use picket_store::{CursorRow, InventoryChange, StoreError};
 use tokio::sync::OwnedMutexGuard;
 
+use super::follow::Along;
 use super::{Inner, Pipeline, PipelineError};
 use crate::sheet::UNREADABLE;
 use crate::verdict::Verdict;
@@ -23,6 +24,8 @@ pub struct Page {
     pub marks: Vec<Mark>,
     /// Where polling goes on; stored in the same transaction.
     pub cursor: Option<CursorRow>,
+    /// What the rows say of the inventory; stored in the same transaction.
+    pub inventory: Vec<InventoryChange>,
 }
 
 /// What became of a page.
@@ -60,11 +63,11 @@ impl Inner {
     async fn admit(self: Arc<Self>, page: Page) -> Result<Admitted, PipelineError> {
         let head = self.head.clone().lock_owned().await;
         let inner = self.clone();
-        let (mut head, admission, cursors, mut admitted) =
+        let (mut head, admission, along, mut admitted) =
             tokio::task::spawn_blocking(move || inner.number(head, page)).await??;
         let Some(admission) = admission else {
             let inner = self.clone();
-            tokio::task::spawn_blocking(move || inner.commit(Vec::new(), cursors, Verdict::default())).await??;
+            tokio::task::spawn_blocking(move || inner.commit(Vec::new(), along, Verdict::default())).await??;
             return Ok(admitted);
         };
         let before = head.take().unwrap_or_default();
@@ -75,7 +78,7 @@ impl Inner {
             desk.judge.as_ref().is_some_and(|judge| judge.behind(before).is_none())
         };
         let Some(mut desk) = desk.filter(level) else {
-            self.clone().store_alone(admission, cursors).await?;
+            self.clone().store_alone(admission, along).await?;
             *head = Some(after);
             admitted.judged_later = true;
             let judge = self.judge.clone();
@@ -103,7 +106,7 @@ impl Inner {
             Ok(Ok((mut desk, Ok(Some((judge, verdict)))))) => {
                 let committed = tokio::task::spawn_blocking(move || -> Result<usize, StoreError> {
                     let alerts = verdict.alerts.len();
-                    self.commit(vec![admission], cursors, verdict)?;
+                    self.commit(vec![admission], along, verdict)?;
                     desk.judge = Some(judge);
                     Ok(alerts)
                 });
@@ -119,7 +122,7 @@ impl Inner {
                     Err(error) => error.into(),
                 };
                 self.options.observer.interrupted(&self.tenant.id, &error);
-                self.store_alone(admission, cursors).await?;
+                self.store_alone(admission, along).await?;
                 *head = Some(after);
                 admitted.judged_later = true;
                 return Ok(admitted);
@@ -127,7 +130,7 @@ impl Inner {
             Err(_too_late) => {}
         }
 
-        let stored = self.clone().store_alone(admission, cursors).await;
+        let stored = self.clone().store_alone(admission, along).await;
         let is_stored = stored.is_ok();
         tokio::spawn(async move {
             let Ok((mut desk, Ok(Some((judge, verdict))))) = judging.await else {
@@ -150,8 +153,8 @@ impl Inner {
         Ok(admitted)
     }
 
-    async fn store_alone(self: Arc<Self>, admission: Admission, cursors: Vec<CursorRow>) -> Result<(), PipelineError> {
-        let commit = move || self.commit(vec![admission], cursors, Verdict::default());
+    async fn store_alone(self: Arc<Self>, admission: Admission, along: Along) -> Result<(), PipelineError> {
+        let commit = move || self.commit(vec![admission], along, Verdict::default());
         Ok(tokio::task::spawn_blocking(commit).await??)
     }
 
@@ -161,18 +164,10 @@ impl Inner {
         &self,
         mut head: OwnedMutexGuard<Option<u64>>,
         page: Page,
-    ) -> Result<
-        (
-            OwnedMutexGuard<Option<u64>>,
-            Option<Admission>,
-            Vec<CursorRow>,
-            Admitted,
-        ),
-        StoreError,
-    > {
+    ) -> Result<(OwnedMutexGuard<Option<u64>>, Option<Admission>, Along, Admitted), StoreError> {
         let last = match *head {
             Some(last) => last,
-            None => self.journal.store.last_seq(&self.tenant.id)?,
+            None => self.journal.store.last_seq(&self.journal.tenant)?,
         };
         *head = Some(last);
         let mut admitted = Admitted {
@@ -185,15 +180,18 @@ impl Inner {
         admitted.doubles = admitted.received - events.len();
         if !events.is_empty() {
             let ids: Vec<&str> = events.iter().map(|event| &*event.id).collect();
-            let mut known = self.journal.store.known(&self.tenant.id, &page.log, &ids)?.into_iter();
+            let mut known = self.known(&page.log, &ids)?.into_iter();
             events.retain(|_| known.next() == Some(false));
             admitted.known = admitted.received - admitted.doubles - events.len();
         }
         admitted.new = events.len();
         admitted.unreadable = events.iter().filter(|event| event.id.starts_with(UNREADABLE)).count();
-        let cursors = page.cursor.into_iter().collect();
+        let along = Along {
+            cursors: page.cursor.into_iter().collect(),
+            inventory: page.inventory,
+        };
         if events.is_empty() && page.marks.is_empty() {
-            return Ok((head, None, cursors, admitted));
+            return Ok((head, None, along, admitted));
         }
         let admission = Admission {
             first_seq: last + 1,
@@ -201,7 +199,7 @@ impl Inner {
             events,
             marks: page.marks,
         };
-        Ok((head, Some(admission), cursors, admitted))
+        Ok((head, Some(admission), along, admitted))
     }
 }
 
@@ -212,8 +210,10 @@ fn identified(page: &Page) -> Vec<EventRecord> {
         .iter()
         .find_map(|row| identify(&page.log, row).ok())
         .map_or(0, |identity| identity.time);
+    let mut seen = Occurrences::default();
     let record = |raw: &Arc<str>| match identify(&page.log, raw) {
         Ok(identity) => {
+            let identity = seen.next(&page.log, identity);
             neighbour = identity.time;
             EventRecord {
                 id: identity.id,

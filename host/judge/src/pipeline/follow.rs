@@ -1,7 +1,7 @@
 //! Reading from the journal what the judge has not read yet.
 
 use picket_contract::Admission;
-use picket_store::{Committing, CursorRow, StoreError, Transaction};
+use picket_store::{Committing, CursorRow, InventoryChange, StoreError, Transaction};
 use tokio::sync::OwnedMutexGuard;
 
 use super::{Desk, Inner, PipelineError};
@@ -9,6 +9,22 @@ use crate::verdict::Verdict;
 
 /// Events read and judged at once while catching up.
 const EVENTS_AT_ONCE: usize = 10_000;
+
+/// What is stored together with a page.
+#[derive(Debug, Default)]
+pub(super) struct Along {
+    pub(super) cursors: Vec<CursorRow>,
+    pub(super) inventory: Vec<InventoryChange>,
+}
+
+impl From<Vec<CursorRow>> for Along {
+    fn from(cursors: Vec<CursorRow>) -> Self {
+        Along {
+            cursors,
+            ..Along::default()
+        }
+    }
+}
 
 impl Inner {
     /// Brings every rule level with the journal, and probes the quarantined rules that are due. After an error the judge is
@@ -32,10 +48,10 @@ impl Inner {
             self.commit(Vec::new(), Vec::new(), verdict)?;
         }
         loop {
-            let head = self.journal.store.last_seq(&self.tenant.id)?;
+            let head = self.journal.store.last_seq(&self.journal.tenant)?;
             let judge = self.load(desk)?;
             let Some(after) = judge.behind(head) else { return Ok(()) };
-            let admissions = match self.journal.store.read(&self.tenant.id, after, EVENTS_AT_ONCE) {
+            let admissions = match self.journal.store.read(&self.journal.tenant, after, EVENTS_AT_ONCE) {
                 Ok(admissions) if admissions.is_empty() => return Ok(()),
                 Ok(admissions) => admissions,
                 // What cannot be read cannot be judged: it is reported, and the readers go on behind it.
@@ -70,19 +86,20 @@ impl Inner {
     pub(super) fn commit(
         &self,
         admissions: Vec<Admission>,
-        cursors: Vec<CursorRow>,
+        along: impl Into<Along>,
         verdict: Verdict,
     ) -> Result<(), StoreError> {
-        self.begin(admissions, cursors, verdict)?.wait()
+        self.send(admissions, along, verdict)?.wait()
     }
 
     /// The same without waiting for the disk.
-    pub(super) fn begin(
+    pub(super) fn send(
         &self,
         admissions: Vec<Admission>,
-        cursors: Vec<CursorRow>,
+        along: impl Into<Along>,
         verdict: Verdict,
     ) -> Result<Committing, StoreError> {
+        let Along { cursors, inventory } = along.into();
         let Verdict {
             commits,
             alerts,
@@ -94,11 +111,12 @@ impl Inner {
         let transaction = Transaction {
             admissions,
             cursors,
+            inventory,
             rules: commits,
             alerts,
             repeats,
         };
-        let committing = self.journal.store.begin(&self.tenant.id, transaction)?;
+        let committing = self.journal.store.begin(&self.journal.tenant, transaction)?;
         for trouble in &troubles {
             self.options.observer.trouble(&self.tenant.id, trouble);
         }

@@ -1,12 +1,11 @@
 //! From what the store kept to a judge that goes on as if it had never stopped.
 
 use picket_contract::{Mark, Position, RuleState};
-use picket_store::{RuleRow, Standing, StoreError};
+use picket_store::{RuleRow, Standing, StoreError, segment};
 
 use super::{Desk, Inner, PipelineError, RuleSpec};
 use crate::acquaintance::{self, Acquaintance};
 use crate::dedup::Dedup;
-use crate::evidence::Rebuild;
 use crate::judge::TenantJudge;
 use crate::rule::JudgedRule;
 
@@ -21,7 +20,7 @@ impl Inner {
     }
 
     fn restore(&self, desk: &Desk) -> Result<TenantJudge, PipelineError> {
-        let (store, tenant) = (&self.journal.store, &self.tenant.id);
+        let (store, tenant) = (&self.journal.store, &self.journal.tenant);
         let rows = store.rules(tenant)?;
         let mut rules = Vec::new();
         for spec in &desk.rules.rules {
@@ -41,7 +40,7 @@ impl Inner {
         let dedup = Dedup::restore(store.dedup(tenant, i64::MIN)?);
         let generation = self.generation()?.map_or(0, |(number, _)| number);
         let settings = self.options.settings;
-        Ok(TenantJudge::new(
+        let judge = TenantJudge::new(
             self.tenant.clone(),
             settings,
             generation,
@@ -49,13 +48,23 @@ impl Inner {
             dedup,
             known,
             &self.journal,
-        )?)
+        )?;
+        Ok(judge.knowing(self.options.people.clone()).since(self.historic.clone()))
     }
 
     /// The last generation marked in the journal, and its hash.
     pub(super) fn generation(&self) -> Result<Option<(u64, String)>, StoreError> {
-        let head = self.journal.store.last_seq(&self.tenant.id)?;
-        let marks = self.journal.pending(head, i64::MAX)?;
+        let own = self.generation_in(&self.journal.tenant)?;
+        match segment::owner(&self.journal.tenant) {
+            // What judges a segment first is what judges its tenant.
+            Some(owner) if own.is_none() => self.generation_in(owner),
+            _ => Ok(own),
+        }
+    }
+
+    fn generation_in(&self, journal: &str) -> Result<Option<(u64, String)>, StoreError> {
+        let store = &self.journal.store;
+        let marks = store.pending(journal, store.last_seq(journal)?, i64::MAX)?;
         let mut generations = marks
             .iter()
             .flat_map(|admission| &admission.marks)

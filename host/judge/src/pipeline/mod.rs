@@ -14,6 +14,7 @@
 
 mod admit;
 mod follow;
+mod history;
 mod load;
 mod swap;
 
@@ -26,11 +27,14 @@ use picket_store::{Store, StoreError};
 use tokio::sync::Mutex;
 
 use crate::evidence::InJournal;
+use crate::historic::Historic;
 use crate::judge::TenantJudge;
+use crate::people::People;
 use crate::rule::Tenant;
 use crate::verdict::{JudgeError, Said, Settings, Trouble};
 
 pub use admit::{Admitted, Page};
+pub use history::{FIRST_START, first_start};
 pub use swap::{Beginning, SwapReport};
 
 /// Wall clock, ms since the Unix epoch.
@@ -73,6 +77,8 @@ pub struct Options {
     pub clock: Clock,
     /// Told of everything worth a line in the log or a count.
     pub observer: Arc<dyn Observe>,
+    /// What is known of the tenant's users, for alerts about them.
+    pub people: Arc<dyn People>,
 }
 
 /// Hears what happens while judging.
@@ -144,7 +150,9 @@ pub struct Pipeline {
 struct Inner {
     tenant: Arc<Tenant>,
     options: Options,
+    /// The tenant's journal, or that of one of its segments.
     journal: InJournal,
+    historic: Historic,
     /// The journal's last number; none: to be read back.
     head: Arc<Mutex<Option<u64>>>,
     judge: Arc<Mutex<Desk>>,
@@ -179,10 +187,19 @@ impl Pipeline {
         rules: RuleSet,
         options: Options,
     ) -> Result<Self, PipelineError> {
-        let journal = InJournal {
-            store,
-            tenant: tenant.id.clone(),
-        };
+        let name = tenant.id.clone();
+        Pipeline::open_at(tenant, name, store, rules, options, Historic::default()).await
+    }
+
+    async fn open_at(
+        tenant: Arc<Tenant>,
+        name: Arc<str>,
+        store: Arc<dyn Store>,
+        rules: RuleSet,
+        options: Options,
+        historic: Historic,
+    ) -> Result<Self, PipelineError> {
+        let journal = InJournal { store, tenant: name };
         let desk = Desk {
             judge: None,
             rules: RuleSet::default(),
@@ -192,11 +209,14 @@ impl Pipeline {
             tenant,
             options,
             journal,
+            historic,
             head,
             judge: Arc::new(Mutex::new(desk)),
             swapping: Arc::default(),
         };
         let pipeline = Pipeline { inner: Arc::new(inner) };
+        let inner = pipeline.inner.clone();
+        tokio::task::spawn_blocking(move || inner.recall()).await??;
         pipeline.replace_rules(rules).await?;
         Ok(pipeline)
     }
@@ -205,6 +225,12 @@ impl Pipeline {
     #[must_use]
     pub fn tenant(&self) -> &Arc<Tenant> {
         &self.inner.tenant
+    }
+
+    /// The name of the journal in the store: the tenant's, or a segment's.
+    #[must_use]
+    pub fn journal(&self) -> &Arc<str> {
+        &self.inner.journal.tenant
     }
 
     /// To be called now and then (every second or so): probes quarantined rules that are due, and takes up again what a failed

@@ -17,6 +17,7 @@ use super::{Desk, Inner, Pipeline, PipelineError, RuleSet, RuleSpec};
 use crate::acquaintance::Acquaintance;
 use crate::dedup::Dedup;
 use crate::judge::TenantJudge;
+use crate::marks::Basis;
 use crate::rule::JudgedRule;
 
 /// What a change of rules did for one tenant.
@@ -106,7 +107,7 @@ impl Pipeline {
             let keeper = inner.clone();
             let kept = tokio::task::spawn_blocking(move || {
                 committing.wait()?;
-                let (store, tenant) = (&keeper.journal.store, &keeper.tenant.id);
+                let (store, tenant) = (&keeper.journal.store, &keeper.journal.tenant);
                 unnoted
                     .iter()
                     .try_for_each(|(note, logs)| store.set_note(tenant, note, Some(logs)))
@@ -136,7 +137,7 @@ impl Pipeline {
 impl Inner {
     /// What the store knows of the rules, and the look-back of those that begin and want one.
     fn ready(&self, set: &RuleSet) -> Result<Ready, PipelineError> {
-        let (store, tenant) = (&self.journal.store, &self.tenant.id);
+        let (store, tenant) = (&self.journal.store, &self.journal.tenant);
         let rows = store.rules(tenant)?;
         let (mut kept, mut prepared, mut unnoted) = (BTreeSet::new(), BTreeMap::new(), Vec::new());
         for spec in &set.rules {
@@ -208,7 +209,7 @@ impl Inner {
         set: RuleSet,
         ready: Ready,
     ) -> Result<(SwapReport, Committing), PipelineError> {
-        let (store, tenant) = (&self.journal.store, &self.tenant.id);
+        let (store, tenant) = (&self.journal.store, &self.journal.tenant);
         let last = match *head {
             Some(last) => last,
             None => store.last_seq(tenant)?,
@@ -269,7 +270,7 @@ impl Inner {
                         report.begun.push((id.clone(), why));
                         first_changes.push((id, forgotten));
                         let logs = spec.manifest.logs().into_iter().map(Arc::from).collect();
-                        let here = old.here(logs, last, &self.journal)?;
+                        let here = old.here(logs, Basis::of(&spec.manifest), last, &self.journal)?;
                         spec.judged(here, RuleState::default(), Standing::default())
                     }
                 }
@@ -307,7 +308,7 @@ impl Inner {
         let verdict = judge.feed(last, &admissions, &self.journal, (self.options.clock)())?;
         let after = admissions.last().map_or(last, Admission::last_seq);
         *head = None;
-        let committing = self.begin(admissions, Vec::new(), verdict)?;
+        let committing = self.send(admissions, Vec::new(), verdict)?;
         *head = Some(after);
         (desk.judge, desk.rules) = (Some(judge), set);
         let report = SwapReport {

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use picket_contract::manifest::{Field, StateManifest};
+use picket_contract::manifest::{Field, StateManifest, StateStore};
 use picket_contract::when::Test;
 use picket_contract::{
     Admission, Batch, Call, Column, Evaluate, EventRecord, Failure, FailureKind, FieldType, Mark, Op, Outcome, Params,
@@ -43,6 +43,18 @@ pub(crate) const ALL: [Does; 6] = [
     Does::Greedy,
     Does::Lateness,
 ];
+
+/// Those that say that they keep state, and so wait for history. The others are shown its rows late.
+pub(crate) const KEEPING: [Does; 3] = [Does::Windows, Does::Sequences, Does::Timers];
+
+fn store() -> StateStore {
+    StateStore {
+        name: "held".to_owned(),
+        kind: "windows".to_owned(),
+        keep_ms: 60_000,
+        cap: 0,
+    }
+}
 
 #[derive(Debug)]
 pub(crate) struct Native(pub Does);
@@ -259,6 +271,11 @@ pub(crate) fn manifest(does: Does) -> RuleManifest {
         params: Vec::new(),
         state: StateManifest {
             version: 1,
+            stores: if KEEPING.contains(&does) {
+                vec![store()]
+            } else {
+                Vec::new()
+            },
             ..StateManifest::default()
         },
         dedup_period_ms: if does == Does::Windows { 15_000 } else { 0 },
@@ -361,55 +378,115 @@ type Entry = (Arc<str>, Vec<EventRecord>, Vec<Mark>);
 /// A journal of these events: pages, logs and marks in an order that the seed decides. What is late in one is late in all.
 pub(crate) fn journal(events: &[Event], seed: u64) -> Vec<Admission> {
     let mut dice = Dice(seed);
-    let mut entries: Vec<Entry> = vec![(
-        "activity".into(),
-        Vec::new(),
-        vec![Mark::Feed {
-            logical: "admin".into(),
-            log: "activity".into(),
-        }],
-    )];
+    let mut entries = vec![feed()];
     for phase in 0..5 {
-        let of = |late: bool, log: usize| -> Vec<EventRecord> {
-            let due = |event: &Event| event.log == log && event.late == late && event.phase + i64::from(late) == phase;
-            events
-                .iter()
-                .enumerate()
-                .filter(|(_, event)| due(event))
-                .map(|(number, event)| record(number, event))
-                .collect()
-        };
-        // One page of late rows a phase: which of two came first would show.
-        if let Some(log) = (0..LOGS.len()).find(|log| !of(true, *log).is_empty()) {
-            let mut late = of(true, log);
-            dice.shuffle(&mut late);
-            entries.push((LOGS[log].into(), late, Vec::new()));
-        }
-        let mut pages: Vec<Vec<Entry>> = Vec::new();
-        for (log, name) in LOGS.iter().enumerate() {
-            let mut rows = of(false, log);
-            dice.shuffle(&mut rows);
-            let mut of_log = Vec::new();
-            while !rows.is_empty() {
-                let rest = rows.split_off((1 + dice.below(4)).min(rows.len()));
-                of_log.push((Arc::from(*name), std::mem::replace(&mut rows, rest), Vec::new()));
-            }
-            let mark = Mark::Complete {
-                log: (*name).into(),
-                to: (phase + 1) * 20_000 - 1,
-            };
-            match of_log.last_mut() {
-                Some((_, _, marks)) if dice.below(2) == 0 => marks.push(mark),
-                _ => of_log.push(((*name).into(), Vec::new(), vec![mark])),
-            }
-            of_log.reverse();
-            pages.push(of_log);
-        }
-        while pages.iter().any(|pages| !pages.is_empty()) {
-            let log = dice.below(pages.len());
-            entries.extend(pages[log].pop());
-        }
+        entries.extend(in_phase(events, phase, &mut dice, complete));
     }
+    numbered(entries)
+}
+
+/// The same events as a first start reads them: the first two phases are history, read while the next two are live already;
+/// the last is read when the two walks have become one. For rules that keep state it is the same as any other order.
+pub(crate) fn journal_of_first_start(events: &[Event], seed: u64) -> Vec<Admission> {
+    let mut dice = Dice(seed);
+    // A row of history that only live would bring is late or not as the two walks happen to stand.
+    let punctual = |event: &Event| Event {
+        late: event.late && event.phase != 1,
+        ..*event
+    };
+    let events: &[Event] = &events.iter().map(punctual).collect::<Vec<_>>();
+    let mut entries = vec![feed()];
+    let of_all = |mark: fn(&str, i64) -> Mark, to: i64| -> Vec<Entry> {
+        let each = LOGS
+            .iter()
+            .map(|log| (Arc::from(*log), Vec::new(), vec![mark(log, to)]));
+        each.collect()
+    };
+    entries.extend(of_all(live, 39_999));
+    let mut history: Vec<Entry> = (0..2)
+        .flat_map(|phase| in_phase(events, phase, &mut dice, complete))
+        .collect();
+    let mut now: Vec<Entry> = (2..4)
+        .flat_map(|phase| {
+            let mut entries = in_phase(events, phase, &mut dice, live);
+            if dice.below(3) == 0 {
+                let log = LOGS[dice.below(LOGS.len())];
+                let to = phase * 20_000 - 1;
+                let stalled = Mark::Stalled { log: log.into(), to };
+                entries.push((log.into(), Vec::new(), vec![stalled]));
+            }
+            entries
+        })
+        .collect();
+    (history.reverse(), now.reverse());
+    while !history.is_empty() || !now.is_empty() {
+        let next = if dice.below(2) == 0 { history.pop() } else { now.pop() };
+        entries.extend(next);
+    }
+    entries.extend(of_all(complete, 79_999));
+    entries.extend(in_phase(events, 4, &mut dice, complete));
+    numbered(entries)
+}
+
+fn complete(log: &str, to: i64) -> Mark {
+    Mark::Complete { log: log.into(), to }
+}
+
+fn live(log: &str, to: i64) -> Mark {
+    Mark::Live { log: log.into(), to }
+}
+
+fn feed() -> Entry {
+    let mark = Mark::Feed {
+        logical: "admin".into(),
+        log: "activity".into(),
+        from: i64::MIN,
+    };
+    ("activity".into(), Vec::new(), vec![mark])
+}
+
+fn in_phase(events: &[Event], phase: i64, dice: &mut Dice, mark: fn(&str, i64) -> Mark) -> Vec<Entry> {
+    let mut entries: Vec<Entry> = Vec::new();
+    let of = |late: bool, log: usize| -> Vec<EventRecord> {
+        let due = |event: &Event| event.log == log && event.late == late && event.phase + i64::from(late) == phase;
+        events
+            .iter()
+            .enumerate()
+            .filter(|(_, event)| due(event))
+            .map(|(number, event)| record(number, event))
+            .collect()
+    };
+    // One page of late rows a phase: which of two came first would show.
+    if let Some(log) = (0..LOGS.len()).find(|log| !of(true, *log).is_empty()) {
+        let mut late = of(true, log);
+        dice.shuffle(&mut late);
+        entries.push((LOGS[log].into(), late, Vec::new()));
+    }
+    let mut pages: Vec<Vec<Entry>> = Vec::new();
+    for (log, name) in LOGS.iter().enumerate() {
+        let mut rows = of(false, log);
+        dice.shuffle(&mut rows);
+        let mut of_log = Vec::new();
+        while !rows.is_empty() {
+            let rest = rows.split_off((1 + dice.below(4)).min(rows.len()));
+            of_log.push((Arc::from(*name), std::mem::replace(&mut rows, rest), Vec::new()));
+        }
+        let mark = mark(name, (phase + 1) * 20_000 - 1);
+        match of_log.last_mut() {
+            Some((_, _, marks)) if dice.below(2) == 0 => marks.push(mark),
+            _ => of_log.push(((*name).into(), Vec::new(), vec![mark])),
+        }
+        of_log.reverse();
+        pages.push(of_log);
+    }
+    while pages.iter().any(|pages| !pages.is_empty()) {
+        let log = dice.below(pages.len());
+        entries.extend(pages[log].pop());
+    }
+    entries
+}
+
+fn numbered(entries: Vec<Entry>) -> Vec<Admission> {
     let mut next = 1;
     let numbered = entries.into_iter().map(|(log, events, marks)| {
         let admission = Admission {

@@ -5,7 +5,7 @@ use std::sync::Barrier;
 use picket_contract::{Mark, StateChanges};
 
 use super::suite::{admit, ok, refused};
-use super::{admission, alert, complete, rule};
+use super::{admission, alert, complete, object, rule};
 use crate::{CursorRow, Store, Transaction};
 
 pub(super) fn the_journal_is_numbered_without_gaps(store: &dyn Store) {
@@ -40,6 +40,7 @@ pub(super) fn a_refused_transaction_leaves_nothing(store: &dyn Store) {
             cursor: "{}".into(),
         }],
         alerts: vec![alert("al_1", "r", "ada", 1)],
+        inventory: vec![object("users", "DU1", "active", 1)],
         // Ahead of the journal: what it claims to have read was never stored.
         rules: vec![rule("r", 2, 1, StateChanges::default())],
         repeats: vec![],
@@ -48,6 +49,7 @@ pub(super) fn a_refused_transaction_leaves_nothing(store: &dyn Store) {
     assert_eq!(store.last_seq("acme").expect("last_seq"), 0);
     assert_eq!(store.known("acme", "authentication", &["a"]).expect("known"), [false]);
     assert!(store.cursors("acme").expect("cursors").is_empty());
+    assert!(store.inventory("acme", None).expect("inventory").is_empty());
     assert!(store.outbox("file", 10).expect("outbox").is_empty());
     assert!(store.tenants().expect("tenants").is_empty());
 }
@@ -129,6 +131,30 @@ pub(super) fn idle_marks_are_merged(store: &dyn Store) {
     assert_eq!(read.iter().map(|entry| entry.first_seq).collect::<Vec<_>>(), [5, 6]);
     assert_eq!(read[0].marks, [complete("authentication", 20)]);
     assert_eq!(store.last_seq("acme").expect("last_seq"), 6);
+}
+
+pub(super) fn live_and_complete_marks_are_merged_each_by_itself(store: &dyn Store) {
+    let live = |to| Mark::Live {
+        log: "authentication".into(),
+        to,
+    };
+    let idle = |seq, mark| admission(seq, "authentication", &[], &[mark]);
+    ok(
+        store,
+        "acme",
+        admit([
+            idle(1, live(100)),
+            idle(2, complete("authentication", 10)),
+            idle(3, live(110)),
+            idle(4, complete("authentication", 120)),
+        ]),
+    );
+    let read = store.read("acme", 0, 100).expect("read");
+    // History that ends does not speak for where live is, nor the other way round.
+    assert_eq!(read.iter().map(|entry| entry.first_seq).collect::<Vec<_>>(), [3, 4]);
+    let pending = store.pending("acme", 4, 0).expect("pending");
+    let marks: Vec<Mark> = pending.into_iter().flat_map(|entry| entry.marks).collect();
+    assert_eq!(marks, [live(110), complete("authentication", 120)]);
 }
 
 pub(super) fn marks_between_which_something_stands_are_not_merged(store: &dyn Store) {

@@ -20,7 +20,7 @@ use picket_contract::{Admission, EventRecord, Key, Mark, Position, Severity, Sta
 
 pub use self::model::Model;
 pub use self::suite::check;
-use crate::{AlertRow, RuleCommit, Standing};
+use crate::{AlertRow, InventoryChange, InventoryRow, RuleCommit, Standing};
 
 /// An event whose id and body are made of its name.
 #[must_use]
@@ -65,6 +65,18 @@ pub fn rule(name: &str, seq: u64, time: i64, changes: StateChanges) -> RuleCommi
     }
 }
 
+/// An object of the inventory that a snapshot (ms) gave this form.
+#[must_use]
+pub fn object(kind: &str, id: &str, status: &str, seen: i64) -> InventoryChange {
+    InventoryChange::Put(InventoryRow {
+        kind: kind.into(),
+        id: id.into(),
+        json: format!(r#"{{"id":"{id}","status":"{status}"}}"#).into(),
+        seen,
+        missing: None,
+    })
+}
+
 /// An alert of a rule about a subject, that happened at `time` and may be repeated for 100 ms.
 #[must_use]
 pub fn alert(id: &str, rule: &str, about: &str, time: i64) -> AlertRow {
@@ -80,6 +92,7 @@ pub fn alert(id: &str, rule: &str, about: &str, time: i64) -> AlertRow {
         json: format!(r#"{{"id":"{id}"}}"#).into(),
         repeats: 0,
         last_repeat: None,
+        historic: false,
     }
 }
 

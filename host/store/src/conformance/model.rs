@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use picket_contract::{Admission, Mark, Position, RuleState};
 
+use crate::segment;
 use crate::{
-    AlertFilter, AlertRow, CursorRow, DedupRow, EventFilter, OutboxRow, RuleRow, Standing, Store, StoredEvent,
-    Transaction,
+    AlertFilter, AlertRow, CursorRow, DedupRow, EventFilter, InventoryChange, InventoryRow, OutboxRow, RuleRow,
+    Standing, Store, StoredEvent, Transaction,
 };
 
 /// What a store holds after a number of transactions.
@@ -24,8 +25,10 @@ struct Tenant {
     last_seq: u64,
     seen: BTreeSet<(Arc<str>, Arc<str>)>,
     cursors: BTreeMap<Arc<str>, String>,
+    inventory: BTreeMap<(Arc<str>, Arc<str>), InventoryRow>,
     rules: BTreeMap<(Arc<str>, u32), (Position, Standing, RuleState)>,
-    alerts: Vec<AlertRow>,
+    /// With the segment that raised it, "" being the tenant itself.
+    alerts: Vec<(AlertRow, String)>,
 }
 
 impl Model {
@@ -47,13 +50,28 @@ impl Model {
             return true;
         }
         let mut tenant = self.tenants.get(name).cloned().unwrap_or_default();
-        let mut raised = Vec::new();
-        if !tenant.transact(transaction, &mut raised) {
+        if !tenant.transact(transaction) {
             return false;
         }
         self.tenants.insert(name.to_owned(), tenant);
-        self.outbox.extend(raised.into_iter().map(|id| (name.to_owned(), id)));
+        if !transaction.alerts.is_empty() || !transaction.repeats.is_empty() {
+            let (owner, segment) = segment::owner(name).map_or((name, ""), |owner| (owner, name));
+            let raised = self
+                .tenants
+                .entry(owner.to_owned())
+                .or_default()
+                .raise(transaction, segment);
+            self.outbox.extend(raised.into_iter().map(|id| (owner.to_owned(), id)));
+        }
         true
+    }
+
+    /// The same as [`Store::discard`].
+    pub fn discard(&mut self, name: &str) {
+        if let Some(tenant) = self.tenants.get_mut(name).filter(|_| segment::owner(name).is_some()) {
+            tenant.cursors.clear();
+            tenant.rules.clear();
+        }
     }
 
     /// The same as [`Store::delivered`], but by how many were delivered of all; returns the number to tell the store, if any.
@@ -73,9 +91,31 @@ impl Model {
             .iter()
             .map(|name| name.to_string())
             .collect();
-        assert_eq!(names, self.tenants.keys().cloned().collect::<Vec<_>>());
+        let (segments, tenants): (Vec<&String>, Vec<&String>) =
+            self.tenants.keys().partition(|name| segment::owner(name).is_some());
+        assert_eq!(names.iter().collect::<Vec<_>>(), tenants);
+        for name in tenants {
+            let of_tenant = segments.iter().filter(|segment| segment::owner(segment) == Some(name));
+            let stored = store.segments(name).expect("segments");
+            assert!(
+                stored
+                    .iter()
+                    .map(|segment| &**segment)
+                    .eq(of_tenant.map(|segment| segment.as_str()))
+            );
+        }
         for (name, tenant) in &self.tenants {
             tenant.compare(name, store);
+            let (owner, segment) = segment::owner(name).map_or((&**name, ""), |owner| (owner, name));
+            let windows = self
+                .tenants
+                .get(owner)
+                .map(|tenant| tenant.windows(segment))
+                .unwrap_or_default();
+            for since in [i64::MIN, windows.first().map_or(0, |window| window.until)] {
+                let open: Vec<DedupRow> = windows.iter().filter(|row| row.until > since).cloned().collect();
+                assert_eq!(store.dedup(name, since).expect("dedup"), open);
+            }
         }
         for sink in ["one", "two"] {
             let rows = store.outbox(sink, usize::MAX).expect("outbox");
@@ -94,7 +134,7 @@ impl Model {
 }
 
 impl Tenant {
-    fn transact(&mut self, transaction: &Transaction, raised: &mut Vec<Arc<str>>) -> bool {
+    fn transact(&mut self, transaction: &Transaction) -> bool {
         for admission in &transaction.admissions {
             if admission.first_seq != self.last_seq + 1 {
                 return false;
@@ -112,6 +152,12 @@ impl Tenant {
         for cursor in &transaction.cursors {
             self.cursors.insert(cursor.log.clone(), cursor.cursor.clone());
         }
+        for change in transaction.inventory.iter().cloned() {
+            match change {
+                InventoryChange::Put(row) => self.inventory.insert((row.kind.clone(), row.id.clone()), row),
+                InventoryChange::Delete { kind, id } => self.inventory.remove(&(kind, id)),
+            };
+        }
         for commit in &transaction.rules {
             if commit.position.seq > self.last_seq {
                 return false;
@@ -123,19 +169,43 @@ impl Tenant {
             *standing = commit.standing.clone();
             state.apply(&commit.changes);
         }
+        true
+    }
+
+    /// Takes alerts and repeats; returns which of them are to be delivered.
+    fn raise(&mut self, transaction: &Transaction, segment: &str) -> Vec<Arc<str>> {
+        let mut raised = Vec::new();
         for alert in &transaction.alerts {
-            if self.alerts.iter().all(|stored| stored.id != alert.id) {
-                self.alerts.push(alert.clone());
-                raised.push(alert.id.clone());
+            if self.alerts.iter().all(|(stored, _)| stored.id != alert.id) {
+                self.alerts.push((alert.clone(), segment.to_owned()));
+                raised.extend((!alert.historic).then(|| alert.id.clone()));
             }
         }
         for repeat in &transaction.repeats {
-            if let Some(alert) = self.alerts.iter_mut().find(|alert| alert.id == repeat.id) {
+            if let Some((alert, _)) = self.alerts.iter_mut().find(|(alert, _)| alert.id == repeat.id) {
                 alert.repeats += repeat.count;
                 alert.last_repeat = alert.last_repeat.max(Some(repeat.time));
             }
         }
-        true
+        raised
+    }
+
+    fn windows(&self, segment: &str) -> Vec<DedupRow> {
+        let mut alerts: Vec<&AlertRow> = self
+            .alerts
+            .iter()
+            .filter(|(_, of)| of == segment)
+            .map(|(alert, _)| alert)
+            .collect();
+        alerts.sort_by_key(|alert| (alert.rule.clone(), alert.dedup_key.clone(), alert.time));
+        let window = |alert: &AlertRow| DedupRow {
+            rule: alert.rule.clone(),
+            key: alert.dedup_key.clone(),
+            alert: alert.id.clone(),
+            time: alert.time,
+            until: alert.dedup_until,
+        };
+        alerts.into_iter().map(window).collect()
     }
 
     fn admit(&mut self, admission: &Admission) {
@@ -143,23 +213,16 @@ impl Tenant {
             if admission.marks.is_empty() {
                 return;
             }
-            let complete = |marks: &[Mark], of: &Arc<str>| {
-                let tos = marks.iter().filter_map(|mark| match mark {
-                    Mark::Complete { log, to } if log == of => Some(*to),
-                    _ => None,
-                });
-                tos.max()
-            };
-            let is_plain = |old: &Admission| {
-                old.events.is_empty() && old.marks.iter().all(|mark| matches!(mark, Mark::Complete { .. }))
-            };
+            let is_idle = |mark: &Mark| matches!(mark, Mark::Complete { .. } | Mark::Live { .. });
+            let is_plain = |old: &Admission| old.events.is_empty() && old.marks.iter().all(is_idle);
             let idle = self.journal.iter().rev().take_while(|old| is_plain(old)).count();
             let (_, tail) = self.journal.split_at(self.journal.len() - idle);
             let overtaken = |old: &Admission| {
-                old.marks.iter().all(|mark| match mark {
-                    Mark::Complete { log, to } => complete(&admission.marks, log).is_some_and(|new| new >= *to),
-                    _ => false,
-                })
+                let of = greatest(&admission.marks);
+                old.marks
+                    .iter()
+                    .filter_map(progress)
+                    .all(|(kind, to)| of.get(&kind).is_some_and(|new| *new >= to))
             };
             let gone: Vec<u64> = tail
                 .iter()
@@ -279,6 +342,19 @@ impl Tenant {
             cursor: cursor.clone(),
         });
         assert_eq!(store.cursors(name).expect("cursors"), cursors.collect::<Vec<_>>());
+        let objects = |kind: Option<&str>| -> Vec<InventoryRow> {
+            let rows = self.inventory.values();
+            rows.filter(|row| kind.is_none_or(|kind| *row.kind == *kind))
+                .cloned()
+                .collect()
+        };
+        for kind in [None, Some("users"), Some("no such kind")] {
+            assert_eq!(store.inventory(name, kind).expect("inventory"), objects(kind));
+        }
+        for ((kind, id), row) in &self.inventory {
+            let found = store.inventory_object(name, kind, id).expect("object");
+            assert_eq!(found.as_ref(), Some(row));
+        }
         let rules = store.rules(name).expect("rules");
         assert_eq!(rules.len(), self.rules.len());
         for (row, ((rule, state_version), (position, standing, state))) in rules.into_iter().zip(&self.rules) {
@@ -297,47 +373,40 @@ impl Tenant {
     }
 
     fn compare_alerts(&self, name: &str, store: &dyn Store) {
-        let mut alerts = self.alerts.clone();
+        let mut alerts: Vec<AlertRow> = self.alerts.iter().map(|(alert, _)| alert.clone()).collect();
         alerts.sort_by_key(|alert| alert.time);
         assert_eq!(store.alerts(name, &AlertFilter::default()).expect("alerts"), alerts);
+        let counted = (alerts.len() as u64, alerts.iter().map(|alert| alert.time).max());
+        assert_eq!(store.count_alerts(name).expect("alerts"), counted);
         let latest = AlertFilter {
             latest: Some(2),
             ..AlertFilter::default()
         };
         let last: Vec<_> = alerts.iter().rev().take(2).cloned().collect();
         assert_eq!(store.alerts(name, &latest).expect("alerts"), last);
-        for since in [i64::MIN, alerts.first().map_or(0, |alert| alert.dedup_until)] {
-            let open = alerts.iter().filter(|alert| alert.dedup_until > since);
-            let mut windows: Vec<DedupRow> = open
-                .map(|alert| DedupRow {
-                    rule: alert.rule.clone(),
-                    key: alert.dedup_key.clone(),
-                    alert: alert.id.clone(),
-                    time: alert.time,
-                    until: alert.dedup_until,
-                })
-                .collect();
-            windows.sort_by_key(|row| (row.rule.clone(), row.key.clone(), row.time));
-            assert_eq!(store.dedup(name, since).expect("dedup"), windows);
-        }
     }
 }
 
-/// How far each log is said to be complete or given up.
-fn greatest(marks: &[Mark]) -> BTreeMap<Arc<str>, i64> {
-    let mut greatest: BTreeMap<Arc<str>, i64> = BTreeMap::new();
-    for mark in marks {
-        if let Mark::Complete { log, to } | Mark::Stalled { log, to } = mark {
-            let known = greatest.entry(log.clone()).or_insert(*to);
-            *known = (*known).max(*to);
-        }
+/// What a mark says of how far a log is, by kind.
+fn progress(mark: &Mark) -> Option<((&'static str, Arc<str>), i64)> {
+    match mark {
+        Mark::Complete { log, to } => Some((("complete", log.clone()), *to)),
+        Mark::Live { log, to } => Some((("live", log.clone()), *to)),
+        Mark::Stalled { log, to } => Some((("stalled", log.clone()), *to)),
+        _ => None,
+    }
+}
+
+/// How far each log is said to be complete, live or given up.
+fn greatest(marks: &[Mark]) -> BTreeMap<(&'static str, Arc<str>), i64> {
+    let mut greatest = BTreeMap::new();
+    for (kind, to) in marks.iter().filter_map(progress) {
+        let known = greatest.entry(kind).or_insert(to);
+        *known = to.max(*known);
     }
     greatest
 }
 
 fn others(marks: &[Mark]) -> Vec<&Mark> {
-    marks
-        .iter()
-        .filter(|mark| !matches!(mark, Mark::Complete { .. } | Mark::Stalled { .. }))
-        .collect()
+    marks.iter().filter(|mark| progress(mark).is_none()).collect()
 }

@@ -6,8 +6,8 @@ use picket_contract::state::StateEntry;
 use picket_contract::{RuleState, StateChanges};
 
 use super::suite::ok;
-use super::{alert, key, rule};
-use crate::{AlertFilter, Quarantine, Repeat, Standing, Store, Transaction};
+use super::{alert, key, object, rule};
+use crate::{AlertFilter, InventoryChange, InventoryRow, Quarantine, Repeat, Standing, Store, Transaction};
 
 pub(super) fn state_is_what_the_rule_left(store: &dyn Store) {
     let mut model = RuleState::default();
@@ -230,6 +230,73 @@ pub(super) fn alerts_are_found(store: &dyn Store) {
     );
 }
 
+pub(super) fn what_is_historic_is_kept_and_not_delivered(store: &dyn Store) {
+    let historic = crate::AlertRow {
+        historic: true,
+        ..alert("al_1", "r", "ada", 10)
+    };
+    let transaction = Transaction {
+        alerts: vec![historic.clone(), alert("al_2", "r", "ada", 20)],
+        ..Transaction::default()
+    };
+    ok(store, "acme", transaction);
+    // Once kept as historic it stays so.
+    let again = Transaction {
+        alerts: vec![alert("al_1", "r", "ada", 10)],
+        ..Transaction::default()
+    };
+    ok(store, "acme", again);
+    let sent: Vec<Arc<str>> = store
+        .outbox("file", 10)
+        .expect("outbox")
+        .into_iter()
+        .map(|row| row.alert)
+        .collect();
+    assert_eq!(sent, ["al_2".into()] as [Arc<str>; 1]);
+    let kept = store.alerts("acme", &AlertFilter::default()).expect("alerts");
+    assert_eq!(kept, [historic, alert("al_2", "r", "ada", 20)]);
+}
+
+pub(super) fn a_segment_is_a_journal_of_its_own_whose_alerts_are_the_tenants(store: &dyn Store) {
+    let name = crate::segment::name("acme", 1);
+    let whole = |seq| Transaction {
+        admissions: vec![super::admission(seq, "authentication", &[("a", 1)], &[])],
+        cursors: vec![crate::CursorRow {
+            log: "authentication".into(),
+            cursor: "{}".into(),
+        }],
+        rules: vec![rule("r", seq, 1, StateChanges::default())],
+        alerts: vec![alert("al_1", "r", "ada", 10)],
+        ..Transaction::default()
+    };
+    ok(store, &name, whole(1));
+    assert_eq!(store.tenants().expect("tenants"), ["acme".into()] as [Arc<str>; 1]);
+    assert_eq!(store.segments("acme").expect("segments"), [name.clone()]);
+    assert_eq!(store.last_seq("acme").expect("last_seq"), 0);
+    assert_eq!(store.known("acme", "authentication", &["a"]).expect("known"), [false]);
+    let known = |name: &str| store.known(name, "authentication", &["a"]).expect("known");
+    assert_eq!(known(&name), [true]);
+    assert_eq!(store.alerts("acme", &AlertFilter::default()).expect("alerts").len(), 1);
+    // A dedup window that a segment opened is its own: what the tenant itself raises is not taken for a repeat of it.
+    assert!(store.dedup("acme", i64::MIN).expect("dedup").is_empty());
+    assert_eq!(store.dedup(&name, i64::MIN).expect("dedup").len(), 1);
+
+    store.discard(&name).expect("discard");
+    assert!(store.rules(&name).expect("rules").is_empty());
+    assert!(store.cursors(&name).expect("cursors").is_empty());
+    assert_eq!(
+        (known(&name), store.last_seq(&name).expect("last_seq")),
+        (vec![true], 1)
+    );
+    ok(store, "acme", whole(1));
+    store.discard("acme").expect("discard");
+    assert_eq!(
+        store.rules("acme").expect("rules").len(),
+        1,
+        "a tenant is not discarded"
+    );
+}
+
 pub(super) fn each_sink_has_a_place_of_its_own(store: &dyn Store) {
     ok(
         store,
@@ -268,6 +335,56 @@ pub(super) fn each_sink_has_a_place_of_its_own(store: &dyn Store) {
     store.delivered("file", second - 1).expect("delivered");
     assert_eq!(ids("file", 10), ["acme/al_2"]);
     assert_eq!(ids("stdout", 10).len(), 3);
+}
+
+pub(super) fn the_inventory_is_what_the_last_snapshot_said(store: &dyn Store) {
+    let stock = |inventory: Vec<InventoryChange>| Transaction {
+        inventory,
+        ..Transaction::default()
+    };
+    let ids = |kind: Option<&str>| -> Vec<(String, String, i64)> {
+        let rows = store.inventory("acme", kind).expect("inventory");
+        let told = |row: InventoryRow| (row.kind.to_string(), row.id.to_string(), row.seen);
+        rows.into_iter().map(told).collect()
+    };
+    let told = |kind: &str, id: &str, seen: i64| (kind.to_owned(), id.to_owned(), seen);
+    let first = vec![
+        object("users", "DU2", "active", 5),
+        object("users", "DU1", "active", 5),
+        object("phones", "DP1", "active", 6),
+    ];
+    ok(store, "acme", stock(first));
+    assert_eq!(ids(Some("users")), [told("users", "DU1", 5), told("users", "DU2", 5)]);
+    assert_eq!(ids(None).len(), 3);
+    let gone = |kind: &str, id: &str| InventoryChange::Delete {
+        kind: kind.into(),
+        id: id.into(),
+    };
+    let missing = InventoryChange::Put(InventoryRow {
+        kind: "users".into(),
+        id: "DU1".into(),
+        json: "{}".into(),
+        seen: 5,
+        missing: Some(9),
+    });
+    // An id of one kind is no id of another, and what is not there is gone already.
+    let then = vec![
+        missing,
+        gone("users", "DU2"),
+        gone("users", "DP1"),
+        gone("users", "DU9"),
+    ];
+    ok(store, "acme", stock(then));
+    assert_eq!(ids(None), [told("phones", "DP1", 6), told("users", "DU1", 5)]);
+    let one = store.inventory_object("acme", "users", "DU1").expect("object");
+    assert_eq!(
+        one.map(|row| (row.missing, row.json.to_string())),
+        Some((Some(9), "{}".to_owned()))
+    );
+    // In the order given: the last word counts.
+    let twice = vec![gone("phones", "DP1"), object("phones", "DP1", "back", 12)];
+    ok(store, "acme", stock(twice));
+    assert_eq!(ids(Some("phones")), [told("phones", "DP1", 12)]);
 }
 
 pub(super) fn notes_are_kept(store: &dyn Store) {

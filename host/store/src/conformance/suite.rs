@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use picket_contract::{RuleState, StateChanges};
 
-use super::{admission, alert, journal, progress, rule};
+use super::{admission, alert, journal, object, progress, rule};
 use crate::{AlertFilter, CursorRow, Store, StoreError, Transaction};
 
 /// Runs every test of the suite, each on an empty store of its own.
@@ -18,12 +18,16 @@ pub fn check(empty: &dyn Fn() -> Box<dyn Store>) {
     journal::an_event_is_held_once(&*empty());
     journal::an_admission_is_never_cut(&*empty());
     journal::idle_marks_are_merged(&*empty());
+    journal::live_and_complete_marks_are_merged_each_by_itself(&*empty());
     journal::marks_between_which_something_stands_are_not_merged(&*empty());
     progress::state_is_what_the_rule_left(&*empty());
     progress::a_rollback_finds_the_old_state(&*empty());
     progress::alerts_are_raised_once_and_repeated_in_place(&*empty());
     progress::alerts_are_found(&*empty());
+    progress::what_is_historic_is_kept_and_not_delivered(&*empty());
+    progress::a_segment_is_a_journal_of_its_own_whose_alerts_are_the_tenants(&*empty());
     progress::each_sink_has_a_place_of_its_own(&*empty());
+    progress::the_inventory_is_what_the_last_snapshot_said(&*empty());
     tenants_do_not_see_each_other(&*empty());
     progress::notes_are_kept(&*empty());
     journal::ids_are_forgotten_by_age(&*empty());
@@ -60,6 +64,8 @@ fn nothing_is_an_answer(store: &dyn Store) {
     assert!(store.pending("acme", 10, 0).expect("pending").is_empty());
     assert_eq!(store.events("acme", &[1]).expect("events"), [None]);
     assert!(store.rules("acme").expect("rules").is_empty());
+    assert!(store.inventory("acme", None).expect("inventory").is_empty());
+    assert_eq!(store.inventory_object("acme", "users", "DU1").expect("object"), None);
     assert_eq!(store.state("acme", "r", 1).expect("state"), RuleState::default());
     assert!(store.outbox("file", 10).expect("outbox").is_empty());
     ok(store, "acme", Transaction::default());
@@ -73,6 +79,7 @@ fn tenants_do_not_see_each_other(store: &dyn Store) {
             log: "authentication".into(),
             cursor: name.into(),
         }],
+        inventory: vec![object("users", "DU1", name, 1)],
         rules: vec![rule(name, 1, 1, StateChanges::default())],
         alerts: vec![alert(&format!("al_{name}"), "r", name, 1)],
         repeats: vec![],
@@ -87,6 +94,8 @@ fn tenants_do_not_see_each_other(store: &dyn Store) {
     assert_eq!(store.cursors("b").expect("cursors")[0].cursor, "b");
     assert_eq!(&*store.rules("b").expect("rules")[0].rule, "b");
     assert_eq!(store.alerts("b", &AlertFilter::default()).expect("alerts").len(), 1);
+    let objects = store.inventory("b", None).expect("inventory");
+    assert!(objects.len() == 1 && objects[0].json.contains(r#""b""#));
     assert_eq!(store.known("b", "authentication", &["a"]).expect("known"), [false]);
 }
 
@@ -106,6 +115,7 @@ fn odd_texts_come_back(store: &dyn Store) {
                 log: text.into(),
                 cursor: text.into(),
             }],
+            inventory: vec![object(text, text, text, i64::MIN)],
             rules: vec![rule(text, number, i64::MIN, StateChanges::default())],
             alerts: vec![alert(&format!("al_{number}"), text, text, i64::MIN)],
             repeats: vec![],
@@ -129,4 +139,5 @@ fn odd_texts_come_back(store: &dyn Store) {
         texts.len()
     );
     assert_eq!(store.rules("acme").expect("rules").len(), texts.len());
+    assert_eq!(store.inventory("acme", None).expect("inventory").len(), texts.len());
 }

@@ -17,7 +17,11 @@ const OLDEST_LIBRARY: i32 = 3_051_003;
 const APPLICATION_ID: i32 = 0x5063_6b74;
 
 /// Schemas in order; the database's `user_version` says how many of them it has.
-const MIGRATIONS: &[&str] = &[include_str!("schema/1.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("schema/1.sql"),
+    include_str!("schema/2.sql"),
+    include_str!("schema/3.sql"),
+];
 
 /// How long one connection waits for another's lock. Only a foreign process (`sqlite3`, a backup) can make one wait.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);

@@ -290,17 +290,25 @@ fn is_damage(error: &rusqlite::Error) -> bool {
         )
 }
 
-/// Leaves out complete and stalled marks that a greater one of the same log follows.
+/// Leaves out complete, live and stalled marks that a greater one of the same kind and log follows. Each kind by itself: what
+/// readers make of them depends on the greatest of each.
 fn drop_overtaken(admissions: &mut [StoredAdmission]) {
-    let mut greatest: HashMap<Arc<str>, i64> = HashMap::new();
+    let mut greatest: HashMap<(u8, Arc<str>), i64> = HashMap::new();
     for admission in admissions.iter_mut().rev() {
         let mut kept: Vec<Mark> = Vec::new();
         for mark in std::mem::take(&mut admission.marks).into_iter().rev() {
-            if let Mark::Complete { log, to } | Mark::Stalled { log, to } = &mark {
-                if greatest.get(log).is_some_and(|greatest| greatest >= to) {
+            let progress = match &mark {
+                Mark::Complete { log, to } => Some((0, log, to)),
+                Mark::Live { log, to } => Some((1, log, to)),
+                Mark::Stalled { log, to } => Some((2, log, to)),
+                _ => None,
+            };
+            if let Some((kind, log, to)) = progress {
+                let key = (kind, log.clone());
+                if greatest.get(&key).is_some_and(|greatest| greatest >= to) {
                     continue;
                 }
-                greatest.insert(log.clone(), *to);
+                greatest.insert(key, *to);
             }
             kept.push(mark);
         }

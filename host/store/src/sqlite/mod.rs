@@ -27,9 +27,10 @@ use self::fault::Fault;
 use self::journal::{Damage, Journal};
 use self::submission::{Submission, Work};
 use self::writer::{Target, Writer};
+use crate::segment;
 use crate::{
-    AlertFilter, AlertRow, Committing, CursorRow, DedupRow, EventFilter, OutboxRow, RuleRow, Store, StoreError,
-    StoredAdmission, StoredEvent, Transaction,
+    AlertFilter, AlertRow, Committing, CursorRow, DedupRow, EventFilter, InventoryRow, OutboxRow, RuleRow, Store,
+    StoreError, StoredAdmission, StoredEvent, Transaction,
 };
 
 /// How a store is opened.
@@ -244,7 +245,23 @@ impl Store for SqliteStore {
     }
 
     fn tenants(&self) -> Result<Vec<Arc<str>>, StoreError> {
-        self.query("listing tenants", progress::tenants)
+        let mut names = self.query("listing tenants", progress::names)?;
+        names.retain(|name| segment::owner(name).is_none());
+        Ok(names)
+    }
+
+    fn segments(&self, tenant: &str) -> Result<Vec<Arc<str>>, StoreError> {
+        let mut names = self.query("listing segments", progress::names)?;
+        names.retain(|name| segment::owner(name) == Some(tenant));
+        Ok(names)
+    }
+
+    fn discard(&self, segment: &str) -> Result<(), StoreError> {
+        if segment::owner(segment).is_none() {
+            return Ok(());
+        }
+        let segment = segment.to_owned();
+        self.write(Work::Discard { segment }).map(|_| ())
     }
 
     fn last_seq(&self, tenant: &str) -> Result<u64, StoreError> {
@@ -287,6 +304,18 @@ impl Store for SqliteStore {
         self.query("reading cursors", |connection| progress::cursors(connection, tenant))
     }
 
+    fn inventory(&self, tenant: &str, kind: Option<&str>) -> Result<Vec<InventoryRow>, StoreError> {
+        self.query("reading the inventory", |connection| {
+            progress::inventory(connection, tenant, kind, None)
+        })
+    }
+
+    fn inventory_object(&self, tenant: &str, kind: &str, id: &str) -> Result<Option<InventoryRow>, StoreError> {
+        self.query("reading an object of the inventory", |connection| {
+            progress::inventory(connection, tenant, Some(kind), Some(id)).map(|mut rows| rows.pop())
+        })
+    }
+
     fn rules(&self, tenant: &str) -> Result<Vec<RuleRow>, StoreError> {
         self.query("reading the rules' progress", |connection| {
             progress::rules(connection, tenant)
@@ -302,6 +331,12 @@ impl Store for SqliteStore {
     fn alerts(&self, tenant: &str, filter: &AlertFilter) -> Result<Vec<AlertRow>, StoreError> {
         self.query("reading alerts", |connection| {
             progress::alerts(connection, tenant, filter)
+        })
+    }
+
+    fn count_alerts(&self, tenant: &str) -> Result<(u64, Option<i64>), StoreError> {
+        self.query("counting alerts", |connection| {
+            progress::count_alerts(connection, tenant)
         })
     }
 

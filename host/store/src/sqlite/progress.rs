@@ -10,9 +10,11 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params, params_from_iter
 
 use super::fault::Fault;
 use super::journal::tenant;
-use crate::{AlertFilter, AlertRow, CursorRow, DedupRow, OutboxRow, RuleRow};
+use crate::segment;
+use crate::{AlertFilter, AlertRow, CursorRow, DedupRow, InventoryRow, OutboxRow, RuleRow};
 
-pub(super) fn tenants(connection: &Connection) -> Result<Vec<Arc<str>>, Fault> {
+/// Of tenants and of segments.
+pub(super) fn names(connection: &Connection) -> Result<Vec<Arc<str>>, Fault> {
     let sql = "SELECT name FROM tenant UNION SELECT tenant FROM note WHERE tenant <> '' ORDER BY 1";
     let mut statement = connection.prepare_cached(sql)?;
     let rows = statement.query_map([], |row| row.get(0))?;
@@ -31,6 +33,44 @@ pub(super) fn cursors(connection: &Connection, name: &str) -> Result<Vec<CursorR
         })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Objects of a kind (of all kinds), or the one of that id.
+pub(super) fn inventory(
+    connection: &Connection,
+    name: &str,
+    kind: Option<&str>,
+    id: Option<&str>,
+) -> Result<Vec<InventoryRow>, Fault> {
+    let Some(tenant) = tenant(connection, name)? else {
+        return Ok(Vec::new());
+    };
+    let sql = match (kind, id) {
+        (_, Some(_)) => "WHERE tenant = ?1 AND kind = ?2 AND id = ?3",
+        (Some(_), None) => "WHERE tenant = ?1 AND kind = ?2 AND ?3 IS NULL ORDER BY id",
+        (None, None) => "WHERE tenant = ?1 AND ?2 IS NULL AND ?3 IS NULL ORDER BY kind, id",
+    };
+    let sql = format!("SELECT kind, id, json, seen, missing FROM inventory {sql}");
+    let mut statement = connection.prepare_cached(&sql)?;
+    // Of few kinds there are many objects: one copy of each name.
+    let mut kinds: BTreeSet<Arc<str>> = BTreeSet::new();
+    let mut rows = statement.query(params![tenant, kind, id])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        let kind: Arc<str> = row.get(0)?;
+        let kind = kinds.get(&kind).cloned().unwrap_or_else(|| {
+            kinds.insert(kind.clone());
+            kind
+        });
+        found.push(InventoryRow {
+            kind,
+            id: row.get(1)?,
+            json: row.get(2)?,
+            seen: row.get(3)?,
+            missing: row.get(4)?,
+        });
+    }
+    Ok(found)
 }
 
 pub(super) fn rules(connection: &Connection, name: &str) -> Result<Vec<RuleRow>, Fault> {
@@ -94,13 +134,22 @@ fn bytes(row: &Row<'_>, column: usize) -> rusqlite::Result<Arc<[u8]>> {
     Ok(row.get_ref(column)?.as_blob()?.into())
 }
 
+pub(super) fn count_alerts(connection: &Connection, name: &str) -> Result<(u64, Option<i64>), Fault> {
+    let Some(tenant) = tenant(connection, name)? else {
+        return Ok((0, None));
+    };
+    let mut statement = connection.prepare_cached("SELECT count(*), max(time) FROM alert WHERE tenant = ?1")?;
+    Ok(statement.query_row([tenant], |row| Ok((row.get(0)?, row.get(1)?)))?)
+}
+
 pub(super) fn alerts(connection: &Connection, name: &str, filter: &AlertFilter) -> Result<Vec<AlertRow>, Fault> {
     let Some(tenant) = tenant(connection, name)? else {
         return Ok(Vec::new());
     };
-    let mut sql = "SELECT id, rule, severity, time, raised, dedup_key, dedup_until, about, json, repeats, last_repeat
+    let mut sql =
+        "SELECT id, rule, severity, time, raised, dedup_key, dedup_until, about, json, repeats, last_repeat, historic
                    FROM alert WHERE tenant = ?"
-        .to_owned();
+            .to_owned();
     let mut values = vec![Value::Integer(tenant)];
     let mut and = |condition: &str, value: Value| {
         sql.push_str(condition);
@@ -155,6 +204,7 @@ fn alert(row: &Row<'_>) -> Result<AlertRow, Fault> {
         json: row.get(8)?,
         repeats: row.get(9)?,
         last_repeat: row.get(10)?,
+        historic: row.get(11)?,
         id,
     })
 }
@@ -171,13 +221,14 @@ fn severity_of(word: &str) -> Option<Severity> {
 }
 
 pub(super) fn dedup(connection: &Connection, name: &str, since: i64) -> Result<Vec<DedupRow>, Fault> {
-    let Some(tenant) = tenant(connection, name)? else {
+    let (owner, segment) = segment::owner(name).map_or((name, ""), |owner| (owner, name));
+    let Some(tenant) = tenant(connection, owner)? else {
         return Ok(Vec::new());
     };
-    let sql = "SELECT rule, dedup_key, id, time, dedup_until FROM alert WHERE tenant = ?1 AND dedup_until > ?2
-               ORDER BY rule, dedup_key, time, number";
+    let sql = "SELECT rule, dedup_key, id, time, dedup_until FROM alert
+               WHERE tenant = ?1 AND dedup_until > ?2 AND segment = ?3 ORDER BY rule, dedup_key, time, number";
     let mut statement = connection.prepare_cached(sql)?;
-    let rows = statement.query_map(params![tenant, since], |row| {
+    let rows = statement.query_map(params![tenant, since, segment], |row| {
         Ok(DedupRow {
             rule: row.get(0)?,
             key: row.get(1)?,
@@ -191,7 +242,8 @@ pub(super) fn dedup(connection: &Connection, name: &str, since: i64) -> Result<V
 
 pub(super) fn outbox(connection: &Connection, sink: &str, limit: usize) -> Result<Vec<OutboxRow>, Fault> {
     let sql = "SELECT number, tenant.name, alert.id, json FROM alert JOIN tenant ON tenant.id = alert.tenant
-               WHERE number > coalesce((SELECT number FROM delivered WHERE sink = ?1), 0) ORDER BY number LIMIT ?2";
+               WHERE number > coalesce((SELECT number FROM delivered WHERE sink = ?1), 0) AND historic = 0
+               ORDER BY number LIMIT ?2";
     let mut statement = connection.prepare_cached(sql)?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     // Names repeat from row to row: one copy of each.

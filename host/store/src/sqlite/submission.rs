@@ -6,7 +6,7 @@ use picket_contract::{Admission, Mark};
 
 use super::fault::Fault;
 use crate::block::{self, Block};
-use crate::{AlertRow, CursorRow, Repeat, RuleCommit, Transaction};
+use crate::{AlertRow, CursorRow, InventoryChange, Repeat, RuleCommit, Transaction};
 
 /// One thing to be written as a whole.
 #[derive(Debug)]
@@ -24,6 +24,9 @@ pub(super) enum Work {
         name: String,
         value: Option<String>,
     },
+    Discard {
+        segment: String,
+    },
     Forget {
         tenant: String,
         before: i64,
@@ -35,6 +38,7 @@ pub(super) enum Work {
 pub(super) struct Submission {
     pub(super) entries: Vec<Entry>,
     pub(super) cursors: Vec<CursorRow>,
+    pub(super) inventory: Vec<InventoryChange>,
     pub(super) rules: Vec<RuleCommit>,
     pub(super) alerts: Vec<AlertRow>,
     pub(super) repeats: Vec<Repeat>,
@@ -79,6 +83,7 @@ impl Submission {
                 .map(Entry::new)
                 .collect::<Result<_, _>>()?,
             cursors: transaction.cursors,
+            inventory: transaction.inventory,
             rules: transaction.rules,
             alerts: transaction.alerts,
             repeats: transaction.repeats,

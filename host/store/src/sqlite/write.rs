@@ -5,7 +5,8 @@ use rusqlite::{Connection, params};
 
 use super::fault::Fault;
 use super::submission::{Entry, Submission, Work, json};
-use crate::{AlertRow, Repeat, RuleCommit};
+use crate::segment;
+use crate::{AlertRow, InventoryChange, Repeat, RuleCommit};
 
 /// Writes one piece of work; returns how many rows a [`Work::Forget`] removed, else 0.
 pub(super) fn apply(connection: &Connection, work: &Work) -> Result<u64, Fault> {
@@ -36,6 +37,15 @@ pub(super) fn apply(connection: &Connection, work: &Work) -> Result<u64, Fault> 
             connection.prepare_cached(sql)?.execute(params![tenant, name])?;
             Ok(0)
         }
+        Work::Discard { segment } => {
+            for table in ["rule", "cursor"] {
+                let sql = format!("DELETE FROM {table} WHERE tenant = (SELECT id FROM tenant WHERE name = ?1)");
+                connection.prepare_cached(&sql)?.execute([segment])?;
+            }
+            let sql = "DELETE FROM note WHERE tenant = ?1";
+            connection.prepare_cached(sql)?.execute([segment])?;
+            Ok(0)
+        }
         Work::Forget { tenant, before } => {
             let sql = "DELETE FROM seen WHERE tenant = (SELECT id FROM tenant WHERE name = ?1) AND time < ?2";
             Ok(connection.prepare_cached(sql)?.execute(params![tenant, before])? as u64)
@@ -44,12 +54,7 @@ pub(super) fn apply(connection: &Connection, work: &Work) -> Result<u64, Fault> 
 }
 
 fn transact(connection: &Connection, name: &str, submission: &Submission) -> Result<(), Fault> {
-    connection
-        .prepare_cached("INSERT INTO tenant (name) VALUES (?1) ON CONFLICT DO NOTHING")?
-        .execute([name])?;
-    let (tenant, mut last_seq): (i64, u64) = connection
-        .prepare_cached("SELECT id, last_seq FROM tenant WHERE name = ?1")?
-        .query_row([name], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let (tenant, mut last_seq) = tenant_of(connection, name)?;
     for entry in &submission.entries {
         if entry.first_seq != last_seq + 1 {
             return Err(Fault::Refused(format!(
@@ -73,6 +78,10 @@ fn transact(connection: &Connection, name: &str, submission: &Submission) -> Res
             .prepare_cached(sql)?
             .execute(params![tenant, cursor.log, cursor.cursor])?;
     }
+    submission
+        .inventory
+        .iter()
+        .try_for_each(|change| take_stock(connection, tenant, change))?;
     for commit in &submission.rules {
         if commit.position.seq > last_seq {
             return Err(Fault::Refused(format!(
@@ -82,14 +91,29 @@ fn transact(connection: &Connection, name: &str, submission: &Submission) -> Res
         }
         go_on(connection, tenant, commit)?;
     }
+    let (owner, segment) = match segment::owner(name) {
+        Some(owner) if !submission.alerts.is_empty() || !submission.repeats.is_empty() => {
+            (tenant_of(connection, owner)?.0, name)
+        }
+        _ => (tenant, ""),
+    };
     submission
         .alerts
         .iter()
-        .try_for_each(|alert| raise(connection, tenant, alert))?;
+        .try_for_each(|alert| raise(connection, owner, segment, alert))?;
     submission
         .repeats
         .iter()
-        .try_for_each(|repeat| count(connection, tenant, repeat))
+        .try_for_each(|repeat| count(connection, owner, repeat))
+}
+
+/// The row of a tenant or segment, made where there is none, and its journal's last number.
+fn tenant_of(connection: &Connection, name: &str) -> Result<(i64, u64), Fault> {
+    connection
+        .prepare_cached("INSERT INTO tenant (name) VALUES (?1) ON CONFLICT DO NOTHING")?
+        .execute([name])?;
+    let mut statement = connection.prepare_cached("SELECT id, last_seq FROM tenant WHERE name = ?1")?;
+    Ok(statement.query_row([name], |row| Ok((row.get(0)?, row.get(1)?)))?)
 }
 
 fn admit(connection: &Connection, tenant: i64, name: &str, entry: &Entry) -> Result<(), Fault> {
@@ -144,8 +168,10 @@ fn merge(connection: &Connection, tenant: i64, new: &[Mark]) -> Result<(), Fault
         let Some(old) = marks.and_then(|marks| serde_json::from_str::<Vec<Mark>>(marks).ok()) else {
             break;
         };
-        let only_complete = old.iter().all(|mark| matches!(mark, Mark::Complete { .. }));
-        if row.get::<_, u64>(1)? > 0 || !only_complete {
+        let plain = old
+            .iter()
+            .all(|mark| matches!(mark, Mark::Complete { .. } | Mark::Live { .. }));
+        if row.get::<_, u64>(1)? > 0 || !plain {
             break;
         }
         if old.iter().all(|mark| says_more(new, mark)) {
@@ -160,16 +186,13 @@ fn merge(connection: &Connection, tenant: i64, new: &[Mark]) -> Result<(), Fault
     Ok(())
 }
 
+/// Whether one of the new marks says the same of the same log up to the same time or a later one.
 fn says_more(new: &[Mark], old: &Mark) -> bool {
-    let Mark::Complete {
-        log: old_log,
-        to: old_to,
-    } = old
-    else {
-        return false;
-    };
-    new.iter()
-        .any(|mark| matches!(mark, Mark::Complete { log, to } if log == old_log && to >= old_to))
+    new.iter().any(|new| match (new, old) {
+        (Mark::Complete { log, to }, Mark::Complete { log: of, to: before })
+        | (Mark::Live { log, to }, Mark::Live { log: of, to: before }) => log == of && to >= before,
+        _ => false,
+    })
 }
 
 fn go_on(connection: &Connection, tenant: i64, commit: &RuleCommit) -> Result<(), Fault> {
@@ -232,9 +255,33 @@ fn go_on(connection: &Connection, tenant: i64, commit: &RuleCommit) -> Result<()
     Ok(())
 }
 
-fn raise(connection: &Connection, tenant: i64, alert: &AlertRow) -> Result<(), Fault> {
-    let sql = "INSERT INTO alert (tenant, id, rule, severity, time, raised, dedup_key, dedup_until, about, json, repeats, last_repeat)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) ON CONFLICT (tenant, id) DO NOTHING";
+fn take_stock(connection: &Connection, tenant: i64, change: &InventoryChange) -> Result<(), Fault> {
+    match change {
+        InventoryChange::Put(row) => {
+            let sql = "INSERT INTO inventory (tenant, kind, id, json, seen, missing) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+                       ON CONFLICT (tenant, kind, id) DO UPDATE SET
+                           json = excluded.json, seen = excluded.seen, missing = excluded.missing";
+            connection.prepare_cached(sql)?.execute(params![
+                tenant,
+                row.kind,
+                row.id,
+                row.json,
+                row.seen,
+                row.missing
+            ])?;
+        }
+        InventoryChange::Delete { kind, id } => {
+            let sql = "DELETE FROM inventory WHERE tenant = ?1 AND kind = ?2 AND id = ?3";
+            connection.prepare_cached(sql)?.execute(params![tenant, kind, id])?;
+        }
+    }
+    Ok(())
+}
+
+fn raise(connection: &Connection, tenant: i64, segment: &str, alert: &AlertRow) -> Result<(), Fault> {
+    let sql = "INSERT INTO alert (tenant, id, rule, severity, time, raised, dedup_key, dedup_until, about, json, repeats,
+                   last_repeat, historic, segment)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14) ON CONFLICT (tenant, id) DO NOTHING";
     connection.prepare_cached(sql)?.execute(params![
         tenant,
         alert.id,
@@ -247,7 +294,9 @@ fn raise(connection: &Connection, tenant: i64, alert: &AlertRow) -> Result<(), F
         alert.about,
         alert.json,
         alert.repeats,
-        alert.last_repeat
+        alert.last_repeat,
+        alert.historic,
+        segment
     ])?;
     Ok(())
 }

@@ -16,12 +16,15 @@
 //! habits, and a month at full density would only cost memory.
 
 mod administration;
+mod backlog;
 mod calendar;
 mod clock;
 mod day;
 mod dice;
+mod inventory;
 mod lookalikes;
 mod network;
+mod offline;
 mod people;
 mod rows;
 mod stage;
@@ -29,8 +32,10 @@ mod stories;
 mod summary;
 #[cfg(test)]
 mod tests;
+mod trust;
 mod world;
 
+pub use backlog::backlog;
 pub use summary::describe;
 
 use self::calendar::Plans;
@@ -271,19 +276,39 @@ pub fn generate(options: &Options) -> Account {
     lookalikes::office_moved(&company, &plans, &rows, &mut planted);
     planted.sort_by(|a, b| (a.from_us, &a.story, &a.user).cmp(&(b.from_us, &b.story, &b.user)));
 
-    let mut dice = Dice::new(options.seed, "keys", 0);
+    let (ikey, skey) = keys(options.seed, "keys");
+    let reader = inventory::Reader {
+        ikey: &ikey,
+        skey: &skey,
+    };
+    let inventory = inventory::take(&company, &span, &rows, &reader);
+    // What Duo itself makes of the rows, after all else: it changes none of them.
+    let (noticed, later) = trust::events(&company, &span, &rows);
+    rows.extend(offline::rows(&company, &span, &rows));
+    rows.extend(noticed);
+    rows.sort_by(|a, b| (a.time_us, &a.id).cmp(&(b.time_us, &b.id)));
+    Account {
+        name: options.name.clone(),
+        ikey,
+        skey,
+        rows,
+        planted,
+        later,
+        inventory,
+        backlog: None,
+    }
+}
+
+/// An integration key and its secret key, made up from a seed for a purpose.
+#[must_use]
+pub fn keys(seed: u64, purpose: &str) -> (String, String) {
+    let mut dice = Dice::new(seed, purpose, 0);
     let skey = dice.text(
         "",
         40,
         b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz",
     );
-    Account {
-        name: options.name.clone(),
-        ikey: dice.key("DI"),
-        skey,
-        rows,
-        planted,
-    }
+    (dice.key("DI"), skey)
 }
 
 /// How many rows the last day has so far, those of the administrator log, which only repeats activity, not counted.

@@ -45,6 +45,18 @@ pub enum Manner {
     Reset,
 }
 
+/// Whether a body is compressed, for clients that accept it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Gzip {
+    /// As it is.
+    #[default]
+    Not,
+    /// Compressed.
+    Whole,
+    /// The first half of the compressed bytes, correctly framed.
+    Half,
+}
+
 /// What is answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reply {
@@ -56,6 +68,10 @@ pub struct Reply {
     pub body: String,
     /// How it is sent.
     pub manner: Manner,
+    /// Whether it is compressed.
+    pub gzip: Gzip,
+    /// What the `Retry-After` header says, if there is one.
+    pub retry_after_s: Option<u64>,
 }
 
 impl Reply {
@@ -73,6 +89,38 @@ impl Reply {
             content_type: "application/json",
             body,
             manner: Manner::Plain,
+            gzip: Gzip::Not,
+            retry_after_s: None,
+        }
+    }
+
+    /// 200 with a page of objects and its metadata beside it, both given as JSON text.
+    #[must_use]
+    pub fn page(response: &str, metadata: &str) -> Self {
+        let body = format!("{{\"metadata\": {metadata}, \"response\": {response}, \"stat\": \"OK\"}}");
+        Self::json(200, body)
+    }
+
+    /// `"stat": "FAIL"` with a status that need not be the error's own.
+    #[must_use]
+    pub fn failure(status: u16, error: ApiError, detail: Option<&str>) -> Self {
+        let message = json::dumps_str(&error.to_string());
+        let detail = detail.map_or(String::new(), |detail| {
+            format!(", \"message_detail\": {}", json::dumps_str(detail))
+        });
+        let code = error.code();
+        let body = format!("{{\"code\": {code}, \"message\": {message}{detail}, \"stat\": \"FAIL\"}}");
+        Self::json(status, body)
+    }
+
+    /// What a hotel's network says in Duo's place: 200, and a page to log in at.
+    #[must_use]
+    pub fn portal() -> Self {
+        let body = "<!DOCTYPE html>\r\n<html><head><title>Welcome to Guest WiFi</title></head>\r\n<body><form \
+                    action=\"/login\">Please accept our terms.</form></body></html>\r\n";
+        Self {
+            content_type: "text/html",
+            ..Self::json(200, body.to_owned())
         }
     }
 
@@ -82,10 +130,8 @@ impl Reply {
         let body = "<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n<center><h1>502 Bad \
                     Gateway</h1></center>\r\n</body>\r\n</html>\r\n";
         Self {
-            status: 502,
             content_type: "text/html",
-            body: body.to_owned(),
-            manner: Manner::Plain,
+            ..Self::json(502, body.to_owned())
         }
     }
 }
@@ -117,6 +163,9 @@ pub enum ApiError {
     /// The account's key may not do this.
     #[error("Access forbidden")]
     Forbidden,
+    /// The key belongs to an application of another kind.
+    #[error("Access forbidden")]
+    WrongType,
     /// No such path.
     #[error("Resource not found")]
     NotFound,
@@ -143,7 +192,7 @@ impl ApiError {
             Self::InvalidSignature => 40103,
             Self::MissingDate => 40104,
             Self::BadDate => 40105,
-            Self::Forbidden => 40301,
+            Self::Forbidden | Self::WrongType => 40301,
             Self::NotFound => 40401,
             Self::MethodNotAllowed => 40501,
             Self::TooManyRequests => 42901,
@@ -154,17 +203,12 @@ impl ApiError {
 
 impl From<ApiError> for Reply {
     fn from(error: ApiError) -> Self {
-        let code = error.code();
-        let message = json::dumps_str(&error.to_string());
         let detail = match error {
-            ApiError::InvalidParameters(detail) => format!(", \"message_detail\": {}", json::dumps_str(detail)),
-            _ => String::new(),
+            ApiError::InvalidParameters(detail) => Some(detail),
+            ApiError::WrongType => Some("Wrong integration type for this API."),
+            _ => None,
         };
-        let status = u16::try_from(code / 100).unwrap_or(500);
-        Self::json(
-            status,
-            format!("{{\"code\": {code}, \"message\": {message}{detail}, \"stat\": \"FAIL\"}}"),
-        )
+        Self::failure(u16::try_from(error.code() / 100).unwrap_or(500), error, detail)
     }
 }
 

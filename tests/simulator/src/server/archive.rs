@@ -3,11 +3,15 @@
 //! The order is Duo's own: (time in whole milliseconds, id). The microseconds inside a millisecond do not count, so a
 //! cursor of (ms, id) never skips a row.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::Arc;
 
+use super::info;
+use super::template::{self, Template};
 use crate::json;
-use crate::model::{Feed, Row};
+use crate::model::{Account, Feed};
 
 /// A row as it is kept.
 #[derive(Debug)]
@@ -16,16 +20,48 @@ pub(super) struct Stored {
     pub(super) ms: i64,
     /// Its id.
     pub(super) id: Box<str>,
-    /// Its JSON as Duo writes it.
-    pub(super) text: Box<str>,
+    text: Text,
+    /// What it becomes, and from when on (ms); in order of time.
+    later: Box<[(i64, Box<str>)]>,
+    /// What is counted of it: see [`super::info::mark`].
+    pub(super) mark: u16,
     /// A number below 10 000 drawn from the id: decides which rows come late.
     lot: u32,
 }
 
+/// A row's JSON as Duo writes it.
+#[derive(Debug)]
+enum Text {
+    Own(Box<str>),
+    /// One of many rows that differ in time and id only.
+    Like(Arc<Template>),
+}
+
 impl Stored {
+    fn new(ms: i64, id: Box<str>, text: Text, mark: u16) -> Self {
+        Self {
+            ms,
+            lot: lot(&id),
+            id,
+            text,
+            later: Box::default(),
+            mark,
+        }
+    }
+
     /// Time in s, rounded down.
     pub(super) fn second(&self) -> i64 {
         self.ms.div_euclid(1_000)
+    }
+
+    /// Its JSON as it is at that time (ms).
+    pub(super) fn text(&self, now_ms: i64) -> Cow<'_, str> {
+        let becomes = self.later.iter().rev().find(|(from_ms, _)| *from_ms <= now_ms);
+        match (becomes, &self.text) {
+            (Some((_, text)), _) => Cow::Borrowed(text),
+            (None, Text::Own(text)) => Cow::Borrowed(text),
+            (None, Text::Like(template)) => Cow::Owned(template.fill(self.ms, self.lot % 1_000, &self.id)),
+        }
     }
 
     fn key(&self) -> (i64, &str) {
@@ -64,14 +100,20 @@ pub(super) struct Visibility {
     pub(super) delay_ms: i64,
     /// So many rows of 10 000 ...
     pub(super) late_lots: u32,
-    /// ... are held back this much longer, ms.
+    /// ... are held back this much longer, ms ...
     pub(super) late_ms: i64,
+    /// ... or each by a part of that of its own.
+    pub(super) late_spread: bool,
 }
 
 impl Visibility {
     /// Whether this row has appeared.
     pub(super) fn shows(&self, row: &Stored) -> bool {
-        let late = if row.lot < self.late_lots { self.late_ms } else { 0 };
+        let late = match row.lot < self.late_lots {
+            false => 0,
+            true if self.late_spread => self.late_ms / 97 * i64::from(row.lot % 97 + 1),
+            true => self.late_ms,
+        };
         row.ms.saturating_add(self.delay_ms).saturating_add(late) <= self.now_ms
     }
 }
@@ -141,6 +183,24 @@ impl Log {
         }
     }
 
+    /// The page that lies in front of a window's cursor: what a server sends that answers the last request once more.
+    pub(super) fn page_before(&self, window: &Window, keep: impl Fn(&Stored) -> bool) -> Vec<usize> {
+        let Some(after) = &window.after else { return Vec::new() };
+        let cursor = (after.ms, after.id.as_str());
+        let kept = |at: &usize| self.get(*at).is_some_and(&keep);
+        let mut rows: Vec<usize> = if window.descending {
+            let from = self.rows.partition_point(|row| row.key() < cursor);
+            let to = self.rows.partition_point(|row| row.ms <= window.max);
+            self.kept(from..to).filter(kept).take(window.limit).collect()
+        } else {
+            let to = self.rows.partition_point(|row| row.key() <= cursor);
+            let from = self.rows.partition_point(|row| row.ms < window.min);
+            self.kept(from..to).rev().filter(kept).take(window.limit).collect()
+        };
+        rows.reverse();
+        rows
+    }
+
     /// The v1 page: the earliest rows from a second on, at most `limit`, then on to the end of the last one's second.
     pub(super) fn earliest(
         &self,
@@ -168,19 +228,40 @@ impl Log {
 }
 
 /// Sorts an account's rows into logs. Every feed has one, if an empty one.
-pub(super) fn logs(rows: Vec<Row>) -> BTreeMap<Feed, Log> {
+pub(super) fn logs(account: &mut Account) -> BTreeMap<Feed, Log> {
     let mut logs: BTreeMap<Feed, Log> = Feed::ALL.into_iter().map(|feed| (feed, Log::default())).collect();
-    for row in rows {
-        let stored = Stored {
-            ms: row.time_ms(),
-            lot: lot(&row.id),
-            id: row.id.into(),
-            text: json::dumps(&row.json).into(),
-        };
+    for row in std::mem::take(&mut account.rows) {
+        let text = Text::Own(json::dumps(&row.json).into());
+        let mark = info::mark(row.feed, &row.json);
+        let stored = Stored::new(row.time_ms(), row.id.into(), text, mark);
         logs.entry(row.feed).or_default().rows.push(stored);
+    }
+    if let Some(backlog) = account.backlog.take() {
+        let rows = template::events(&backlog).map(|(ms, id, like)| {
+            let mark = like.mark;
+            Stored::new(ms, id, Text::Like(like), mark)
+        });
+        logs.entry(Feed::Authentication).or_default().rows.extend(rows);
     }
     for log in logs.values_mut() {
         log.rows.sort_by(|a, b| a.key().cmp(&b.key()));
+    }
+    let mut later: BTreeMap<(Feed, String), Vec<(i64, Box<str>)>> = BTreeMap::new();
+    for change in std::mem::take(&mut account.later) {
+        let text = json::dumps(&change.json).into();
+        let versions = later.entry((change.feed, change.id)).or_default();
+        versions.push((change.from_us.div_euclid(1_000), text));
+    }
+    for (feed, log) in &mut logs {
+        if !later.keys().any(|(changed, _)| changed == feed) {
+            continue;
+        }
+        for row in &mut log.rows {
+            if let Some(mut versions) = later.remove(&(*feed, row.id.to_string())) {
+                versions.sort();
+                row.later = versions.into();
+            }
+        }
     }
     logs
 }
@@ -198,6 +279,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::model::{Later, Row};
 
     fn log(times_us: &[i64]) -> Log {
         let rows = times_us
@@ -210,7 +292,11 @@ mod tests {
                 json: json!({"at": at}),
             })
             .collect();
-        logs(rows).remove(&Feed::Activity).unwrap()
+        let mut account = Account {
+            rows,
+            ..Account::default()
+        };
+        logs(&mut account).remove(&Feed::Activity).unwrap()
     }
 
     fn window(min: i64, max: i64, limit: usize) -> Window {
@@ -275,11 +361,48 @@ mod tests {
             delay_ms: 120_000,
             late_lots,
             late_ms: 300_000,
+            late_spread: false,
         };
         assert!(!at(120_999, 0).shows(row));
         assert!(at(121_000, 0).shows(row));
         assert!(!at(420_999, 10_000).shows(row));
         assert!(at(421_000, 10_000).shows(row));
+        let spread = Visibility {
+            late_spread: true,
+            ..at(421_000, 10_000)
+        };
+        assert!(spread.shows(row), "late by a part of it, at most by all of it");
+    }
+
+    #[test]
+    fn a_row_may_become_another() {
+        let row = Row {
+            feed: Feed::TrustMonitor,
+            time_us: 1_000_000,
+            id: "SE1".into(),
+            json: json!({"state": "new"}),
+        };
+        let later = |from_us, state: &str| Later {
+            feed: Feed::TrustMonitor,
+            id: "SE1".into(),
+            from_us,
+            json: json!({"state": state}),
+        };
+        let mut account = Account {
+            rows: vec![row],
+            later: vec![later(9_000_000, "closed"), later(5_000_000, "processed")],
+            ..Account::default()
+        };
+        let logs = logs(&mut account);
+        let row = logs[&Feed::TrustMonitor].get(0).unwrap();
+        for (now_ms, state) in [
+            (4_999, "new"),
+            (5_000, "processed"),
+            (8_999, "processed"),
+            (9_000, "closed"),
+        ] {
+            assert_eq!(row.text(now_ms), format!("{{\"state\": \"{state}\"}}"));
+        }
     }
 
     #[test]

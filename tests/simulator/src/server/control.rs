@@ -13,8 +13,10 @@ use serde_json::{Value, json};
 
 use super::answer::{ApiError, Reply, Request};
 use super::faults::{Fault, IncompleteFault, Place};
-use super::settings::{EmptyAuth, TotalObjects};
-use super::state::{Moving, State};
+use super::route::Permission;
+use super::settings::{Certificate, EmptyAuth, LimitClock, TotalObjects};
+use super::state::{Moving, Served, State};
+use crate::inventory::Kind;
 use crate::json::{dumps, rfc3339};
 use crate::signature::Form;
 
@@ -38,6 +40,16 @@ pub struct Rotate {
     pub skey: String,
 }
 
+/// What an account's application may do from now on.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Grant {
+    /// The account, by name.
+    pub account: String,
+    /// All it may do.
+    pub permissions: BTreeSet<Permission>,
+}
+
 /// What the simulator is told while it runs.
 #[derive(Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -48,9 +60,29 @@ pub struct Control {
     pub speed: Option<f64>,
     /// Sets the simulated clock, RFC 3339.
     pub now: Option<String>,
-    /// Requests a minute for each (key, path); `null`: no limit.
+    /// Requests a minute for each (key, log); `null`: no limit at all.
     #[serde(deserialize_with = "present")]
     pub rate_limit: Option<Option<u32>>,
+    /// Requests a minute for each (key, path) that is no log; `null`: no such limit.
+    #[serde(deserialize_with = "present")]
+    pub object_limit: Option<Option<u32>>,
+    /// Requests a minute for each key; `null`: no such limit.
+    #[serde(deserialize_with = "present")]
+    pub account_limit: Option<Option<u32>>,
+    /// Whose minutes they are: `wall`, `simulated`.
+    pub limit_clock: Option<LimitClock>,
+    /// Whether a 429 of the rate limit has a `Retry-After` header.
+    pub retry_after: Option<bool>,
+    /// The certificate that new connections see: `good`, `expired`, `other_host`, `unknown_ca`.
+    pub certificate: Option<Certificate>,
+    /// What an account may do.
+    pub grant: Option<Grant>,
+    /// The children that the parent does not have (any more), by name.
+    pub hidden: Option<Vec<String>>,
+    /// Whether a date too far off is answered as a bad signature.
+    pub stale_is_forged: Option<bool>,
+    /// Whether a signature is good only once.
+    pub refuse_replays: Option<bool>,
     /// Seconds of refusal after a refusal.
     pub lock_out_s: Option<i64>,
     /// Which signatures are accepted: `v5`, `v2-sha512`, `v2-sha1`.
@@ -125,7 +157,8 @@ impl State {
         };
         for fault in control.faults.iter().flatten().chain(&control.fault) {
             fault.check()?;
-            if let Some(account) = &fault.account {
+            let is_parent = |name: &String| self.family.as_ref().is_some_and(|family| &family.parent.name == name);
+            if let Some(account) = fault.account.as_ref().filter(|account| !is_parent(account)) {
                 self.place(account)?;
             }
         }
@@ -133,9 +166,20 @@ impl State {
             .rotate
             .map(|rotate| Ok((self.place(&rotate.account)?, rotate.skey)));
         let rotated = rotated.transpose().map_err(|error: ControlError| error)?;
+        let granted = match control.grant {
+            None => None,
+            Some(grant) => Some((self.place(&grant.account)?, grant.permissions)),
+        };
+        let hidden: Option<Vec<usize>> = control
+            .hidden
+            .map(|names| names.iter().map(|name| self.place(name)).collect())
+            .transpose()?;
 
         let mut moving = self.moving();
         let moving = &mut *moving;
+        moving.granted.extend(granted);
+        set(&mut moving.hidden, hidden);
+        set(&mut moving.certificate, control.certificate);
         if let Some((at, new)) = rotated
             && let Some(skey) = moving.skeys.get_mut(at)
         {
@@ -155,6 +199,12 @@ impl State {
         let settings = &mut moving.settings;
         set(&mut settings.limit.per_minute, control.rate_limit);
         set(&mut settings.limit.lock_out_s, control.lock_out_s);
+        set(&mut settings.objects_per_minute, control.object_limit);
+        set(&mut settings.account_per_minute, control.account_limit);
+        set(&mut settings.limit_clock, control.limit_clock);
+        set(&mut settings.retry_after, control.retry_after);
+        set(&mut settings.stale_is_forged, control.stale_is_forged);
+        set(&mut settings.refuse_replays, control.refuse_replays);
         set(&mut settings.signatures, control.signatures);
         set(&mut settings.delay_s, control.delay_s);
         set(&mut settings.skew_s, control.skew_s);
@@ -175,17 +225,21 @@ impl State {
     #[must_use]
     pub fn status(&self, wall_ms: i64) -> Value {
         let moving = self.moving();
+        let now_us = moving.clock.now(wall_ms).saturating_mul(1_000);
         let accounts: Vec<Value> = self
             .accounts
             .iter()
             .map(|account| {
-                let feeds: serde_json::Map<String, Value> = account
-                    .logs
-                    .iter()
-                    .map(|(feed, log)| {
+                let counted = |common: bool| -> serde_json::Map<String, Value> {
+                    let logs = account
+                        .content
+                        .logs
+                        .iter()
+                        .filter(|(feed, _)| feed.is_common() == common);
+                    logs.map(|(feed, log)| {
                         let place = Place {
                             account: &account.name,
-                            feed: *feed,
+                            feed: Some(*feed),
                             path: "",
                         };
                         let visibility = moving.visibility(&place, wall_ms);
@@ -195,8 +249,12 @@ impl State {
                         let counts = json!({"rows": rows, "visible": visible, "served": served, "sent": sent});
                         (feed.name().to_owned(), counts)
                     })
-                    .collect();
-                json!({"name": account.name, "ikey": account.ikey, "feeds": feeds})
+                    .collect()
+                };
+                json!({
+                    "name": account.name, "ikey": account.ikey, "feeds": counted(true), "other_feeds": counted(false),
+                    "inventory": inventory(account, now_us),
+                })
             })
             .collect();
         json!({
@@ -214,9 +272,19 @@ impl State {
     pub fn planted(&self) -> Value {
         self.accounts
             .iter()
-            .flat_map(|account| account.planted.iter().map(|story| story.told(&account.name)))
+            .flat_map(|account| account.content.planted.iter().map(|story| story.told(&account.name)))
             .collect()
     }
+}
+
+/// How many objects of each kind an account has now.
+fn inventory(account: &Served, now_us: i64) -> Value {
+    let inventory = &account.content.inventory;
+    let counted = Kind::ALL.into_iter().filter_map(|kind| {
+        let name = serde_json::to_value(kind).ok()?;
+        Some((name.as_str()?.to_owned(), json!(inventory.at(kind, now_us).count())))
+    });
+    Value::Object(counted.collect())
 }
 
 fn set<T>(place: &mut T, new: Option<T>) {
@@ -250,6 +318,7 @@ fn in_force(moving: &Moving, wall_ms: i64) -> Value {
         "speed": moving.clock.speed(),
         "held": moving.clock.held(),
         "settings": moving.settings,
+        "certificate": moving.certificate,
         "faults": moving.faults.list,
     })
 }

@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::answer::{ApiError, Manner, Reply};
+use super::answer::{ApiError, Gzip, Manner, Reply};
 use crate::model::Feed;
 
 /// What goes wrong.
@@ -25,8 +25,22 @@ pub enum FaultKind {
     RotatedSecret,
     /// 401/40102: the application was deleted.
     DeletedIkey,
-    /// 429/42901, however slowly one asks.
+    /// 429/42901, however slowly one asks; with `retry_after_s` in a header, if it is given.
     LockOut,
+    /// 401/40105: the date is bad, whatever it is.
+    BadDate,
+    /// 404/40401.
+    NotFound,
+    /// 200 with the HTML of a captive portal.
+    Portal,
+    /// 200 with `"stat": "FAIL"`.
+    FailOk,
+    /// 200 with a text that is no JSON.
+    MalformedJson,
+    /// The body is compressed, for clients that say they can read it.
+    Gzip,
+    /// The same, and half of it is missing.
+    TruncatedGzip,
     /// The body takes `over_ms` to arrive.
     SlowBody,
     /// The body is half a JSON text, correctly framed.
@@ -35,6 +49,12 @@ pub enum FaultKind {
     CutBody,
     /// A page carries its first row a second time.
     DuplicateRows,
+    /// The page before comes once more, with its `next_offset`. The first page of a walk has none before it.
+    DuplicatePage,
+    /// A page's rows come in the wrong order; `next_offset` is right.
+    ShuffledRows,
+    /// The first row has a text of `bytes` bytes (10 MB) in a member no one knows.
+    HugeRow,
     /// Rows carry members no one knows.
     UnknownFields,
     /// Rows carry values no one knows where a word of a list is expected.
@@ -43,7 +63,16 @@ pub enum FaultKind {
     RepeatedOffset,
     /// A page is empty, and yet has a `next_offset`.
     EmptyPage,
-    /// A `share` of the rows (0 to 1) appears `by_s` seconds later than it should. Not counted by requests.
+    /// On the last page of a walk `next_offset` is null.
+    NullOffset,
+    /// On the last page of a walk there is no `next_offset`.
+    AbsentOffset,
+    /// There is no `next_offset` although rows remain.
+    LostOffset,
+    /// `total_objects` is an object.
+    ObjectTotal,
+    /// A `share` of the rows (0 to 1) appears `by_s` seconds later than it should; with `spread`, each by a part of that
+    /// of its own. Not counted by requests.
     LateRows,
     /// Duo's clock is off by `by_s` seconds: the `Date` header, and what request dates are held against. Not counted by
     /// requests.
@@ -77,9 +106,21 @@ pub struct Fault {
     /// For `late_rows`: which part of the rows, 0 to 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub share: Option<f64>,
+    /// For `late_rows`: whether each is late by its own time, up to `by_s`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub spread: bool,
     /// For `slow_body`: milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub over_ms: Option<u64>,
+    /// For `lock_out`: seconds that the `Retry-After` header names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after_s: Option<u64>,
+    /// For `forbidden`: `message_detail`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+    /// For `huge_row`: how many bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<usize>,
 }
 
 /// A fault that lacks what its kind needs.
@@ -104,7 +145,11 @@ impl Fault {
             times: None,
             by_s: None,
             share: None,
+            spread: false,
             over_ms: None,
+            retry_after_s: None,
+            detail: None,
+            bytes: None,
         }
     }
 
@@ -127,7 +172,7 @@ impl Fault {
 
     fn fits(&self, at: &Place<'_>) -> bool {
         self.account.as_deref().is_none_or(|account| account == at.account)
-            && self.feed.is_none_or(|feed| feed == at.feed)
+            && self.feed.is_none_or(|feed| Some(feed) == at.feed)
             && self.path.as_deref().is_none_or(|path| path == at.path)
     }
 
@@ -156,7 +201,8 @@ impl Fault {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Place<'a> {
     pub(super) account: &'a str,
-    pub(super) feed: Feed,
+    /// None: not a log.
+    pub(super) feed: Option<Feed>,
     pub(super) path: &'a str,
 }
 
@@ -169,22 +215,69 @@ pub(super) struct Struck {
     pub(super) page: Spoilt,
     over_ms: Option<u64>,
     truncated: bool,
+    malformed: bool,
     cut: bool,
+    gzip: Gzip,
 }
 
 /// What is wrong with a page.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Spoilt {
     pub(super) duplicate_rows: bool,
+    pub(super) duplicate_page: bool,
+    pub(super) shuffled: bool,
+    pub(super) huge: Option<usize>,
     pub(super) unknown_fields: bool,
     pub(super) unknown_values: bool,
     pub(super) repeated_offset: bool,
     pub(super) empty: bool,
+    pub(super) null_offset: bool,
+    pub(super) absent_offset: bool,
+    pub(super) lost_offset: bool,
+    pub(super) object_total: bool,
+}
+
+impl Spoilt {
+    /// The member `next_offset` and what separates it from the next, or nothing. `offset` is what it is by itself, as JSON;
+    /// `more` is whether rows remain.
+    pub(super) fn next_offset(&self, offset: Option<String>, more: bool) -> String {
+        let (null, absent) = (
+            !more && self.null_offset,
+            (!more && self.absent_offset) || self.lost_offset,
+        );
+        match offset {
+            _ if absent => String::new(),
+            _ if null => "\"next_offset\": null, ".to_owned(),
+            Some(offset) => format!("\"next_offset\": {offset}, "),
+            None => String::new(),
+        }
+    }
+
+    /// The rows as they are sent: repeated, out of order, inflated.
+    pub(super) fn rows(&self, mut rows: Vec<String>) -> Vec<String> {
+        if self.duplicate_rows
+            && let Some(first) = rows.first().cloned()
+        {
+            rows.push(first);
+        }
+        if self.shuffled {
+            rows.reverse();
+        }
+        if let (Some(bytes), Some(first)) = (self.huge, rows.first_mut()) {
+            let rest = first.strip_prefix('{').unwrap_or("}");
+            *first = format!("{{\"never_heard_of_and_huge\": \"{}\", {rest}", "x".repeat(bytes));
+        }
+        rows
+    }
 }
 
 impl Struck {
     /// Spoils the way the reply is sent.
     pub(super) fn spoil(&self, mut reply: Reply) -> Reply {
+        reply.gzip = self.gzip;
+        if self.malformed {
+            reply.body = reply.body.replace("\"response\": ", "\"response\": nan, ");
+        }
         if self.truncated {
             let half = reply.body.len() / 2;
             reply.body = reply.body.chars().take(half).collect();
@@ -212,21 +305,22 @@ impl Faults {
         skews.filter_map(|fault| fault.by_s).sum::<i64>().saturating_mul(1_000)
     }
 
-    /// Which rows come late: so many of 10 000, by so many ms.
+    /// Which rows come late: so many of 10 000, by so many ms, and whether each by a time of its own.
     #[allow(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         reason = "checked to be a share: 0 to 10 000"
     )]
-    pub(super) fn late(&self, at: &Place<'_>) -> (u32, i64) {
+    pub(super) fn late(&self, at: &Place<'_>) -> (u32, i64, bool) {
         let late = self
             .list
             .iter()
             .find(|fault| fault.kind == FaultKind::LateRows && fault.fits(at));
-        late.map_or((0, 0), |fault| {
+        late.map_or((0, 0, false), |fault| {
             (
                 (fault.share.unwrap_or(0.0) * 10_000.0) as u32,
                 fault.by_s.unwrap_or(0).saturating_mul(1_000),
+                fault.spread,
             )
         })
     }
@@ -235,7 +329,7 @@ impl Faults {
     pub(super) fn strike(&mut self, at: &Place<'_>) -> Struck {
         let mut struck = Struck::default();
         for fault in self.list.iter_mut().filter(|fault| fault.fits(at)) {
-            let instead = instead(fault.kind);
+            let instead = instead(fault);
             let constant = matches!(fault.kind, FaultKind::LateRows | FaultKind::ClockSkew);
             if constant || (instead.is_some() && struck.instead.is_some()) || !fault.strikes() {
                 continue;
@@ -249,6 +343,16 @@ impl Faults {
                 FaultKind::UnknownValues => struck.page.unknown_values = true,
                 FaultKind::RepeatedOffset => struck.page.repeated_offset = true,
                 FaultKind::EmptyPage => struck.page.empty = true,
+                FaultKind::MalformedJson => struck.malformed = true,
+                FaultKind::Gzip => struck.gzip = Gzip::Whole,
+                FaultKind::TruncatedGzip => struck.gzip = Gzip::Half,
+                FaultKind::DuplicatePage => struck.page.duplicate_page = true,
+                FaultKind::ShuffledRows => struck.page.shuffled = true,
+                FaultKind::HugeRow => struck.page.huge = Some(fault.bytes.unwrap_or(10_000_000)),
+                FaultKind::NullOffset => struck.page.null_offset = true,
+                FaultKind::AbsentOffset => struck.page.absent_offset = true,
+                FaultKind::LostOffset => struck.page.lost_offset = true,
+                FaultKind::ObjectTotal => struck.page.object_total = true,
                 _ => struck.instead = instead,
             }
         }
@@ -257,18 +361,28 @@ impl Faults {
     }
 }
 
-fn instead(kind: FaultKind) -> Option<Reply> {
-    match kind {
+fn instead(fault: &Fault) -> Option<Reply> {
+    match fault.kind {
         FaultKind::InternalError => Some(ApiError::Internal.into()),
         FaultKind::BadGateway => Some(Reply::bad_gateway()),
+        FaultKind::Portal => Some(Reply::portal()),
         FaultKind::Reset => Some(Reply {
             manner: Manner::Reset,
             ..ApiError::Internal.into()
         }),
-        FaultKind::Forbidden => Some(ApiError::Forbidden.into()),
+        FaultKind::Forbidden => Some(match &fault.detail {
+            None => ApiError::Forbidden.into(),
+            Some(detail) => Reply::failure(403, ApiError::Forbidden, Some(detail)),
+        }),
         FaultKind::RotatedSecret => Some(ApiError::InvalidSignature.into()),
         FaultKind::DeletedIkey => Some(ApiError::InvalidIkey.into()),
-        FaultKind::LockOut => Some(ApiError::TooManyRequests.into()),
+        FaultKind::BadDate => Some(ApiError::BadDate.into()),
+        FaultKind::NotFound => Some(ApiError::NotFound.into()),
+        FaultKind::FailOk => Some(Reply::failure(200, ApiError::Internal, None)),
+        FaultKind::LockOut => Some(Reply {
+            retry_after_s: fault.retry_after_s,
+            ..ApiError::TooManyRequests.into()
+        }),
         _ => None,
     }
 }
@@ -279,7 +393,7 @@ mod tests {
 
     const HERE: Place<'static> = Place {
         account: "acme",
-        feed: Feed::Activity,
+        feed: Some(Feed::Activity),
         path: "/admin/v2/logs/activity",
     };
 
@@ -300,7 +414,7 @@ mod tests {
     #[test]
     fn a_fault_hits_only_what_it_names() {
         let elsewhere = Place {
-            feed: Feed::Telephony,
+            feed: Some(Feed::Telephony),
             ..HERE
         };
         let mut faults = Faults {

@@ -1,14 +1,20 @@
 //! The server: a real HTTPS listener on loopback in front of [`State`], and a plain one for `/sim/` only.
 
+mod accounts;
 mod answer;
 mod archive;
 mod control;
 mod faults;
+mod info;
+mod inventory;
 mod limit;
+mod route;
 mod settings;
 mod state;
 mod tally;
+mod template;
 mod tls;
+mod trust;
 mod v1;
 mod v2;
 mod wire;
@@ -23,16 +29,45 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
 
-pub use answer::{ApiError, Manner, Reply, Request};
-pub use control::{Control, ControlError, Rotate, Run};
+pub use accounts::Parent;
+pub use answer::{ApiError, Gzip, Manner, Reply, Request};
+pub use control::{Control, ControlError, Grant, Rotate, Run};
 pub use faults::{Fault, FaultKind, IncompleteFault};
-pub use settings::{EmptyAuth, Limit, Settings, TotalObjects};
+pub use route::Permission;
+pub use settings::{Certificate, EmptyAuth, Limit, LimitClock, Settings, TotalObjects};
 pub use state::State;
 pub use tls::TlsError;
 
 use crate::clock::Clock;
 use crate::model::Account;
 use wire::Door;
+
+/// At most so many children have a host of their own; more share them in turn.
+const HOSTS: usize = 64;
+
+/// An account with keys of its own and the rows of another: many accounts in little memory.
+#[derive(Clone)]
+pub struct Twin {
+    /// What it is called.
+    pub name: String,
+    /// Its integration key.
+    pub ikey: String,
+    /// Its secret key.
+    pub skey: String,
+    /// Whose rows it has: a place in [`Options::accounts`].
+    pub of: usize,
+}
+
+impl std::fmt::Debug for Twin {
+    /// Everything but the secret key.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Twin")
+            .field("name", &self.name)
+            .field("ikey", &self.ikey)
+            .field("of", &self.of)
+            .finish_non_exhaustive()
+    }
+}
 
 /// What to serve.
 #[derive(Debug)]
@@ -41,6 +76,10 @@ pub struct Options {
     pub port: u16,
     /// The accounts. Each is known by its integration key.
     pub accounts: Vec<Account>,
+    /// Further accounts with the rows of those.
+    pub twins: Vec<Twin>,
+    /// The parent of all of them, if they are children.
+    pub parent: Option<Parent>,
     /// The simulated clock; none: the wall's.
     pub clock: Option<Clock>,
     /// Everything else.
@@ -54,6 +93,8 @@ impl Options {
         Self {
             port: 0,
             accounts,
+            twins: Vec::new(),
+            parent: None,
             clock: None,
             settings: Settings::default(),
         }
@@ -95,18 +136,40 @@ impl Simulator {
     /// If two accounts share an integration key, the port is taken, or TLS cannot be set up.
     pub async fn start(options: Options) -> Result<Self, StartError> {
         let mut known = HashSet::new();
-        for account in &options.accounts {
-            if account.ikey.is_empty() || !known.insert(account.ikey.clone()) {
-                return Err(StartError::Ikey(account.ikey.clone()));
+        let own = options.accounts.iter().map(|account| &account.ikey);
+        let twins = options.twins.iter().map(|twin| &twin.ikey);
+        let parent = options.parent.iter().map(|parent| &parent.ikey);
+        for ikey in own.chain(twins).chain(parent) {
+            if ikey.is_empty() || !known.insert(ikey.clone()) {
+                return Err(StartError::Ikey(ikey.clone()));
             }
         }
-        let (tls, ca_pem) = tls::make()?;
+        let identities = tls::Identities::make()?;
+        let ca_pem = identities.ca_pem.clone();
         let wall_ms = jiff::Timestamp::now().as_millisecond();
         let clock = options
             .clock
             .unwrap_or_else(|| Clock::new(wall_ms, wall_ms, 1.0, false));
-        let state = Arc::new(State::new(options.accounts, clock, options.settings));
+        let mut state = State::with(options.accounts, &options.twins, clock, options.settings);
         let (https, address) = listen(options.port).await?;
+        let mut doors = vec![https];
+        if let Some(parent) = options.parent {
+            let mut hosts = Vec::new();
+            for _ in 0..state.accounts.len().min(HOSTS) {
+                let (listener, address) = listen(0).await?;
+                doors.push(listener);
+                hosts.push(address.to_string());
+            }
+            let accounts = state.accounts.iter().zip(hosts.iter().cycle());
+            let child = |(account, host): (&state::Served, &String)| accounts::Child {
+                account_id: account_id(&account.ikey),
+                host: host.clone(),
+            };
+            let children = accounts.map(child).collect();
+            state.family = Some(accounts::Family { parent, children });
+        }
+        let state = Arc::new(state);
+        let tls = tls::config(identities, Arc::clone(&state))?;
         let (plain, control) = listen(0).await?;
         let door = |control_only| {
             Arc::new(Door {
@@ -114,10 +177,10 @@ impl Simulator {
                 control_only,
             })
         };
-        let listeners = vec![
-            tokio::spawn(accept(https, Some(tls), door(false))),
-            tokio::spawn(accept(plain, None, door(true))),
-        ];
+        let mut listeners = vec![tokio::spawn(accept(plain, None, door(true)))];
+        for https in doors {
+            listeners.push(tokio::spawn(accept(https, Some(Arc::clone(&tls)), door(false))));
+        }
         Ok(Self {
             state,
             address,
@@ -131,6 +194,16 @@ impl Simulator {
     #[must_use]
     pub fn host(&self) -> String {
         self.address.to_string()
+    }
+
+    /// The accounts as the parent's list has them: name, `account_id`, `HOST:PORT`. Empty without a parent.
+    #[must_use]
+    pub fn children(&self) -> Vec<(String, String, String)> {
+        let children = self.state.family.iter().flat_map(|family| &family.children);
+        let named = self.state.accounts.iter().zip(children);
+        named
+            .map(|(account, child)| (account.name.clone(), child.account_id.clone(), child.host.clone()))
+            .collect()
     }
 
     /// `https://127.0.0.1:PORT`.
@@ -171,6 +244,11 @@ impl Drop for Simulator {
     fn drop(&mut self) {
         self.listeners.iter().for_each(JoinHandle::abort);
     }
+}
+
+/// An account's id for the Accounts API: its key, told apart.
+fn account_id(ikey: &str) -> String {
+    format!("DA{}", ikey.strip_prefix("DI").unwrap_or(ikey))
 }
 
 async fn listen(port: u16) -> Result<(TcpListener, SocketAddr), StartError> {

@@ -37,19 +37,17 @@ pub(super) fn page(log: &Log, from_s: i64, visibility: &Visibility, settings: &S
 /// The `response` for those rows, as JSON text: a bare array.
 pub(super) fn render(feed: Feed, log: &Log, rows: &[usize], spoilt: Spoilt) -> String {
     let rows = if spoilt.empty { &[] } else { rows };
-    let again = rows.first().filter(|_| spoilt.duplicate_rows);
     let texts: Vec<String> = rows
         .iter()
-        .chain(again)
         .filter_map(|at| log.get(*at))
         .map(|row| match feed {
-            Feed::Authentication => converted(&row.text, row.second(), authentication),
-            Feed::Telephony => converted(&row.text, row.second(), telephony),
-            Feed::Activity | Feed::Administrator => row.text.to_string(),
+            Feed::Authentication => converted(&row.text(i64::MAX), row.second(), authentication),
+            Feed::Telephony => converted(&row.text(i64::MAX), row.second(), telephony),
+            _ => row.text(i64::MAX).into_owned(),
         })
         .map(|text| spoil(feed, &text, spoilt))
         .collect();
-    format!("[{}]", texts.join(", "))
+    format!("[{}]", spoilt.rows(texts).join(", "))
 }
 
 fn converted(text: &str, second: i64, convert: fn(&Value) -> Map<String, Value>) -> String {
@@ -69,15 +67,7 @@ fn authentication(row: &Value) -> Map<String, Value> {
         members.remove("ip");
         members.remove("location");
     }
-    let result = match (
-        row.pointer("/result").and_then(Value::as_str),
-        row.pointer("/reason").and_then(Value::as_str),
-    ) {
-        (Some("success"), _) => "SUCCESS",
-        (Some("fraud"), _) => "FRAUD",
-        (_, Some("error")) => "ERROR",
-        _ => "FAILURE",
-    };
+    let result = old_result(row);
     let members = json!({
         "access_device": device,
         "alias": at("/alias"),
@@ -94,6 +84,17 @@ fn authentication(row: &Value) -> Map<String, Value> {
         "username": at("/user/name"),
     });
     object(members)
+}
+
+/// `success` was `SUCCESS`, and there were four of them.
+pub(super) fn old_result(row: &Value) -> &'static str {
+    let text = |pointer: &str| row.pointer(pointer).and_then(Value::as_str);
+    match (text("/result"), text("/reason")) {
+        (Some("success"), _) => "SUCCESS",
+        (Some("fraud"), _) => "FRAUD",
+        (_, Some("error")) => "ERROR",
+        _ => "FAILURE",
+    }
 }
 
 fn telephony(row: &Value) -> Map<String, Value> {

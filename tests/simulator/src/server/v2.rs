@@ -9,7 +9,7 @@ use super::settings::{EmptyAuth, Settings, TotalObjects};
 use crate::json::{dumps, dumps_str};
 use crate::model::Feed;
 
-const RETENTION_MS: i64 = 180 * 86_400_000;
+pub(super) const RETENTION_MS: i64 = 180 * 86_400_000;
 
 /// The authentication log's filters that are understood, and the member each looks at. Others are ignored.
 const FILTERS: [(&str, &str); 6] = [
@@ -33,15 +33,8 @@ impl Query {
     /// Reads the parameters, or says as Duo does what is wrong with them.
     pub(super) fn read(feed: Feed, parameters: &[(String, String)], now_ms: i64) -> Result<Self, ApiError> {
         let first = |name| values(parameters, name).next();
-        let (Some(min), Some(max)) = (first("mintime"), first("maxtime")) else {
-            return Err(ApiError::MissingParameters);
-        };
         let invalid = ApiError::InvalidParameters;
-        let min = milliseconds(min).ok_or(invalid("'mintime' must be a timestamp in milliseconds"))?;
-        let max = milliseconds(max).ok_or(invalid("'maxtime' must be a timestamp in milliseconds"))?;
-        if min >= max {
-            return Err(invalid("maxtime"));
-        }
+        let (min, max) = times(parameters)?;
         let after = cursor(&values(parameters, "next_offset").collect::<Vec<_>>())?;
         if after.is_none() && min < now_ms.saturating_sub(RETENTION_MS) {
             return Err(invalid("mintime must be within the past 180 days"));
@@ -77,15 +70,21 @@ impl Query {
     }
 
     /// The rows that answer it.
-    pub(super) fn page(&self, log: &Log, visibility: &Visibility) -> Page {
-        log.page(&self.window, |row| visibility.shows(row) && self.wants(row))
+    pub(super) fn page(&self, log: &Log, visibility: &Visibility, spoilt: Spoilt) -> Page {
+        let keep = |row: &Stored| visibility.shows(row) && self.wants(row);
+        let mut page = log.page(&self.window, keep);
+        if spoilt.duplicate_page && self.window.after.is_some() {
+            page.rows = log.page_before(&self.window, keep);
+            page.more = true;
+        }
+        page
     }
 
     fn wants(&self, row: &Stored) -> bool {
         if self.filters.is_empty() {
             return true;
         }
-        let row: Value = serde_json::from_str(&row.text).unwrap_or_default();
+        let row: Value = serde_json::from_str(&row.text(i64::MAX)).unwrap_or_default();
         self.filters.iter().all(|(member, wanted)| {
             row.pointer(member)
                 .and_then(Value::as_str)
@@ -103,42 +102,44 @@ impl Query {
         if spoilt.empty {
             rows.clear();
             next = Some(self.window.after.clone().unwrap_or_else(|| self.outermost()));
-        } else if spoilt.duplicate_rows
-            && let Some(first) = rows.first()
-        {
-            rows.push(first);
         }
-        if spoilt.repeated_offset && self.window.after.is_some() {
+        if (spoilt.repeated_offset || spoilt.duplicate_page) && self.window.after.is_some() {
             next.clone_from(&self.window.after);
         }
-        let texts: Vec<String> = rows.iter().map(|row| spoil(feed, &row.text, spoilt)).collect();
-        let metadata = if feed == Feed::Authentication {
-            self.authentication_metadata(next.as_ref(), page.total, settings)
+        let texts = rows
+            .iter()
+            .map(|row| spoil(feed, &row.text(i64::MAX), spoilt))
+            .collect();
+        let texts = spoilt.rows(texts).join(", ");
+        let more = page.more || spoilt.empty || spoilt.repeated_offset;
+        let (name, offset) = if feed == Feed::Authentication {
+            ("authlogs", self.pair(next.as_ref(), settings))
         } else {
-            let more = page.more || spoilt.empty || spoilt.repeated_offset;
-            plain_metadata(next.filter(|_| more).as_ref(), page.total, settings)
+            let text = |cursor: &Cursor| dumps_str(&format!("{},{}", cursor.ms, cursor.id));
+            ("items", next.filter(|_| more).as_ref().map(text))
         };
-        let name = if feed == Feed::Authentication {
-            "authlogs"
-        } else {
-            "items"
+        let offset = spoilt.next_offset(offset, more);
+        let object =
+            spoilt.object_total || (feed != Feed::Authentication && settings.total_objects == TotalObjects::Object);
+        let total = match object {
+            true => format!("{{\"relation\": \"eq\", \"value\": {}}}", page.total),
+            false => page.total.to_string(),
         };
-        format!("{{\"{name}\": [{}], \"metadata\": {metadata}}}", texts.join(", "))
+        format!("{{\"{name}\": [{texts}], \"metadata\": {{{offset}\"total_objects\": {total}}}}}")
     }
 
-    /// An array of two texts whenever the page has rows.
-    fn authentication_metadata(&self, next: Option<&Cursor>, total: usize, settings: &Settings) -> String {
+    /// The authentication log's offset: an array of two texts whenever the page has rows.
+    fn pair(&self, next: Option<&Cursor>, settings: &Settings) -> Option<String> {
         let echo = self
             .window
             .after
             .as_ref()
             .filter(|_| settings.empty_auth == EmptyAuth::Echo);
-        let offset = match next.or(echo) {
-            Some(cursor) => format!("\"next_offset\": [\"{}\", {}], ", cursor.ms, dumps_str(&cursor.id)),
-            None if settings.empty_auth == EmptyAuth::Absent => String::new(),
-            None => "\"next_offset\": null, ".to_owned(),
-        };
-        format!("{{{offset}\"total_objects\": {total}}}")
+        match next.or(echo) {
+            Some(cursor) => Some(format!("[\"{}\", {}]", cursor.ms, dumps_str(&cursor.id))),
+            None if settings.empty_auth == EmptyAuth::Absent => None,
+            None => Some("null".to_owned()),
+        }
     }
 
     /// A cursor in front of the whole window.
@@ -153,22 +154,6 @@ impl Query {
                 ms: self.window.min,
                 id: "00000000-0000-0000-0000-000000000000".to_owned(),
             }
-        }
-    }
-}
-
-/// One text, and only if more rows remain.
-fn plain_metadata(next: Option<&Cursor>, total: usize, settings: &Settings) -> String {
-    let offset = next.map_or(String::new(), |cursor| {
-        format!(
-            "\"next_offset\": {}, ",
-            dumps_str(&format!("{},{}", cursor.ms, cursor.id))
-        )
-    });
-    match settings.total_objects {
-        TotalObjects::Int => format!("{{{offset}\"total_objects\": {total}}}"),
-        TotalObjects::Object => {
-            format!("{{{offset}\"total_objects\": {{\"relation\": \"eq\", \"value\": {total}}}}}")
         }
     }
 }
@@ -191,7 +176,8 @@ pub(super) fn spoil(feed: Feed, text: &str, spoilt: Spoilt) -> String {
                 Feed::Authentication => ("factor", json!("carrier_pigeon")),
                 Feed::Telephony => ("type", json!("telegram")),
                 Feed::Activity => ("action", json!({"details": null, "name": "never_heard_of"})),
-                Feed::Administrator => ("action", json!("never_heard_of")),
+                Feed::Administrator | Feed::OfflineEnrollment => ("action", json!("never_heard_of")),
+                Feed::TrustMonitor => ("state", json!("never_heard_of")),
             };
             members.insert(name.to_owned(), value);
         }
@@ -205,6 +191,21 @@ pub(super) fn values<'a>(parameters: &'a [(String, String)], name: &str) -> impl
         .iter()
         .filter(move |(known, _)| known == name)
         .map(|(_, value)| value.as_str())
+}
+
+/// `mintime` and `maxtime` of a window in ms: both required.
+pub(super) fn times(parameters: &[(String, String)]) -> Result<(i64, i64), ApiError> {
+    let first = |name| values(parameters, name).next();
+    let (Some(min), Some(max)) = (first("mintime"), first("maxtime")) else {
+        return Err(ApiError::MissingParameters);
+    };
+    let invalid = ApiError::InvalidParameters;
+    let min = milliseconds(min).ok_or(invalid("'mintime' must be a timestamp in milliseconds"))?;
+    let max = milliseconds(max).ok_or(invalid("'maxtime' must be a timestamp in milliseconds"))?;
+    if min >= max {
+        return Err(invalid("maxtime"));
+    }
+    Ok((min, max))
 }
 
 /// A Unix time in milliseconds: at least 13 digits, nothing else.

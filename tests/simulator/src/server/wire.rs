@@ -1,7 +1,7 @@
 //! HTTP/1.1 on a connection: requests in, replies out, with Duo's headers, and the ways in which sending goes wrong.
 
 use std::future::poll_fn;
-use std::io;
+use std::io::{self, Write};
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use http::header::{self, HeaderName, HeaderValue};
 use http::response::Builder;
 use http_body_util::{BodyExt, Limited};
@@ -22,7 +24,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 
-use super::answer::{Manner, Reply, Request};
+use super::answer::{Gzip, Manner, Reply, Request};
 use super::state::State;
 use crate::signature::hex;
 
@@ -71,6 +73,8 @@ where
 /// A reply with the time at Duo when it was given.
 struct Dated {
     reply: Reply,
+    /// Whether the client can read gzip.
+    unpacks: bool,
     date_ms: i64,
     keep_alive: bool,
 }
@@ -99,6 +103,9 @@ async fn answer(door: &Door, request: http::Request<Incoming>, peer: IpAddr) -> 
         body: body.to_vec(),
         peer,
     };
+    let unpacks = request
+        .header("accept-encoding")
+        .is_some_and(|accepted| accepted.contains("gzip"));
     let wall_ms = jiff::Timestamp::now().as_millisecond();
     let reply = if door.control_only && !request.path.starts_with("/sim/") {
         super::answer::ApiError::NotFound.into()
@@ -107,6 +114,7 @@ async fn answer(door: &Door, request: http::Request<Incoming>, peer: IpAddr) -> 
     };
     Ok(Dated {
         reply,
+        unpacks,
         date_ms: door.state.date_ms(wall_ms),
         keep_alive,
     })
@@ -119,28 +127,50 @@ impl Dated {
             content_type,
             body,
             manner,
+            gzip,
+            retry_after_s,
         } = self.reply;
         let date = jiff::Timestamp::from_millisecond(self.date_ms)
             .and_then(|at| DateTimePrinter::new().timestamp_to_rfc9110_string(&at))
             .map_err(io::Error::other)?;
+        let tag = (status == 200).then(|| format!("\"{}\"", hex(&Sha1::digest(body.as_bytes()))));
+        let packed = gzip != Gzip::Not && self.unpacks;
+        let body = if packed { pack(&body, gzip)? } else { Bytes::from(body) };
         let mut head = http::Response::builder()
             .status(status)
             .header(header::SERVER, "Duo/1.0")
             .header(header::DATE, date)
             .header(header::CONTENT_TYPE, content_type)
             .header(header::CONTENT_LENGTH, body.len());
+        if packed {
+            head = head.header(header::CONTENT_ENCODING, "gzip");
+        }
+        if let Some(seconds) = retry_after_s {
+            head = head.header(header::RETRY_AFTER, seconds);
+        }
         if self.keep_alive {
             head = head.header(header::CONNECTION, "keep-alive");
         }
-        if status == 200 {
-            head = success_headers(head, &body);
+        if let Some(tag) = tag {
+            head = success_headers(head).header(header::ETAG, tag);
         }
         head.body(Paced::new(body, manner)).map_err(io::Error::other)
     }
 }
 
+/// The text compressed, or the first half of that.
+fn pack(text: &str, gzip: Gzip) -> io::Result<Bytes> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(text.as_bytes())?;
+    let mut packed = encoder.finish()?;
+    if gzip == Gzip::Half {
+        packed.truncate(packed.len() / 2);
+    }
+    Ok(packed.into())
+}
+
 /// What Duo adds on 200 and leaves out on errors.
-fn success_headers(head: Builder, body: &str) -> Builder {
+fn success_headers(head: Builder) -> Builder {
     const POLICY: &str = "default-src 'self'; frame-src 'self' ; img-src 'self'  ; connect-src 'self'";
     const FIXED: [(HeaderName, &str); 4] = [
         (header::CACHE_CONTROL, "no-store"),
@@ -148,10 +178,9 @@ fn success_headers(head: Builder, body: &str) -> Builder {
         (header::STRICT_TRANSPORT_SECURITY, "max-age=31536000"),
         (header::CONTENT_SECURITY_POLICY, POLICY),
     ];
-    let head = FIXED
+    FIXED
         .into_iter()
-        .fold(head, |head, (name, value)| head.header(name, value));
-    head.header(header::ETAG, format!("\"{}\"", hex(&Sha1::digest(body.as_bytes()))))
+        .fold(head, |head, (name, value)| head.header(name, value))
 }
 
 /// A body in pieces, with pauses between them, that may break off.
@@ -165,8 +194,7 @@ struct Paced {
 }
 
 impl Paced {
-    fn new(body: String, manner: Manner) -> Self {
-        let whole = Bytes::from(body);
+    fn new(whole: Bytes, manner: Manner) -> Self {
         let half = whole.slice(..whole.len() / 2);
         let (mut pieces, pause, breaks_off) = match manner {
             Manner::Slow(over_ms) => {

@@ -80,6 +80,7 @@ pub(crate) fn account(rows: i64) -> Account {
         skey: SKEY.into(),
         rows: all,
         planted: vec![planted],
+        ..Account::default()
     }
 }
 

@@ -1,0 +1,122 @@
+//! Where objects come from, and where they are kept.
+
+use std::sync::Arc;
+
+use picket_contract::Mark;
+use picket_duo::{Client, DuoError, Inventory, InventoryPage};
+use picket_store::{CursorRow, InventoryChange, InventoryRow};
+use serde::{Deserialize, Serialize};
+
+use super::object::log_of;
+use crate::admit::AdmitError;
+
+/// Duo's inventory: the API, or a double of it.
+pub trait DuoInventory: Send + Sync + 'static {
+    /// One page from an offset on. Signed anew each time it is called.
+    fn inventory(&self, kind: Inventory, offset: u64) -> impl Future<Output = Result<InventoryPage, DuoError>> + Send;
+}
+
+impl DuoInventory for Client {
+    async fn inventory(&self, kind: Inventory, offset: u64) -> Result<InventoryPage, DuoError> {
+        Client::inventory(self, kind, offset).await
+    }
+}
+
+/// What is to be written as one: all of it or nothing.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Part {
+    /// The log of the rows, or of the marks.
+    pub log: Arc<str>,
+    /// Changes, for the journal.
+    pub rows: Vec<Arc<str>>,
+    /// To follow the rows, in order.
+    pub marks: Vec<Mark>,
+    /// Where reading goes on. None: unchanged.
+    pub cursor: Option<CursorRow>,
+    /// Changes, for the store.
+    pub inventory: Vec<InventoryChange>,
+}
+
+/// One tenant's journal and store, as the inventory sees them.
+pub trait Keep: Send + Sync + 'static {
+    /// The objects of a kind that the store holds.
+    fn stock(&self, kind: Inventory) -> impl Future<Output = Result<Vec<InventoryRow>, AdmitError>> + Send;
+
+    /// The cursor last written under a name; none: never.
+    fn mark_of(&self, name: &str) -> impl Future<Output = Result<Option<CursorRow>, AdmitError>> + Send;
+
+    /// Writes a part durably.
+    fn keep(&self, part: Part) -> impl Future<Output = Result<(), AdmitError>> + Send;
+
+    /// A snapshot with changes has been kept: what was made of the inventory is stale.
+    fn changed(&self, kind: Inventory) -> impl Future<Output = ()> + Send;
+}
+
+/// Where the reading of a kind goes on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Cursor {
+    /// The latest snapshot, ms by Duo's clock.
+    #[serde(default)]
+    pub(crate) taken: Option<i64>,
+    /// A `closed` mark was written, and no `open` since.
+    #[serde(default)]
+    pub(crate) closed: bool,
+}
+
+/// Up to when logs of changes have been marked, whichever.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Marked {
+    pub(crate) to: Option<i64>,
+}
+
+/// Name of the cursor of all marks.
+pub(crate) const MARKED: &str = "inventory";
+
+/// Name of a kind's cursor.
+pub(crate) fn cursor_name(kind: Inventory) -> String {
+    format!("inventory:{kind}")
+}
+
+pub(crate) async fn load<T: Default + for<'de> Deserialize<'de>>(
+    keep: &impl Keep,
+    name: &str,
+) -> Result<T, AdmitError> {
+    match keep.mark_of(name).await? {
+        None => Ok(T::default()),
+        Some(row) => serde_json::from_str(&row.cursor).map_err(|error| AdmitError(format!("cursor {name}: {error}"))),
+    }
+}
+
+pub(crate) fn row<T: Serialize>(name: &str, cursor: &T) -> Result<CursorRow, AdmitError> {
+    Ok(CursorRow {
+        log: name.into(),
+        cursor: serde_json::to_string(cursor).map_err(|error| AdmitError(error.to_string()))?,
+    })
+}
+
+/// Closes the logs of all kinds but these, so that no rule waits for them. Logs that are closed already stay as they are.
+///
+/// # Errors
+/// The journal's: some may be closed and some not; to be called again.
+pub async fn close_stock(keep: &impl Keep, but: &[Inventory]) -> Result<(), AdmitError> {
+    for kind in Inventory::ALL.into_iter().filter(|kind| !but.contains(kind)) {
+        close(keep, kind).await?;
+    }
+    Ok(())
+}
+
+pub(crate) async fn close(keep: &impl Keep, kind: Inventory) -> Result<(), AdmitError> {
+    let Some(log) = log_of(kind) else { return Ok(()) };
+    let name = cursor_name(kind);
+    let cursor: Cursor = load(keep, &name).await?;
+    if cursor.closed {
+        return Ok(());
+    }
+    keep.keep(Part {
+        log: log.into(),
+        marks: vec![Mark::Closed { log: log.into() }],
+        cursor: Some(row(&name, &Cursor { closed: true, ..cursor })?),
+        ..Part::default()
+    })
+    .await
+}

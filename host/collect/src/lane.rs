@@ -1,0 +1,40 @@
+//! One of the walks of a log: live polling, its history, or a backfill.
+
+use crate::budget::Class;
+
+/// What a walk remembers from one window to the next.
+#[derive(Debug)]
+pub(crate) struct Lane {
+    /// It reads the past, up to a fixed end.
+    pub(crate) is_past: bool,
+    class: Class,
+    /// In a row.
+    pub(crate) failures: u32,
+    /// When the overlap is due to be read again, ms.
+    pub(crate) again_at: i64,
+    /// There is more to read already: what others poll live goes first.
+    pub(crate) is_behind: bool,
+    /// Where a walk that was led in a circle came to, ms.
+    pub(crate) resume: Option<i64>,
+}
+
+impl Lane {
+    pub(crate) fn new(class: Class) -> Self {
+        Lane {
+            is_past: class != Class::Live,
+            class,
+            failures: 0,
+            again_at: i64::MIN,
+            is_behind: false,
+            resume: None,
+        }
+    }
+
+    pub(crate) fn class(&self) -> Class {
+        if self.is_behind {
+            self.class.max(Class::History)
+        } else {
+            self.class
+        }
+    }
+}

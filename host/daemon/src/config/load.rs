@@ -1,0 +1,210 @@
+//! Reading `picket.yaml` and the tenants' files beside it.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use serde_saphyr::Location;
+
+use super::file::{RootFile, SinkFile, TenantFile};
+use super::tenant::{Checker, Entry, Said, over};
+use super::{Config, Problem, Problems, SinkConfig, StdoutFormat};
+
+const DEFAULT_RULES: &str = "/etc/picket/rules";
+const DEFAULT_DATA: &str = "/var/lib/picket";
+
+/// A configuration of which single customers may be left out.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    /// What is sound.
+    pub(crate) config: Config,
+    /// Customers whose file is wrong, and how.
+    pub(crate) broken: Vec<(String, Problems)>,
+}
+
+/// Reads a configuration and the tenants' files beside it.
+///
+/// # Errors
+/// Everything that is wrong.
+pub(crate) fn load(path: &Path) -> Result<Config, Problems> {
+    let Loaded { config, broken } = read_all(path)?;
+    let problems: Vec<Problem> = broken.into_iter().flat_map(|(_, problems)| problems.0).collect();
+    if problems.is_empty() {
+        Ok(config)
+    } else {
+        Err(Problems(problems))
+    }
+}
+
+/// The same, but what is wrong in one customer's file leaves out that customer alone.
+///
+/// # Errors
+/// What is wrong for all, or that nobody is left.
+pub(crate) fn load_for_run(path: &Path) -> Result<Loaded, Problems> {
+    let loaded = read_all(path)?;
+    if loaded.config.tenants.is_empty() && loaded.config.parents.is_empty() {
+        let problems = loaded.broken.into_iter().flat_map(|(_, problems)| problems.0);
+        return Err(Problems(problems.collect()));
+    }
+    Ok(loaded)
+}
+
+/// `Err`: everything that is wrong, if something is wrong for all.
+fn read_all(path: &Path) -> Result<Loaded, Problems> {
+    let text = read(path)?;
+    let root: RootFile = parse(path, &text)?;
+    let base = path.parent().unwrap_or(Path::new("."));
+    let mut problems = Vec::new();
+    let mut broken = Vec::new();
+    let mut warnings = Vec::new();
+    let shared = Checker {
+        path,
+        text: &text,
+        base,
+    };
+    let overrides = shared.overrides(&root.rules, &mut problems);
+
+    let mut entries = Vec::new();
+    if let Some(source) = &root.source {
+        let id = root.tenant.as_ref().map_or("default", |id| id.value.as_str());
+        let location = root.tenant.as_ref().map_or(source.referenced, |id| id.referenced);
+        shared.tenant_id(id, location, &mut problems);
+        let said = Said {
+            id,
+            name: root.name.as_deref(),
+            timezone: root.timezone.as_ref(),
+            source,
+            accounts: &root.accounts,
+            overrides: overrides.clone(),
+            lists: root.lists.clone(),
+        };
+        entries.extend(shared.entry(said, &mut problems, &mut warnings));
+    } else if !root.accounts.is_empty() {
+        problems.push(Problem::new(path, "`accounts` without a `source`").hint("see docs/operating.md, Many accounts"));
+    }
+    let directory = base.join(root.tenants_dir.as_deref().unwrap_or(Path::new("tenants.d")));
+    for file in tenant_files(&directory, &mut problems) {
+        let mut own = Vec::new();
+        match load_tenant(&file, base, &overrides, &root, &mut own, &mut warnings) {
+            Ok(entry) => entries.extend(entry),
+            Err(found) => own.extend(found.0),
+        }
+        if !own.is_empty() {
+            let id = file.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+            broken.push((id.to_owned(), Problems(own)));
+        }
+    }
+    if entries.is_empty() && problems.is_empty() && broken.is_empty() {
+        problems.push(
+            Problem::new(path, "there is no Duo account to collect")
+                .hint("write a `source:` here, or one file for each customer in tenants.d/ (see examples/)"),
+        );
+    }
+    let mut ids = BTreeSet::new();
+    for id in entries.iter().map(Entry::id) {
+        if !ids.insert(id.to_owned()) {
+            problems.push(Problem::new(path, format!("there are two tenants named `{id}`")));
+        }
+    }
+    if !problems.is_empty() {
+        problems.extend(broken.into_iter().flat_map(|(_, problems)| problems.0));
+        return Err(Problems(problems));
+    }
+    let (mut tenants, mut parents) = (Vec::new(), Vec::new());
+    for entry in entries {
+        match entry {
+            Entry::Tenant(tenant) => tenants.push(*tenant),
+            Entry::Parent(parent) => parents.push(*parent),
+        }
+    }
+    let data_dir = base.join(root.data_dir.unwrap_or_else(|| DEFAULT_DATA.into()));
+    let config = Config {
+        path: path.to_owned(),
+        rules_dir: base.join(root.rules_dir.unwrap_or_else(|| DEFAULT_RULES.into())),
+        control_socket: root
+            .control_socket
+            .map_or_else(|| data_dir.join("control.sock"), |socket| base.join(socket)),
+        sinks: sinks(root.sinks, base),
+        data_dir,
+        tenants,
+        parents,
+        warnings,
+    };
+    Ok(Loaded { config, broken })
+}
+
+fn sinks(files: Vec<SinkFile>, base: &Path) -> Vec<SinkConfig> {
+    if files.is_empty() {
+        return vec![SinkConfig::Stdout(StdoutFormat::Text)];
+    }
+    let sink = |file| match file {
+        SinkFile::Stdout { format } => SinkConfig::Stdout(format),
+        SinkFile::File { path, max_bytes, keep } => SinkConfig::File {
+            path: base.join(path),
+            max_bytes: max_bytes.unwrap_or(64 << 20),
+            keep: keep.unwrap_or(8),
+        },
+    };
+    files.into_iter().map(sink).collect()
+}
+
+fn read(path: &Path) -> Result<String, Problem> {
+    std::fs::read_to_string(path).map_err(|error| {
+        Problem::new(path, format!("cannot be read: {error}"))
+            .hint("say where the configuration is with --config, or copy examples/one-account.yaml")
+    })
+}
+
+fn parse<T: serde::de::DeserializeOwned>(path: &Path, text: &str) -> Result<T, Problem> {
+    serde_saphyr::from_str(text).map_err(|error| Problem::yaml(path, text, &error))
+}
+
+fn tenant_files(directory: &Path, problems: &mut Vec<Problem>) -> Vec<PathBuf> {
+    let entries = match std::fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Vec::new(),
+        Err(error) => {
+            problems.push(Problem::new(directory, format!("cannot be read: {error}")));
+            return Vec::new();
+        }
+    };
+    let mut files: Vec<PathBuf> = entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "yaml" || extension == "yml")
+        })
+        .collect();
+    files.sort();
+    files
+}
+
+fn load_tenant(
+    path: &Path,
+    base: &Path,
+    shared: &super::tenant::AllOverrides,
+    root: &RootFile,
+    problems: &mut Vec<Problem>,
+    warnings: &mut Vec<Problem>,
+) -> Result<Option<Entry>, Problems> {
+    let text = read(path)?;
+    let file: TenantFile = parse(path, &text)?;
+    let checker = Checker {
+        path,
+        text: &text,
+        base,
+    };
+    let id = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+    checker.tenant_id(id, Location::UNKNOWN, problems);
+    let mut lists = root.lists.clone();
+    lists.extend(file.lists);
+    let said = Said {
+        id,
+        name: file.name.as_deref(),
+        timezone: file.timezone.as_ref(),
+        source: &file.source,
+        accounts: &file.accounts,
+        overrides: over(shared, checker.overrides(&file.rules, problems)),
+        lists,
+    };
+    Ok(checker.entry(said, problems, warnings))
+}

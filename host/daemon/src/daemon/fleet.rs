@@ -1,0 +1,142 @@
+//! The tenants that run: they come and go while the daemon runs.
+//!
+//! A tenant that cannot be started leaves the others alone; it is tried again every minute and whenever the rules or the
+//! configuration are read again, so that a secret put in its place or a parameter mended needs no restart.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use super::lock;
+use super::tenant::{Running, Shared};
+use crate::config::TenantConfig;
+
+/// How many tenants are started at once: enough that the store joins their commits.
+const AT_ONCE: usize = 32;
+/// From the first poll of one tenant to that of the next, ms, so that a thousand do not ask in step.
+const APART: u64 = 60;
+
+/// All tenants of a daemon.
+pub(crate) struct Fleet {
+    shared: Arc<Shared>,
+    running: RwLock<BTreeMap<String, Arc<Running>>>,
+    broken: Mutex<BTreeMap<String, Broken>>,
+}
+
+/// A tenant that is not collected.
+#[derive(Debug, Clone)]
+pub(crate) struct Broken {
+    /// Why, in words.
+    pub(crate) why: String,
+    /// What to try again with; none: its file has to be mended.
+    config: Option<TenantConfig>,
+}
+
+impl Fleet {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Fleet {
+            shared,
+            running: RwLock::default(),
+            broken: Mutex::default(),
+        }
+    }
+
+    /// What the tenants share.
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    /// Those that run, by id.
+    pub(crate) fn running(&self) -> Vec<Arc<Running>> {
+        let running = self.running.read().unwrap_or_else(PoisonError::into_inner);
+        running.values().cloned().collect()
+    }
+
+    /// Those that do not, and why.
+    pub(crate) fn broken(&self) -> BTreeMap<String, Broken> {
+        lock(&self.broken).clone()
+    }
+
+    /// Starts tenants, many at once; the ids of those that run now. Who runs already is left alone.
+    pub(crate) async fn start(&self, configs: Vec<TenantConfig>) -> Vec<String> {
+        let known = self.running().len();
+        let slots = Arc::new(Semaphore::new(AT_ONCE));
+        let mut starting = JoinSet::new();
+        for (index, config) in configs.into_iter().enumerate() {
+            if self.is_running(&config.id) {
+                continue;
+            }
+            // Not more than one poll interval away, however many there are.
+            let delay = APART.saturating_mul(index as u64) % config.source.poll_interval.max(1);
+            let (shared, slots) = (self.shared.clone(), slots.clone());
+            starting.spawn(async move {
+                let _slot = slots.acquire().await;
+                let started = Running::start(&config, &shared, Duration::from_millis(delay)).await;
+                (config, started)
+            });
+        }
+        let mut started = Vec::new();
+        while let Some(ended) = starting.join_next().await {
+            match ended {
+                Ok((config, Ok(running))) => {
+                    started.push(config.id.clone());
+                    lock(&self.broken).remove(&config.id);
+                    let mut all = self.running.write().unwrap_or_else(PoisonError::into_inner);
+                    all.insert(config.id, Arc::new(running));
+                }
+                // One customer's slip of the pen is no reason to leave the others unwatched.
+                Ok((config, Err(error))) => self.fails(config.id.clone(), format!("{error:#}"), Some(config)),
+                Err(error) => tracing::error!("a tenant's start was cut short: {error}"),
+            }
+        }
+        started.sort();
+        if known > 0 && !started.is_empty() {
+            tracing::info!(tenants = started.join(", "), "started");
+        }
+        started
+    }
+
+    /// Notes that a tenant is not collected.
+    pub(crate) fn fails(&self, id: String, why: String, config: Option<TenantConfig>) {
+        let mut broken = lock(&self.broken);
+        if broken.get(&id).is_none_or(|known| known.why != why) {
+            tracing::error!(tenant = %id, "not collected, not judged: {why}");
+        }
+        broken.insert(id, Broken { why, config });
+    }
+
+    /// A tenant that is not wanted any more is not missed.
+    pub(crate) fn forgive(&self, id: &str) {
+        lock(&self.broken).remove(id);
+    }
+
+    /// Tries those again that could not be started.
+    pub(crate) async fn retry(&self) -> Vec<String> {
+        let again: Vec<TenantConfig> = self.broken().into_values().filter_map(|broken| broken.config).collect();
+        if again.is_empty() {
+            return Vec::new();
+        }
+        self.start(again).await
+    }
+
+    /// Ends a tenant; what it has stored stays. False: it did not run.
+    pub(crate) async fn stop(&self, id: &str) -> bool {
+        self.forgive(id);
+        let running = {
+            let mut all = self.running.write().unwrap_or_else(PoisonError::into_inner);
+            all.remove(id)
+        };
+        let Some(running) = running else { return false };
+        running.stop().await;
+        tracing::info!(tenant = id, "no longer collected; what is stored stays");
+        true
+    }
+
+    pub(crate) fn is_running(&self, id: &str) -> bool {
+        let running = self.running.read().unwrap_or_else(PoisonError::into_inner);
+        running.contains_key(id)
+    }
+}

@@ -1,0 +1,243 @@
+//! `picket run`: wires collection, judging and delivery together, and keeps them running.
+//!
+//! Everything that matters is in the store; what is here may be killed at any instruction. Tasks end together: one token is
+//! cancelled by SIGTERM or SIGINT, and what is under way then is as good as a crash.
+
+mod fleet;
+mod parent;
+mod reload;
+mod tenant;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use picket_sandbox::{Engine, Limits};
+use picket_store::{Options as StoreOptions, SqliteStore, Store};
+use serde_json::Value;
+use tokio::sync::{Mutex as AsyncMutex, Notify};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::account::Transports;
+use crate::accounts;
+use crate::config::{Config, Loaded};
+use crate::control::{self, Handler, Request};
+use crate::deliver::Delivery;
+use crate::registry::{Changes, Registry};
+use crate::{rules_view, status, watch, when};
+use fleet::Fleet;
+use parent::ParentHealth;
+pub(crate) use tenant::Running;
+use tenant::Shared;
+
+/// How often quarantined rules are looked at, and skews taken over.
+const TICK: Duration = Duration::from_secs(1);
+/// How often, in ticks, a tenant that could not be started is tried again.
+const RETRY: u64 = 60;
+
+/// The running daemon.
+pub(crate) struct Daemon {
+    config: RwLock<Arc<Config>>,
+    pub(crate) store: Arc<dyn Store>,
+    /// The same store, asked for what it found damaged.
+    pub(crate) damage: Arc<SqliteStore>,
+    pub(crate) engine: Engine,
+    pub(crate) registry: Arc<Mutex<Registry>>,
+    pub(crate) fleet: Fleet,
+    /// How the keys of the Accounts API stand, by the parent's id.
+    pub(crate) parents: Mutex<BTreeMap<String, ParentHealth>>,
+    parents_wanted: Notify,
+    pub(crate) delivery: Delivery,
+    /// One reload at a time.
+    reloading: AsyncMutex<()>,
+    pub(crate) started: i64,
+}
+
+/// Runs until a signal.
+///
+/// # Errors
+/// What keeps the daemon from starting.
+pub(crate) async fn run(loaded: Loaded) -> anyhow::Result<()> {
+    let shutdown = CancellationToken::new();
+    let tasks = TaskTracker::new();
+    let daemon = Arc::new(start(loaded, &shutdown).await?);
+    let config = daemon.config();
+    let listener = control::listen(&config.control_socket)?;
+    tasks.spawn(control::serve(listener, daemon.clone(), shutdown.clone()));
+    tasks.spawn(tick(daemon.clone(), shutdown.clone()));
+    tasks.spawn(daemon.delivery.clone().run(shutdown.clone()));
+    for parent in &config.parents {
+        tasks.spawn(parent::follow(daemon.clone(), parent.clone(), shutdown.clone()));
+    }
+    // Watching ends when the watcher is dropped.
+    let _watcher = watch::watch(daemon.clone(), &tasks, &shutdown);
+    tracing::info!(tenants = daemon.fleet.running().len(), store = %config.data_dir.display(), "picket runs");
+    signals(&daemon, &shutdown).await?;
+    tracing::info!("stopping");
+    tasks.close();
+    let ended = async {
+        for tenant in daemon.fleet.running() {
+            tenant.stop().await;
+        }
+        tasks.wait().await;
+    };
+    if tokio::time::timeout(Duration::from_secs(10), ended).await.is_err() {
+        tracing::warn!("some tasks did not end in 10 s; what they did is in the store or will be done again");
+    }
+    let _ = std::fs::remove_file(&config.control_socket);
+    Ok(())
+}
+
+async fn start(loaded: Loaded, shutdown: &CancellationToken) -> anyhow::Result<Daemon> {
+    let Loaded { config, broken } = loaded;
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
+    // A rotten block must not stop what does not need it; what is left out is named in the log and in `status`.
+    let options = StoreOptions {
+        skip_damaged: true,
+        ..StoreOptions::default()
+    };
+    let engine_of_store = Arc::new(SqliteStore::open_with(&config.data_dir, options)?);
+    let store: Arc<dyn Store> = engine_of_store.clone();
+    let limits = Limits {
+        cache: Some(config.data_dir.join("compiled")),
+        ..Limits::default()
+    };
+    let engine = Engine::new(limits)?;
+    if let Some(loss) = engine.host().losses() {
+        tracing::warn!("{loss}");
+    }
+    let mut registry = Registry::new(config.rules_dir.clone(), engine.clone());
+    let changes = registry.scan().with_context(|| {
+        format!(
+            "rules_dir {}: cannot be read; make it, or copy the stock rules there",
+            config.rules_dir.display()
+        )
+    })?;
+    say(&changes);
+    let delivery = Delivery::open(&config.sinks, store.clone())?;
+    let registry = Arc::new(Mutex::new(registry));
+    let fleet = Fleet::new(Arc::new(Shared {
+        store: store.clone(),
+        engine: engine.clone(),
+        registry: registry.clone(),
+        transports: Transports::default(),
+        shutdown: shutdown.clone(),
+    }));
+    for (id, problems) in broken {
+        fleet.fails(id, problems.to_string(), None);
+    }
+    let mut tenants = config.tenants.clone();
+    // Without a word from the parent, its children are those of last time.
+    for parent in &config.parents {
+        let children = accounts::remembered(&*store, &parent.id)?;
+        tenants.extend(children.iter().filter_map(|child| child.tenant(parent)));
+    }
+    for stray in lock(&registry).strays(tenants.iter().map(|tenant| tenant.id.as_str())) {
+        tracing::warn!("{stray}");
+    }
+    fleet.start(tenants).await;
+    if fleet.running().is_empty() && config.parents.is_empty() {
+        let broken = fleet.broken();
+        let why: Vec<String> = broken
+            .iter()
+            .map(|(tenant, broken)| format!("tenant {tenant}: {}", broken.why))
+            .collect();
+        bail!(why.join("\n"));
+    }
+    Ok(Daemon {
+        config: RwLock::new(Arc::new(config)),
+        store,
+        damage: engine_of_store,
+        engine,
+        registry,
+        fleet,
+        parents: Mutex::default(),
+        parents_wanted: Notify::new(),
+        delivery,
+        reloading: AsyncMutex::new(()),
+        started: when::now(),
+    })
+}
+
+impl Daemon {
+    /// The configuration in force.
+    pub(crate) fn config(&self) -> Arc<Config> {
+        self.config.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set_config(&self, config: Config) {
+        *self.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
+    }
+
+    /// Has every parent's list of children read at once.
+    fn wake_parents(&self) {
+        self.parents_wanted.notify_waiters();
+    }
+}
+
+impl Handler for Daemon {
+    async fn handle(&self, request: Request) -> anyhow::Result<Value> {
+        match request {
+            // Both read the store, and may wait for a module that is being tested.
+            Request::Status => tokio::task::block_in_place(|| status::of(self)),
+            Request::Rules => tokio::task::block_in_place(|| Ok(Value::Array(rules_view::of(self)?))),
+            Request::Reload => self.reload().await,
+        }
+    }
+}
+
+fn say(changes: &Changes) {
+    for path in &changes.live {
+        tracing::info!(module = %path, "module live: it passes its own tests");
+    }
+    for (path, reason) in &changes.refused {
+        tracing::error!(module = %path, "module refused, what ran before still runs: {reason}");
+    }
+    for path in &changes.retired {
+        tracing::info!(module = %path, "module retired: its file is gone");
+    }
+}
+
+async fn tick(daemon: Arc<Daemon>, shutdown: CancellationToken) {
+    for tick in 1_u64.. {
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            () = tokio::time::sleep(TICK) => {}
+        }
+        for tenant in daemon.fleet.running() {
+            tenant.tick().await;
+        }
+        if tick.is_multiple_of(RETRY) {
+            daemon.fleet.retry().await;
+        }
+    }
+}
+
+async fn signals(daemon: &Arc<Daemon>, shutdown: &CancellationToken) -> anyhow::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hang_up = signal(SignalKind::hangup())?;
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            _ = hang_up.recv() => {
+                if let Err(error) = daemon.reload().await {
+                    tracing::error!("reload: {error:#}");
+                }
+            }
+        }
+    }
+    shutdown.cancel();
+    Ok(())
+}
+
+/// A panic elsewhere leaves at worst a stale view, which the next scan mends.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,57 @@
+//! Trust Monitor v1: what Duo itself finds odd. A row changes after it was first delivered; each state of it is an event.
+
+use crate::{Field, fields};
+
+pub(crate) const FIELDS: &[Field] = fields! {
+    derived "subject.user" "Name of the Duo user whose login surfaced, or whose bypass was turned on.";
+    derived "subject.key" "Key (`DU...`) of that user.";
+    derived "access_device.network" "The surfaced login's /24 (IPv4) or /48 (IPv6) network.";
+    derived "access_device.ip_hostname" "Host name that stands where the surfaced login's address should.";
+    s64 "bypass_status_enabled" "When the bypass was turned on, ms since the Unix epoch.";
+    text "enabled_by.key" "Key of the administrator who turned the bypass on (`DE...`).";
+    text "enabled_by.name" "Name of the administrator who turned the bypass on.";
+    text "enabled_for.key" "Key of the user whose bypass was turned on (`DU...`).";
+    text "enabled_for.name" "Name of the user whose bypass was turned on.";
+    texts "explanations" "Why it surfaced, each as JSON: `type` (`NEW_COUNTRY_CODE`, ...) and `summary`.";
+    boolean "from_common_netblock" "Whether the network is one that many users come from.";
+    boolean "from_new_user" "Whether the user is new.";
+    boolean "low_risk_ip" "Whether Duo takes the address for harmless.";
+    boolean "priority_event" "Whether it matches the account's risk profile.";
+    texts "priority_reasons" "What of the risk profile it matches, each as JSON.";
+    text "sekey" "Id of the row (`SE...`), the same in all its states.";
+    word "state" "`new` or `processed`.";
+    s64 "state_updated_timestamp" "When the state last changed, ms since the Unix epoch; null while it is new.";
+    json "surfaced_auth" "The login that surfaced: authentication's paths below.";
+    text "surfaced_auth.access_device.browser" "Browser the user came with.";
+    text "surfaced_auth.access_device.hostname" "Name of the machine, where Duo Desktop tells it.";
+    address "surfaced_auth.access_device.ip" "Address the user came from.";
+    text "surfaced_auth.access_device.location.city" "City of the access device, by Duo.";
+    text "surfaced_auth.access_device.location.country" "Country of the access device, by Duo.";
+    text "surfaced_auth.access_device.location.state" "State or region of the access device, by Duo.";
+    text "surfaced_auth.access_device.os" "Operating system.";
+    text "surfaced_auth.alias" "Alias or address the user typed to log in.";
+    text "surfaced_auth.application.key" "Key of the application (`DI...`).";
+    text "surfaced_auth.application.name" "Name of the application.";
+    address "surfaced_auth.auth_device.ip" "Address of the second factor's device.";
+    text "surfaced_auth.auth_device.key" "Key of the second factor's device (`DP...`).";
+    text "surfaced_auth.auth_device.location.city" "City of the second factor's device, by Duo.";
+    text "surfaced_auth.auth_device.location.country" "Country of the second factor's device, by Duo.";
+    text "surfaced_auth.auth_device.location.state" "State or region of the second factor's device, by Duo.";
+    text "surfaced_auth.auth_device.name" "Phone number, label with number, or WebAuthn key (`WA...`): personal.";
+    text "surfaced_auth.email" "The user's address.";
+    word "surfaced_auth.event_type" "Null here, mostly.";
+    word "surfaced_auth.factor" "`duo_push`, `phone_call`, `bypass_code`, ...";
+    text "surfaced_auth.isotimestamp" "When the login was, RFC 3339.";
+    word "surfaced_auth.reason" "Why the login ended as it did.";
+    word "surfaced_auth.result" "`success`, `denied` or `fraud`.";
+    s64 "surfaced_auth.timestamp" "When the login was, whole seconds since the Unix epoch.";
+    word "surfaced_auth.trusted_endpoint_status" "Null here, mostly.";
+    text "surfaced_auth.txid" "Id of the transaction; joins with authentication's `txid`.";
+    texts "surfaced_auth.user.groups" "Groups of the user, with the directory they come from.";
+    text "surfaced_auth.user.key" "Key of the user (`DU...`): stable when the user is renamed.";
+    text "surfaced_auth.user.name" "User name or address.";
+    s64 "surfaced_timestamp" "When it surfaced, ms since the Unix epoch.";
+    text "triage_event_uri" "Link to it in the Admin Panel.";
+    boolean "triaged_as_interesting" "Whether an administrator marked it so.";
+    word "type" "`auth`, `bypass_status` or `device_registration`.";
+};
