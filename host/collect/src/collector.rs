@@ -80,7 +80,9 @@ impl<D: DuoLogs, A: Admit, C: Clock> Collector<D, A, C> {
                     let action = "this is a defect in Picket, please report it; polling goes on".to_owned();
                     tracing::error!(tenant = %self.shared.tenant, %log, "{text}: {action}");
                     let trouble = Trouble { at: self.shared.clock.now_ms(), text, action, is_configuration: false };
-                    self.shared.board.update(log, |known| known.failed(Standing::Failing, trouble));
+                    self.shared.board.update(log, |known| {
+                        known.failed(Standing::Failing, trouble);
+                    });
                     let shared = self.shared.clone();
                     let id = tasks.spawn(async move {
                         shared.clock.sleep(shared.settings.poll_interval).await;

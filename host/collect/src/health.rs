@@ -166,11 +166,18 @@ impl Known {
         health.clock_skew = skew;
     }
 
-    pub(crate) fn failed(&mut self, standing: Standing, trouble: Trouble) {
+    /// An attempt failed. True: otherwise than before.
+    pub(crate) fn failed(&mut self, standing: Standing, trouble: Trouble) -> bool {
         let health = &mut self.health;
+        let is_new = health.failing_since.is_none()
+            || health
+                .last_error
+                .as_ref()
+                .is_none_or(|before| before.text != trouble.text);
         health.standing = standing;
         health.failing_since.get_or_insert(trouble.at);
         health.last_error = Some(trouble);
+        is_new
     }
 
     pub(crate) fn limited(&mut self, now: i64) {
@@ -245,6 +252,13 @@ impl Board {
         self.lock()
             .get(&log)
             .map_or(Standing::NotCollected, |known| known.health.standing)
+    }
+
+    /// Whether another log of the account is answered.
+    pub(crate) fn others_work(&self, log: Log) -> bool {
+        self.lock()
+            .values()
+            .any(|known| known.health.log != log && known.health.standing == Standing::Working)
     }
 
     /// How far the furthest of the other logs is complete, ms.

@@ -127,7 +127,8 @@ impl<D: DuoLogs, A: Admit, C: Clock> Poller<D, A, C> {
         let mut lane = Lane::new(Class::Live);
         loop {
             let begun = self.now();
-            match self.read_window(&mut lane).await {
+            // Of its own only while it is under way: most of the time thousands of these sleep.
+            match Box::pin(self.read_window(&mut lane)).await {
                 Ok(is_behind) => {
                     self.begun.notify_one();
                     if !is_behind {
@@ -382,10 +383,15 @@ impl<D: DuoLogs, A: Admit, C: Clock> Poller<D, A, C> {
                 standing = Standing::Closed;
             }
         });
+        let secret = self.shared.duo.secret_place();
+        let action = error.advice(&Context {
+            secret: secret.as_deref(),
+            others_answer: self.shared.board.others_work(self.log),
+        });
         let trouble = Trouble {
             at: self.now(),
-            text: error.to_string(),
-            action: error.advice(&Context::default()),
+            text: format!("{}: {}; {action}", error.at(), error.problem()),
+            action,
             is_configuration: error.is_configuration(),
         };
         self.report(lane, standing, trouble);
@@ -393,15 +399,17 @@ impl<D: DuoLogs, A: Admit, C: Clock> Poller<D, A, C> {
 
     fn report(&self, lane: &Lane, standing: Standing, trouble: Trouble) {
         let (tenant, log, failures) = (&self.shared.tenant, self.log, lane.failures);
-        // Said once, and again now and then while it lasts.
-        if failures.is_power_of_two() {
-            tracing::warn!(%tenant, %log, failures, "{}", trouble.text);
-        } else {
-            tracing::debug!(%tenant, %log, failures, "{}", trouble.text);
-        }
+        let text = trouble.text.clone();
+        let mut is_new = true;
         self.shared
             .board
-            .update(self.log, |known| known.failed(standing, trouble));
+            .update(self.log, |known| is_new = known.failed(standing, trouble));
+        // Said when it changes, and again now and then while it lasts.
+        if is_new || failures.is_power_of_two() {
+            tracing::warn!(%tenant, %log, failures, "{text}");
+        } else {
+            tracing::debug!(%tenant, %log, failures, "{text}");
+        }
     }
 
     pub(crate) fn is_of_account(&self) -> bool {

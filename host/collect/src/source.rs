@@ -6,6 +6,11 @@ use picket_duo::{Client, DuoError, Log, Page, Query};
 pub trait DuoLogs: Send + Sync + 'static {
     /// One page. Signed anew each time it is called.
     fn page(&self, log: Log, query: &Query) -> impl Future<Output = Result<Page, DuoError>> + Send;
+
+    /// Where the secret key comes from (a file, a variable), to be named where a new one has to be put.
+    fn secret_place(&self) -> Option<String> {
+        None
+    }
 }
 
 impl DuoLogs for Client {

@@ -9,7 +9,7 @@
 
 mod common;
 
-use common::{Entry, FakeDuo, FakeJournal, HOUR, MINUTE, T0, TestClock, settings, start};
+use common::{Entry, FakeDuo, FakeJournal, HOUR, MINUTE, T0, TestClock, settings, start, start_as};
 use picket_collect::Standing;
 use picket_contract::Mark;
 use picket_duo::{DuoError, Log};
@@ -76,7 +76,8 @@ async fn a_forbidden_log_is_closed_and_opened_when_it_returns_while_others_go_on
         "{}",
         trouble.text
     );
-    for health in status.iter().filter(|health| health.log != Log::Telephony) {
+    let others = [Log::Authentication, Log::Activity, Log::Administrator];
+    for health in status.iter().filter(|health| others.contains(&health.log)) {
         assert_eq!(health.standing, Standing::Working, "{}", health.log);
         assert!(health.lag.unwrap() < 5 * MINUTE, "{health:?}");
     }
@@ -119,15 +120,18 @@ async fn a_closed_log_stays_closed_over_a_restart_without_another_mark() {
     }
 }
 
-#[tokio::test]
-async fn wrong_credentials_close_nothing_and_are_asked_slowly() {
-    let (clock, duo, journal) = setting_up();
-    let error = DuoError::Unauthorized {
+fn unauthorized(code: u32) -> DuoError {
+    DuoError::Unauthorized {
         at: "x".into(),
-        code: 40103,
+        code,
         message: "Invalid signature".into(),
-    };
-    duo.refuse(Log::Authentication, Some(error));
+    }
+}
+
+#[tokio::test]
+async fn wrong_credentials_close_nothing_and_are_not_hammered() {
+    let (clock, duo, journal) = setting_up();
+    duo.refuse(Log::Authentication, Some(unauthorized(40102)));
     let running = start(&[Log::Authentication], settings(), &duo, &journal);
     clock.run(HOUR).await;
     assert!(duo.requests(Log::Authentication) <= 7);
@@ -137,8 +141,31 @@ async fn wrong_credentials_close_nothing_and_are_asked_slowly() {
             .iter()
             .any(|mark| matches!(mark, Mark::Closed { log } if &**log == "authentication"))
     );
-    let health = running.board.status(duo.now()).remove(0);
-    assert!(health.last_error.unwrap().text.contains("secret_key"));
+    let trouble = running.board.status(duo.now()).remove(0).last_error.unwrap();
+    assert!(
+        trouble.text.contains("integration_key") && trouble.is_configuration,
+        "{trouble:?}"
+    );
+    running.kill().await;
+}
+
+#[tokio::test]
+async fn a_rotated_secret_is_tried_once_a_minute_and_picked_up_by_all_logs_at_once() {
+    let (clock, duo, journal) = setting_up();
+    let running = start(&ALL, settings(), &duo, &journal);
+    clock.run(10 * MINUTE).await;
+    let asked = || duo.asked.lock().unwrap().len();
+    ALL.iter().for_each(|log| duo.refuse(*log, Some(unauthorized(40103))));
+    let before = asked();
+    clock.run(HOUR).await;
+    assert!((55..=66).contains(&(asked() - before)), "{}", asked() - before);
+    ALL.iter().for_each(|log| duo.refuse(*log, None));
+    clock.run(MINUTE + 1_000).await;
+    for health in running.board.status(duo.now()) {
+        if ALL.contains(&health.log) {
+            assert!(health.lag.unwrap() < 5 * MINUTE, "{health:?}");
+        }
+    }
     running.kill().await;
 }
 
@@ -200,67 +227,22 @@ async fn a_failing_log_is_marked_as_stalled_up_to_where_the_others_are() {
 }
 
 #[tokio::test]
-async fn admin_is_fed_by_activity_if_it_may_be_read_else_by_administrator() {
-    let feeds = |journal: &FakeJournal| -> Vec<String> {
-        let feed = |mark| {
-            if let Mark::Feed { log, .. } = mark {
-                Some(log.to_string())
-            } else {
-                None
-            }
-        };
-        journal.marks().into_iter().filter_map(feed).collect()
-    };
+async fn duo_is_polled_once_or_twice_in_two_minutes_and_left_alone_after_a_429_over_restarts() {
     let (clock, duo, journal) = setting_up();
-    let running = start(&ALL, settings(), &duo, &journal);
-    clock.run(HOUR).await;
-    running.kill().await;
-    assert_eq!(feeds(&journal), ["activity"]);
-
-    let (clock, duo, journal) = setting_up();
-    duo.refuse(Log::Activity, Some(forbidden(Log::Activity)));
-    let running = start(&ALL, settings(), &duo, &journal);
-    clock.run(HOUR).await;
-    assert_eq!(feeds(&journal), ["administrator"]);
-    running.kill().await;
-    let running = start(&ALL, settings(), &duo, &journal);
-    clock.run(HOUR).await;
-    assert_eq!(feeds(&journal), ["administrator"], "a restart repeats no mark");
-    let feed = places(&journal, |entry| matches!(entry, Entry::Mark(Mark::Feed { .. })));
-    let rows = places(&journal, |entry| is_of(entry, Log::Administrator));
-    assert!(feed[0] < rows[0], "the mark comes before the rows it concerns");
-    duo.refuse(Log::Activity, None);
-    clock.run(HOUR).await;
-    assert_eq!(feeds(&journal), ["administrator", "activity"]);
-    let feed = places(&journal, |entry| matches!(entry, Entry::Mark(Mark::Feed { .. })));
-    let rows = places(&journal, |entry| is_of(entry, Log::Activity));
-    assert!(feed[1] < rows[0]);
-    running.kill().await;
-
-    let (clock, duo, journal) = setting_up();
-    let running = start(&[Log::Administrator], settings(), &duo, &journal);
-    clock.run(HOUR).await;
-    assert_eq!(feeds(&journal), ["administrator"]);
-    running.kill().await;
-}
-
-#[tokio::test]
-async fn duo_is_asked_at_the_rate_it_tolerates_and_left_alone_after_a_429() {
-    let (clock, duo, journal) = setting_up();
-    for number in 0..3_000 {
-        duo.add(Log::Authentication, T0 - 2 * HOUR + number, &format!("b{number}"), 0);
+    for number in 0..600 {
+        duo.add(Log::Authentication, T0 + number * 10_000, &format!("b{number}"), 0);
     }
     duo.faults.lock().unwrap().offset_at_end = 100;
-    let mut settings = settings();
-    settings.page_limit = 100;
-    let running = start(&[Log::Authentication], settings, &duo, &journal);
+    let running = start(&[Log::Authentication], settings(), &duo, &journal);
+    clock.run(10 * MINUTE).await;
+    let from = duo.requests(Log::Authentication);
     clock.run(HOUR).await;
-    let times: Vec<i64> = duo.asked.lock().unwrap().iter().map(|(at, _, _)| *at).collect();
+    let times: Vec<i64> = duo.asked.lock().unwrap()[from..].iter().map(|(at, _, _)| *at).collect();
+    assert!(times.len() <= 61, "one a minute on average: {}", times.len());
     assert!(
-        times.windows(3).all(|three| three[2] - three[0] >= 2 * MINUTE),
-        "two at once, one a minute on average"
+        times.windows(3).all(|three| three[2] - three[0] > MINUTE),
+        "never three in a minute"
     );
-    assert_eq!(journal.ids(Log::Authentication).len(), 3_000 + 24);
     duo.refuse(
         Log::Authentication,
         Some(DuoError::RateLimited {
@@ -272,9 +254,55 @@ async fn duo_is_asked_at_the_rate_it_tolerates_and_left_alone_after_a_429() {
     clock.run(30 * MINUTE).await;
     assert!(duo.requests(Log::Authentication) - before <= 10);
     let health = running.board.status(duo.now()).remove(0);
-    assert!(health.rate_limited >= 5);
+    assert!(health.rate_limited >= 5 && health.rate_limited_last_hour >= 5);
+    assert!(health.last_error.unwrap().text.contains("rate limit"));
+    // The last wait is five minutes: a restart knows.
+    let mut last = duo.requests(Log::Authentication);
+    while duo.requests(Log::Authentication) == last {
+        clock.run(10_000).await;
+    }
+    last = duo.requests(Log::Authentication);
+    running.kill().await;
+    let running = start(&[Log::Authentication], settings(), &duo, &journal);
+    clock.run(4 * MINUTE).await;
+    assert_eq!(duo.requests(Log::Authentication), last);
     duo.refuse(Log::Authentication, None);
     clock.run(20 * MINUTE).await;
     assert!(running.board.status(duo.now()).remove(0).lag.unwrap() < 5 * MINUTE);
     running.kill().await;
+}
+
+#[tokio::test]
+async fn first_polls_are_spread_over_the_poll_interval() {
+    let clock = TestClock::new();
+    let duo = FakeDuo::new(&clock, 1);
+    let settings = picket_collect::Settings {
+        stagger: 2 * MINUTE,
+        ..settings()
+    };
+    let mut running = Vec::new();
+    for tenant in 0..60 {
+        let journal = FakeJournal::new(tenant);
+        running.push(start_as(
+            &format!("t{tenant}"),
+            &[Log::Telephony],
+            settings,
+            &duo,
+            &journal,
+        ));
+    }
+    clock.run(2 * MINUTE).await;
+    let mut quarters = [0; 4];
+    let mut first = std::collections::BTreeSet::new();
+    for (at, _, _) in duo.asked.lock().unwrap().iter() {
+        first.insert(*at);
+        quarters[((at - T0) / 30_001) as usize] += 1;
+    }
+    assert!(
+        first.len() > 50 && quarters.iter().all(|count| *count > 4),
+        "{quarters:?}"
+    );
+    for tenant in running {
+        tenant.kill().await;
+    }
 }

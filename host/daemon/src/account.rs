@@ -1,11 +1,12 @@
 //! One tenant's Duo account, as the collector sees it: where pages come from, and the journal they go to.
 
+use std::collections::HashSet;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use picket_collect::{Admit, AdmitError, Admitted, DuoLogs, Identity, Intake};
+use picket_collect::{Admit, AdmitError, Admitted, Cursor, DuoLogs, Identity, Intake};
 use picket_duo::{Client, ClientConfig, DuoError, Host, Log, Page, Query, Scheme, Transport, TransportConfig};
 use picket_judge::pipeline::{self, Pipeline};
 use picket_store::{CursorRow, Store};
@@ -14,6 +15,7 @@ use tokio::sync::RwLock;
 
 use crate::accounts::Listed;
 use crate::config::{Network, SecretSource, SourceConfig};
+use crate::daemon::lock;
 
 /// The ways to Duo that accounts share: one for each set of proxy, CA and patience.
 #[derive(Debug, Default)]
@@ -88,7 +90,7 @@ impl Account {
     }
 
     /// A client with the secret of now, if that is another than before.
-    async fn renewed(&self) -> Option<Arc<Client>> {
+    pub(crate) async fn renewed(&self) -> Option<Arc<Client>> {
         let secret = read(&self.source.secret).ok()?;
         let mut current = self.current.write().await;
         if current.1.expose_secret() == secret.expose_secret() {
@@ -109,6 +111,10 @@ impl DuoLogs for Account {
             },
             answer => answer,
         }
+    }
+
+    fn secret_place(&self) -> Option<String> {
+        Some(self.source.secret.place())
     }
 }
 
@@ -134,8 +140,35 @@ fn read_ca(path: &Path) -> anyhow::Result<Vec<u8>> {
 
 /// The collector's door to a tenant's journal.
 pub(crate) struct Door {
-    pub(crate) pipeline: Pipeline,
-    pub(crate) store: Arc<dyn Store>,
+    pipeline: Pipeline,
+    store: Arc<dyn Store>,
+    /// Logs whose first start is noted.
+    begun: Mutex<HashSet<Arc<str>>>,
+}
+
+impl Door {
+    /// The door to a pipeline's journal: a tenant's, or a segment's.
+    pub(crate) fn new(pipeline: Pipeline, store: Arc<dyn Store>) -> Self {
+        Door {
+            pipeline,
+            store,
+            begun: Mutex::default(),
+        }
+    }
+
+    /// A cursor that has a history says where the log's own time begins: that is noted before its first row.
+    async fn begin(&self, intake: &Intake) -> Result<(), AdmitError> {
+        if lock(&self.begun).contains(&intake.log) {
+            return Ok(());
+        }
+        let cursor = Cursor::read(intake.cursor.as_ref()).unwrap_or_default();
+        if let (Some(first), Some(_)) = (cursor.first, cursor.live) {
+            let begins = self.pipeline.begins(intake.log.clone(), first + 1).await;
+            begins.map_err(|error| AdmitError(error.to_string()))?;
+            lock(&self.begun).insert(intake.log.clone());
+        }
+        Ok(())
+    }
 }
 
 impl Admit for Door {
@@ -148,7 +181,7 @@ impl Admit for Door {
     }
 
     async fn cursor(&self, log: &str) -> Result<Option<CursorRow>, AdmitError> {
-        let (store, tenant) = (self.store.clone(), self.pipeline.tenant().id.clone());
+        let (store, tenant) = (self.store.clone(), self.pipeline.journal().clone());
         let cursors = tokio::task::spawn_blocking(move || store.cursors(&tenant)).await;
         let cursors = cursors.map_err(|error| AdmitError(error.to_string()))?;
         let cursors = cursors.map_err(|error| AdmitError(error.to_string()))?;
@@ -156,6 +189,7 @@ impl Admit for Door {
     }
 
     async fn admit(&self, intake: Intake) -> Result<Admitted, AdmitError> {
+        self.begin(&intake).await?;
         let page = pipeline::Page {
             log: intake.log,
             rows: intake.events.into_iter().map(|event| event.raw).collect(),

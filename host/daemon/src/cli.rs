@@ -31,10 +31,13 @@ pub(crate) enum Verb {
     },
     /// How everything stands: the verdict first, then the worst first.
     Status {
+        /// Only this tenant.
+        #[arg(long, value_name = "ID")]
+        tenant: Option<String>,
         #[command(flatten)]
         output: Output,
     },
-    /// Make the running daemon read its rules again, and say what came of it.
+    /// Make the running daemon read its configuration and rules again, and say what came of it.
     Reload {
         #[command(flatten)]
         output: Output,
@@ -52,6 +55,8 @@ pub(crate) enum Verb {
     },
     /// Judge exported events with rules, without a daemon.
     Replay(Replay),
+    /// Make the running daemon read a piece of the past and judge it; its alerts are kept and not sent.
+    Backfill(Backfill),
 }
 
 #[derive(Debug, Args)]
@@ -149,6 +154,27 @@ pub(crate) enum RuleVerb {
         #[command(flatten)]
         output: Output,
     },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Backfill {
+    /// Duo's log, as `collect:` names it; may be repeated, so that rules on several logs see them together.
+    #[arg(long = "log", value_name = "LOG", required_unless_present = "list")]
+    pub(crate) logs: Vec<String>,
+    /// From when: 2026-05-01, 2026-05-01T09:00:00Z, or 7d for seven days ago.
+    #[arg(long, value_name = "TIME", required_unless_present = "list")]
+    pub(crate) from: Option<String>,
+    /// Up to when, in the same ways.
+    #[arg(long, value_name = "TIME", required_unless_present = "list")]
+    pub(crate) to: Option<String>,
+    /// Whose; may be left out where there is one tenant.
+    #[arg(long, value_name = "ID")]
+    pub(crate) tenant: Option<String>,
+    /// List what was asked for, and how it stands.
+    #[arg(long, conflicts_with_all = ["logs", "from", "to"])]
+    pub(crate) list: bool,
+    #[command(flatten)]
+    pub(crate) output: Output,
 }
 
 #[derive(Debug, Args)]

@@ -25,6 +25,19 @@ pub(crate) enum Request {
     Rules,
     /// Read the rules directory again.
     Reload,
+    /// Read a piece of the past, or go on with it.
+    Backfill {
+        /// Whose; none: the only tenant's.
+        tenant: Option<String>,
+        /// Names of logs, as the configuration has them.
+        logs: Vec<String>,
+        /// Inclusive, ms since the Unix epoch, by Duo's clock.
+        from: i64,
+        /// Inclusive, ms since the Unix epoch, by Duo's clock.
+        to: i64,
+    },
+    /// Every backfill and how it stands.
+    Backfills,
 }
 
 /// An answer is a value, or an error in words.

@@ -6,6 +6,7 @@
 
 mod account;
 mod accounts;
+mod backfill;
 mod cli;
 mod commands;
 mod config;
@@ -18,6 +19,8 @@ mod repeated;
 mod rules_view;
 mod ruleset;
 mod status;
+mod stock;
+mod warming;
 mod watch;
 mod when;
 
@@ -31,7 +34,7 @@ use cli::{AlertsVerb, Cli, RuleVerb, Verb};
 fn main() -> ExitCode {
     let cli = Cli::parse();
     tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::try_from_env("PICKET_LOG").unwrap_or_else(|_| EnvFilter::new("info")))
+        .with_env_filter(filter(std::env::var("PICKET_LOG").ok().as_deref()))
         .with_writer(std::io::stderr)
         .with_target(false)
         .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
@@ -59,6 +62,15 @@ fn main() -> ExitCode {
     }
 }
 
+/// What is logged. `trace` means Picket's own: the compiler's word on each instruction is left out unless it is asked for.
+fn filter(asked: Option<&str>) -> EnvFilter {
+    const LOUD: [&str; 3] = ["cranelift", "regalloc2", "wasmtime"];
+    let asked = asked.filter(|asked| !asked.trim().is_empty()).unwrap_or("info");
+    let quiet = LOUD.iter().filter(|target| !asked.contains(*target));
+    let quiet: Vec<String> = quiet.map(|target| format!(",{target}=warn")).collect();
+    EnvFilter::try_new(format!("{asked}{}", quiet.concat())).unwrap_or_else(|_| EnvFilter::new("info"))
+}
+
 async fn dispatch(cli: &Cli) -> anyhow::Result<bool> {
     match &cli.verb {
         Verb::Replay(arguments) => commands::replay::run(arguments)?,
@@ -78,13 +90,16 @@ async fn configured(cli: &Cli, config: config::Config) -> anyhow::Result<bool> {
     let config = commands::with_children(config);
     match &cli.verb {
         Verb::Check { offline, output } => return commands::check::run(&plain, &config, *offline, output.format).await,
-        Verb::Status { output } => return commands::status::status(&config, output.format).await,
+        Verb::Status { tenant, output } => {
+            return commands::status::status(&config, tenant.as_deref(), output.format).await;
+        }
         Verb::Reload { output } => return commands::status::reload(&config, output.format).await,
         Verb::Logs(arguments) => commands::logs::run(&config, arguments)?,
         Verb::Alerts(arguments) => match &arguments.verb {
             Some(AlertsVerb::Show { id, output }) => commands::alerts::show(&config, id, output.format)?,
             None => commands::alerts::list(&config, arguments)?,
         },
+        Verb::Backfill(arguments) => return commands::backfill::run(&config, arguments).await,
         Verb::Timeline(arguments) => commands::timeline::run(&config, arguments)?,
         Verb::Rule {
             verb: RuleVerb::List { output },
@@ -96,4 +111,17 @@ async fn configured(cli: &Cli, config: config::Config) -> anyhow::Result<bool> {
         | Verb::Replay(_) => {}
     }
     Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_compilers_words_are_left_out_unless_asked_for() {
+        assert_eq!(filter(None).to_string(), filter(Some("")).to_string());
+        assert!(filter(Some("trace")).to_string().contains("cranelift=warn"));
+        assert!(filter(Some("cranelift=debug")).to_string().contains("cranelift=debug"));
+        assert!(!filter(Some("cranelift=debug")).to_string().contains("cranelift=warn"));
+    }
 }

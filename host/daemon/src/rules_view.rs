@@ -9,6 +9,8 @@ use serde_json::{Value, json};
 use crate::config::TenantConfig;
 use crate::daemon::{Daemon, lock};
 use crate::registry::{Registry, Slot};
+use crate::warming::{Histories, Warming};
+use crate::when;
 
 /// Of a running daemon.
 ///
@@ -23,7 +25,12 @@ pub(crate) fn of(daemon: &Daemon) -> anyhow::Result<Vec<Value>> {
         .collect();
     let running = daemon.fleet.running();
     let tenants: Vec<&TenantConfig> = running.iter().map(|tenant| &tenant.config).collect();
-    list(&tenants, &lock(&daemon.registry), &*daemon.store, &refused)
+    let mut histories = BTreeMap::new();
+    for tenant in &running {
+        let of = Histories::of(&*daemon.store, &tenant.config.id, Some(&lock(&tenant.paces)))?;
+        histories.insert(tenant.config.id.clone(), of);
+    }
+    list(&tenants, &lock(&daemon.registry), &*daemon.store, &refused, &histories)
 }
 
 /// One object for each rule (and for each module that was refused), the worst first.
@@ -35,6 +42,7 @@ pub(crate) fn list(
     registry: &Registry,
     store: &dyn Store,
     refused: &BTreeMap<String, Vec<String>>,
+    histories: &BTreeMap<String, Histories>,
 ) -> anyhow::Result<Vec<Value>> {
     let mut progress: BTreeMap<&str, Vec<RuleRow>> = BTreeMap::new();
     for tenant in configured {
@@ -58,7 +66,23 @@ pub(crate) fn list(
             .filter(|tenant| slot.scope.covers(&tenant.id))
             .collect();
         for rule in &live.module.manifest.rules {
-            let (state, reason, troubled) = standing(&rule.id, rule.state.version, &tenants, &progress, refused);
+            let (mut state, mut reason, troubled) =
+                standing(&rule.id, rule.state.version, &tenants, &progress, refused);
+            let warming = tenants
+                .iter()
+                .filter(|tenant| !is_off(tenant, &rule.id))
+                .filter_map(|tenant| histories.get(&tenant.id)?.of_rule(rule))
+                .reduce(Warming::later)
+                .filter(|_| state == "active");
+            if warming.is_some() {
+                let learns = "it reads its logs' past first; alerts of live events follow";
+                state = "warming";
+                reason = if reason.is_empty() {
+                    learns.to_owned()
+                } else {
+                    format!("{learns}; {reason}")
+                };
+            }
             let logs: Vec<&str> = rule.logs();
             let mut fields: Vec<&str> = rule
                 .sources
@@ -84,6 +108,10 @@ pub(crate) fn list(
                 object.insert("troubled".to_owned(), json!(troubled));
                 object.insert("severity".to_owned(), json!(rule.severity));
                 object.insert("cases".to_owned(), json!(live.cases));
+                if let Some(warming) = warming {
+                    object.insert("percent".to_owned(), json!(warming.percent));
+                    object.insert("ready".to_owned(), json!(warming.ready.map(when::rfc3339)));
+                }
             }
             rules.push((rank, value));
         }
@@ -125,6 +153,10 @@ fn row(
     })
 }
 
+fn is_off(tenant: &TenantConfig, rule: &str) -> bool {
+    tenant.overrides.get(rule).is_some_and(|own| own.enabled == Some(false))
+}
+
 /// How a rule stands over the tenants it judges: state, reason, and the tenants with whom it is in trouble.
 fn standing(
     rule: &str,
@@ -133,8 +165,7 @@ fn standing(
     progress: &BTreeMap<&str, Vec<RuleRow>>,
     refused: &BTreeMap<String, Vec<String>>,
 ) -> (&'static str, String, Vec<String>) {
-    let is_off = |tenant: &&&TenantConfig| tenant.overrides.get(rule).is_some_and(|own| own.enabled == Some(false));
-    if !tenants.is_empty() && tenants.iter().filter(is_off).count() == tenants.len() {
+    if !tenants.is_empty() && tenants.iter().all(|tenant| is_off(tenant, rule)) {
         return ("off", "switched off in the configuration".to_owned(), Vec::new());
     }
     let mut reasons = Vec::new();

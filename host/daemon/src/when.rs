@@ -27,6 +27,24 @@ pub(crate) fn short(ms: i64, now: i64) -> String {
     Timestamp::from_millisecond(ms).map_or_else(|_| ms.to_string(), |time| time.strftime(format).to_string())
 }
 
+/// An RFC 3339 time, for people, to the minute; the date only where it is not today.
+pub(crate) fn minute(time: &str) -> Option<String> {
+    let time: Timestamp = time.parse().ok()?;
+    let short = short(time.as_millisecond(), now());
+    short.rsplit_once(':').map(|(minute, _)| minute.to_owned())
+}
+
+/// A point in time: an RFC 3339 time, a day (its beginning, UTC), or a span back from `now`; ms.
+///
+/// # Errors
+/// None of these.
+pub(crate) fn point(text: &str, now: i64) -> anyhow::Result<i64> {
+    match text.parse::<jiff::civil::Date>() {
+        Ok(day) if !text.contains('T') => Ok(day.to_zoned(jiff::tz::TimeZone::UTC)?.timestamp().as_millisecond()),
+        _ => since(text, now).with_context(|| "write 2026-05-01, 2026-05-01T09:00:00Z, or 7d for seven days ago"),
+    }
+}
+
 /// How long, for people: the two largest units.
 pub(crate) fn long(ms: i64) -> String {
     let seconds = ms.max(0) / 1000;

@@ -11,6 +11,9 @@
 //! minute, is signed once more by that clock, and the difference is kept for the requests that follow. A wrong key stays
 //! wrong and is reported as such.
 //!
+//! Accounts that are reached the same way share a [`Transport`]; what tells them apart is in [`ClientConfig`]. Besides logs
+//! there is [`Inventory`], whose objects lose their secrets on arrival, and the list of accounts below a parent.
+//!
 //! What this crate does not do: it reads no event (rows stay text), knows no window and no cursor, and keeps nothing.
 //!
 //! What is known of the API, and from where, is written down in the README beside this crate.

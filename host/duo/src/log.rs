@@ -95,12 +95,6 @@ impl Log {
         }
     }
 
-    /// Asked by a window in milliseconds and an offset; otherwise by the first second alone ([`Shape::FromSecond`]).
-    #[must_use]
-    pub fn is_v2(self) -> bool {
-        self.shape() != Shape::FromSecond
-    }
-
     /// The most rows that may be asked for at once. A v1 log decides itself, and gives about as many.
     #[must_use]
     pub fn page_limit(self) -> u16 {

@@ -82,6 +82,50 @@ async fn a_socks_proxy_with_a_password_carries_the_connection_and_resolves_the_n
     );
 }
 
+/// The environment belongs to the process, so a second one is started: this test again, which then finds the proxy.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_environments_proxy_is_used_but_never_for_this_machine() {
+    const NAME: &str = "the_environments_proxy_is_used_but_never_for_this_machine";
+    if let (Ok(ca_pem), Ok(here)) = (std::env::var("DUO_TEST_CA"), std::env::var("DUO_TEST_SERVER")) {
+        let transport = Transport::new(TransportConfig {
+            ca_pem: Some(ca_pem.into_bytes()),
+            ..TransportConfig::default()
+        })
+        .unwrap();
+        let duo = config_at(DUO);
+        assert!(transport.proxy(&duo.host).unwrap().starts_with("http://127.0.0.1:"));
+        for (config, proxied) in [
+            (duo, true),
+            (config_at(&here), false),
+            (config_at("api-direct.example.com"), false),
+        ] {
+            assert_eq!(transport.proxy(&config.host).is_some(), proxied, "{}", config.host);
+            if !config.host.name().starts_with("api-direct") {
+                Client::over(config, &transport)
+                    .unwrap()
+                    .activity(&query())
+                    .await
+                    .unwrap();
+            }
+        }
+        return;
+    }
+    let server = serve(vec![page_of("")]).await;
+    let proxy = proxy::http(Some(USER), Manner::Carry(server.address)).await;
+    let status = tokio::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", NAME])
+        .env("DUO_TEST_CA", &server.ca_pem)
+        .env("DUO_TEST_SERVER", server.address.to_string())
+        .env("HTTPS_PROXY", format!("http://ann:p%40ss%3Aw0rd@{}", proxy.address))
+        .env("NO_PROXY", "example.com")
+        .status()
+        .await
+        .unwrap();
+    assert!(status.success());
+    assert_eq!(proxy.asked(), [format!("{DUO}:443")]);
+    assert_eq!(server.heads().len(), 2);
+}
+
 #[tokio::test]
 async fn what_a_proxy_does_wrong_is_said_of_the_proxy() {
     let server = serve(vec![page_of("")]).await;

@@ -75,7 +75,7 @@ pub use address::{canonical_address, network};
 pub use clean::clean;
 pub use identify::{Identity, Problem, identify, own_id};
 pub use narrate::{Told, narrate};
-pub use number::mask_numbers;
+pub use number::{canonical_number, mask_numbers};
 pub use occurrence::Occurrences;
 pub use page::Page;
 pub use parse::{MAX_EMBEDDED_BYTES, MAX_EVENT_BYTES};

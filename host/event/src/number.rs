@@ -28,6 +28,12 @@ pub(crate) fn canonical(text: &str) -> Option<String> {
     }
 }
 
+/// A number as the columns of `phone` and `number` show it: canonical where it is one, else as it came.
+#[must_use]
+pub fn canonical_number(text: &str) -> String {
+    canonical(text).unwrap_or_else(|| text.trim().to_owned())
+}
+
 /// The number inside a label, canonical: `My iPhone X (734-555-2342)` has `7345552342`. None: it has none, or several.
 pub(crate) fn inside(label: &str) -> Option<String> {
     match numbers(label).as_slice() {

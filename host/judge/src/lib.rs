@@ -34,6 +34,7 @@ mod desk;
 mod evidence;
 mod historic;
 mod judge;
+pub mod lookup;
 mod marks;
 pub mod people;
 pub mod pipeline;

@@ -17,7 +17,7 @@ use common::{Does, Event, LOGS, NOW, Native, manifest, record, tenant};
 use picket_contract::{Call, Evaluate, Failure, FailureKind, Mark, Outcome, Params, Tables, Usage};
 use picket_judge::people::Nobody;
 use picket_judge::pipeline::{
-    Beginning, Observe, Options, Page, Pipeline, PipelineError, RuleSet, RuleSpec, SwapReport,
+    Beginning, Observe, Options, Page, Pipeline, PipelineError, RuleSet, RuleSpec, SwapReport, first_start,
 };
 use picket_judge::{Said, Settings, Trouble};
 use picket_store::{AlertFilter, CursorRow, EventFilter, Moment, SqliteStore, Store};
@@ -509,9 +509,10 @@ fn sent(house: &House) -> Vec<String> {
 async fn alerts_of_before_the_first_start_are_kept_and_not_sent() {
     let house = House::new(HOUR);
     let pipeline = house.open(set(&[Does::Windows], "1")).await;
-    assert_eq!(pipeline.first_start(10_000).await.unwrap(), Some(10_000));
+    pipeline.begins(LOGS[0].into(), 10_000).await.unwrap();
+    pipeline.begins(LOGS[0].into(), 99_000).await.unwrap();
     assert_eq!(
-        pipeline.first_start(99_000).await.unwrap(),
+        first_start(&*house.store, "acme").unwrap(),
         Some(10_000),
         "once for ever"
     );
@@ -542,8 +543,25 @@ async fn a_store_of_before_first_starts_were_noted_has_nothing_historic() {
     let house = House::new(HOUR);
     let pipeline = house.open(set(&[Does::Windows], "1")).await;
     pipeline.admit(page(0..3, &DENIED, 5)).await.unwrap();
-    assert_eq!(pipeline.first_start(NOW).await.unwrap(), None);
-    assert_eq!(sent(&house).len(), 1);
+    pipeline.begins(LOGS[0].into(), NOW).await.unwrap();
+    assert_eq!(first_start(&*house.store, "acme").unwrap(), None);
+    let more = [(21, 1, false), (22, 1, false), (23, 1, false)];
+    pipeline.admit(page(3..6, &more, 30)).await.unwrap();
+    assert_eq!(sent(&house).len(), 2);
+}
+
+#[tokio::test]
+async fn a_log_that_is_added_later_has_a_past_of_its_own() {
+    let house = House::new(HOUR);
+    let pipeline = house.open(set(&[Does::Windows], "1")).await;
+    pipeline.begins(LOGS[2].into(), 1_000).await.unwrap();
+    pipeline.begins(LOGS[1].into(), 2_000).await.unwrap();
+    let note = |log: &str| house.store.note("acme", &format!("first_start:{log}")).unwrap();
+    assert_eq!(note(LOGS[1]), None, "all began together");
+    pipeline.begins(LOGS[0].into(), 200_000_000).await.unwrap();
+    assert_eq!(note(LOGS[0]).as_deref(), Some("200000000"));
+    pipeline.admit(page(0..3, &DENIED, 5)).await.unwrap();
+    assert_eq!((house.alerts().len(), sent(&house).len()), (1, 0));
 }
 
 #[tokio::test]

@@ -163,11 +163,16 @@ impl Engine {
         let digest = Self::digest(bytes);
         let component = inner.compile(bytes, digest.trim_start_matches("sha256:"))?;
         let code = inner.link(&component, &inspected)?;
+        let looks_up = component
+            .component_type()
+            .imports(&inner.engine)
+            .any(|(name, _)| name.starts_with("picket:rule/lookup@"));
         let described = inner.describe(&code)?;
         let manifest = manifest::read(&described).map_err(|problems| Rejected::Manifest { problems })?;
         Ok(Module {
             digest: digest.into(),
             manifest: Arc::new(manifest),
+            looks_up,
             engine: inner.clone(),
             code,
         })

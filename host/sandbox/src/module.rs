@@ -18,6 +18,8 @@ pub struct Module {
     pub digest: Arc<str>,
     /// What it says of itself, validated.
     pub manifest: Arc<Manifest>,
+    /// It looks things up in the tenant's tables: whether it imports the interface.
+    pub looks_up: bool,
     pub(crate) engine: Arc<Inner>,
     pub(crate) code: Code,
 }

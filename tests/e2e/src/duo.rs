@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use duo_simulator::clock::Clock;
 use duo_simulator::model::Account;
-use duo_simulator::server::{Limit, Options, Request, Settings, Simulator};
+use duo_simulator::server::{Limit, Options, Parent, Request, Settings, Simulator};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
@@ -24,10 +24,25 @@ impl Duo {
     /// It cannot be started.
     #[must_use]
     pub fn start(accounts: Vec<Account>, now: i64) -> Self {
-        let keys = accounts
-            .iter()
-            .map(|account| (account.name.clone(), account.ikey.clone(), account.skey.clone()))
-            .collect();
+        Duo::family(None, accounts, now)
+    }
+
+    /// The same with a parent of this name, whose key of the Accounts API lists the accounts and reads each at its own host.
+    ///
+    /// # Panics
+    /// It cannot be started.
+    #[must_use]
+    pub fn family(parent: Option<&str>, accounts: Vec<Account>, now: i64) -> Self {
+        let parent = parent.map(|name| Parent {
+            name: name.to_owned(),
+            ikey: format!("DI{:X<18}", name.to_uppercase()),
+            skey: format!("{:0<40}", format!("hush{name}")),
+        });
+        let own = accounts.iter();
+        let own = own.map(|account| (account.name.clone(), account.ikey.clone(), account.skey.clone()));
+        let parents = parent.iter();
+        let parents = parents.map(|parent| (parent.name.clone(), parent.ikey.clone(), parent.skey.clone()));
+        let keys = own.chain(parents).collect();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -42,6 +57,7 @@ impl Duo {
                 },
                 ..Settings::default()
             },
+            parent,
             ..Options::new(accounts)
         };
         let simulator = runtime.block_on(Simulator::start(options)).unwrap();
@@ -108,7 +124,9 @@ impl Duo {
             .sum()
     }
 
-    pub(crate) fn host(&self) -> String {
+    /// `127.0.0.1:PORT`.
+    #[must_use]
+    pub fn host(&self) -> String {
         self.simulator.host()
     }
 

@@ -91,7 +91,7 @@ fn nothing_that_picket_writes_holds_a_secret() {
     }
     let status = site.wait("the wrong secret to be noticed", || {
         let status = site.picket(&["status"]);
-        status.out.contains("mistaken: authentication: ").then_some(status)
+        status.out.contains("mistaken: authentication").then_some(status)
     });
     assert!(status.out.starts_with("NEEDS YOU"), "{status:?}");
     assert!(status.out.contains("secret"), "{status:?}");
@@ -106,7 +106,7 @@ fn nothing_that_picket_writes_holds_a_secret() {
     site.duo.set_clock(NOON + 50 * MINUTE);
     let refused = site.wait("the rotation to be noticed", || {
         let status = site.picket(&["status"]);
-        status.out.contains("filed: authentication: ").then_some(status)
+        status.out.contains("filed: authentication").then_some(status)
     });
     site.secret_file("filed.secret", ROTATED);
     site.wait("collection to go on", || {

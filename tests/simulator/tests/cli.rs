@@ -11,6 +11,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
 const SMALL: [&str; 8] = [
     "--users",
@@ -146,6 +147,79 @@ fn it_writes_the_same_files_for_the_same_seed() {
         rows.lines()
             .all(|line| serde_json::from_str::<Value>(line).unwrap()["txid"].is_string())
     );
+}
+
+/// What is drawn for new things must not move what there was: rules' expectations and the demo rest on these logs.
+#[test]
+fn the_logs_of_a_seed_are_what_they_always_were() {
+    let dir = tempfile::tempdir().unwrap();
+    let wrote = simulator(&["--write", &dir.path().display().to_string()])
+        .output()
+        .unwrap();
+    assert!(wrote.status.success());
+    for (name, sum) in [
+        (
+            "authentication.ndjson",
+            "c364986d0018c1aa150874714de6cb0a03f4fef920163440588e483b6c151878",
+        ),
+        (
+            "activity.ndjson",
+            "1c27ba4a8fe0bba522a9b1e81ffe3fbff9137a9434f8cc230befef7d31b8a834",
+        ),
+        (
+            "telephony.ndjson",
+            "4915bd2268fb994c7f088d9e485161c29343da6171152a7a651da7b36eee0706",
+        ),
+        (
+            "administrator.ndjson",
+            "c450b8bd52858d35503eb26820ca0fbdad3c91bceb8402dd8f6ea267d3582fa7",
+        ),
+        (
+            "planted.json",
+            "0a642c3e4acf68b81b48f10341fe11b7c5dc24a9020c2c9e60b08578042417de",
+        ),
+    ] {
+        let bytes = std::fs::read(dir.path().join("acme").join(name)).unwrap();
+        let digest: String = Sha256::digest(&bytes)
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        assert_eq!(digest, sum, "{name}");
+    }
+}
+
+#[test]
+fn twins_have_names_and_keys_of_their_own_and_a_parent_lists_them() {
+    let arguments = [
+        "--accounts",
+        "acme,globex",
+        "--twins",
+        "3",
+        "--parent",
+        "msp",
+        "--backlog",
+        "5000",
+        "--die-with-parent",
+    ];
+    let (mut child, said) = start(&arguments);
+    let accounts = said["accounts"].as_array().unwrap();
+    let names: Vec<&str> = accounts.iter().map(|one| one["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["acme", "globex", "acme-0001", "globex-0002", "acme-0003"]);
+    for member in ["ikey", "skey", "account_id", "host"] {
+        let own: std::collections::BTreeSet<&str> = accounts.iter().map(|one| one[member].as_str().unwrap()).collect();
+        assert_eq!(own.len(), 5, "{member}");
+    }
+    assert_eq!(said["parent"]["name"], "msp");
+    assert_eq!(accounts[0]["events"], accounts[2]["events"]);
+    let status = get(said["control"].as_str().unwrap(), "/sim/status");
+    assert!(
+        status["accounts"][2]["feeds"]["authentication"]["rows"]
+            .as_u64()
+            .unwrap()
+            >= 5_000
+    );
+    drop(child.stdin.take());
+    assert!(child.wait().unwrap().success());
 }
 
 #[test]

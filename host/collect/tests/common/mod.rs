@@ -46,6 +46,8 @@ impl Dice {
 /// A clock that stands still until it is moved on.
 pub struct TestClock {
     now: AtomicI64,
+    /// How often somebody went to sleep.
+    pub sleeps: AtomicI64,
     sleepers: Mutex<BTreeMap<i64, Arc<Notify>>>,
 }
 
@@ -56,6 +58,7 @@ impl Clock for TestClock {
 
     async fn sleep(&self, ms: i64) {
         let until = self.now_ms() + ms.max(1);
+        self.sleeps.fetch_add(1, Ordering::Relaxed);
         let bell = self.sleepers.lock().unwrap().entry(until).or_default().clone();
         bell.notified().await;
     }
@@ -65,8 +68,13 @@ impl TestClock {
     pub fn new() -> Arc<Self> {
         Arc::new(TestClock {
             now: AtomicI64::new(T0),
+            sleeps: AtomicI64::new(0),
             sleepers: Mutex::default(),
         })
+    }
+
+    pub fn now(&self) -> i64 {
+        self.now.load(Ordering::SeqCst)
     }
 
     /// Lets everybody run until all sleep, then moves on to the next who wakes, for so long.
@@ -425,7 +433,17 @@ pub struct Running {
 }
 
 pub fn start(logs: &[Log], settings: Settings, duo: &Arc<FakeDuo>, journal: &Arc<FakeJournal>) -> Running {
-    let collector = Collector::new("acme", logs, settings, duo.clone(), journal.clone(), duo.clock.clone());
+    start_as("acme", logs, settings, duo, journal)
+}
+
+pub fn start_as(
+    tenant: &str,
+    logs: &[Log],
+    settings: Settings,
+    duo: &Arc<FakeDuo>,
+    journal: &Arc<FakeJournal>,
+) -> Running {
+    let collector = Collector::new(tenant, logs, settings, duo.clone(), journal.clone(), duo.clock.clone());
     let stop = CancellationToken::new();
     let board = collector.board();
     Running {

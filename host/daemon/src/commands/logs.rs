@@ -2,10 +2,10 @@
 
 use anyhow::bail;
 use picket_event::{narrate, own_id};
-use picket_store::{EventFilter, Store as _, StoredEvent};
+use picket_store::{EventFilter, StoredEvent};
 use serde_json::{Value, json};
 
-use super::{store, tenants};
+use super::{search, store, tenants};
 use crate::cli::{Format, Logs};
 use crate::config::Config;
 use crate::out::out;
@@ -35,8 +35,7 @@ pub(crate) fn run(config: &Config, arguments: &Logs) -> anyhow::Result<()> {
     let mut events = Vec::new();
     for tenant in tenants(config, arguments.tenant.as_deref())? {
         events.extend(
-            store
-                .search(&tenant, &filter)?
+            search(&store, &tenant, &filter)?
                 .into_iter()
                 .map(|event| (tenant.clone(), event)),
         );

@@ -1,6 +1,7 @@
 //! The verbs that only read: the store, a running daemon, or files.
 
 pub(crate) mod alerts;
+pub(crate) mod backfill;
 pub(crate) mod check;
 pub(crate) mod logs;
 pub(crate) mod replay;
@@ -9,10 +10,11 @@ pub(crate) mod rule_test;
 pub(crate) mod status;
 pub(crate) mod timeline;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
-use picket_store::SqliteStore;
+use picket_store::{EventFilter, SqliteStore, Store as _, StoredEvent};
 
 use crate::accounts;
 use crate::config::Config;
@@ -55,4 +57,20 @@ pub(crate) fn tenants(config: &Config, named: Option<&str>) -> anyhow::Result<Ve
         bail!("there is no tenant `{named}`; there are: {}", all.join(", "));
     }
     Ok(vec![named.into()])
+}
+
+/// Events of a tenant's own journal and of its backfills, oldest first. Numbers are each journal's own.
+///
+/// # Errors
+/// The store's.
+pub(crate) fn search(store: &SqliteStore, tenant: &str, filter: &EventFilter) -> anyhow::Result<Vec<StoredEvent>> {
+    let mut events = store.search(tenant, filter)?;
+    for segment in store.segments(tenant)? {
+        events.extend(store.search(&segment, filter)?);
+    }
+    events.sort_by_key(|event| (event.event.time, event.seq));
+    // What the tenant read after a backfill had is held twice.
+    let mut shown = HashSet::new();
+    events.retain(|event| shown.insert((event.log.clone(), event.event.id.clone())));
+    Ok(events)
 }

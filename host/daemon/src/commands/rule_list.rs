@@ -12,7 +12,8 @@ use crate::config::Config;
 use crate::control::{Request, ask};
 use crate::out::out;
 use crate::registry::Registry;
-use crate::rules_view;
+use crate::warming::Histories;
+use crate::{rules_view, when};
 
 /// Asks the daemon, or reads rules and store where none runs.
 ///
@@ -26,12 +27,12 @@ pub(crate) async fn run(config: &Config, format: Format) -> anyhow::Result<()> {
             let mut registry = Registry::new(config.rules_dir.clone(), Engine::new(Limits::default())?);
             registry.scan()?;
             let store = super::store(config).or_else(|_| SqliteStore::in_memory().map_err(anyhow::Error::from))?;
-            rules_view::list(
-                &config.tenants.iter().collect::<Vec<_>>(),
-                &registry,
-                &store,
-                &BTreeMap::new(),
-            )?
+            let tenants: Vec<_> = config.tenants.iter().collect();
+            let mut histories = BTreeMap::new();
+            for tenant in &tenants {
+                histories.insert(tenant.id.clone(), Histories::of(&store, &tenant.id, None)?);
+            }
+            rules_view::list(&tenants, &registry, &store, &BTreeMap::new(), &histories)?
         }
     };
     if format == Format::Ndjson {
@@ -55,7 +56,7 @@ pub(crate) async fn run(config: &Config, format: Format) -> anyhow::Result<()> {
             .filter_map(Value::as_str)
             .collect();
         table.add_row([
-            text("state"),
+            state(rule),
             text("id"),
             text("version"),
             text("severity"),
@@ -73,4 +74,15 @@ pub(crate) async fn run(config: &Config, format: Format) -> anyhow::Result<()> {
         );
     }
     Ok(())
+}
+
+/// `warming (62 %, ready 14:20)`.
+fn state(rule: &Value) -> String {
+    let state = rule.get("state").and_then(Value::as_str).unwrap_or_default();
+    let Some(percent) = rule.get("percent").and_then(Value::as_f64) else {
+        return state.to_owned();
+    };
+    let time = rule.get("ready").and_then(Value::as_str).and_then(when::minute);
+    let ready = time.map_or(String::new(), |time| format!(", ready {time}"));
+    format!("{state} ({percent:.0} %{ready})")
 }

@@ -5,7 +5,7 @@ use picket_event::{narrate, own_id};
 use picket_store::{AlertFilter, EventFilter, Store as _};
 use serde_json::{Value, json};
 
-use super::{store, tenants};
+use super::{search, store, tenants};
 use crate::cli::{Format, Timeline};
 use crate::config::Config;
 use crate::out::out;
@@ -29,7 +29,8 @@ pub(crate) fn run(config: &Config, arguments: &Timeline) -> anyhow::Result<()> {
     let since = when::since(&arguments.since, now)?;
     let store = store(config)?;
     let mut lines: Vec<(i64, u8, String, Value)> = Vec::new();
-    for event in store.search(
+    for event in search(
+        &store,
         &tenant,
         &EventFilter {
             since: Some(since),

@@ -101,7 +101,7 @@ impl Checker<'_> {
         let inline = source.proxy_credentials.as_ref();
         let inline = inline.map(|text| (SecretSource::from_text(&text.value), text.referenced));
         let file = source.proxy_credentials_file.as_ref();
-        let file = file.map(|path| (SecretSource::File(self.base.join(&path.value)), path.referenced));
+        let file = file.map(|path| (SecretSource::File(self.file(&path.value)), path.referenced));
         let mut given = [inline, file].into_iter().flatten();
         let credentials = given.next();
         if let Some((secret, location)) = &credentials {
@@ -125,7 +125,7 @@ impl Checker<'_> {
             problems.push(problem.hint("1s to 10m, for the whole of one request; leave it out for 60s"));
         }
         (problems.len() == before).then(|| Network {
-            ca_file: source.ca_file.as_ref().map(|path| self.base.join(&path.value)),
+            ca_file: source.ca_file.as_ref().map(|path| self.file(&path.value)),
             proxy,
             proxy_credentials: credentials.map(|(secret, _)| secret),
             timeout,

@@ -133,7 +133,7 @@ impl Checker<'_> {
             (secret, text.referenced)
         });
         let file = source.secret_key_file.as_ref();
-        let file = file.map(|path| (SecretSource::File(self.base.join(&path.value)), path.referenced));
+        let file = file.map(|path| (SecretSource::File(self.file(&path.value)), path.referenced));
         let credential = source.secret_key_credential.as_ref();
         let credential = credential.map(|name| (SecretSource::Credential(name.value.clone()), name.referenced));
         let mut given = [inline, file, credential].into_iter().flatten();

@@ -1,7 +1,7 @@
 //! From the shapes of one file to tenants and parents, and where what is wrong stands.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_saphyr::{Location, Spanned};
 
@@ -59,6 +59,11 @@ pub(super) fn over(shared: &AllOverrides, own: AllOverrides) -> AllOverrides {
 }
 
 impl Checker<'_> {
+    /// A path as written, from the directory of `picket.yaml` on; `./` in the middle says nothing.
+    pub(super) fn file(&self, path: &Path) -> PathBuf {
+        self.base.join(path).components().collect()
+    }
+
     pub(super) fn problem(&self, location: Location, what: impl Into<String>) -> Problem {
         Problem::new(self.path, what).at(location, self.text)
     }

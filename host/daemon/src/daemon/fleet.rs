@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -16,8 +15,6 @@ use crate::config::TenantConfig;
 
 /// How many tenants are started at once: enough that the store joins their commits.
 const AT_ONCE: usize = 32;
-/// From the first poll of one tenant to that of the next, ms, so that a thousand do not ask in step.
-const APART: u64 = 60;
 
 /// All tenants of a daemon.
 pub(crate) struct Fleet {
@@ -65,16 +62,15 @@ impl Fleet {
         let known = self.running().len();
         let slots = Arc::new(Semaphore::new(AT_ONCE));
         let mut starting = JoinSet::new();
-        for (index, config) in configs.into_iter().enumerate() {
+        let of = known + configs.len();
+        for config in configs {
             if self.is_running(&config.id) {
                 continue;
             }
-            // Not more than one poll interval away, however many there are.
-            let delay = APART.saturating_mul(index as u64) % config.source.poll_interval.max(1);
             let (shared, slots) = (self.shared.clone(), slots.clone());
             starting.spawn(async move {
                 let _slot = slots.acquire().await;
-                let started = Running::start(&config, &shared, Duration::from_millis(delay)).await;
+                let started = Running::start(&config, &shared, of).await;
                 (config, started)
             });
         }

@@ -173,6 +173,19 @@ impl Daemon {
         *self.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
     }
 
+    /// The tenant that is meant: the one named, or the only one.
+    fn tenant(&self, named: Option<&str>) -> anyhow::Result<Arc<Running>> {
+        let running = self.fleet.running();
+        match (named, running.as_slice()) {
+            (None, [only]) => Ok(only.clone()),
+            (None, _) => bail!("there are several tenants: name one with --tenant"),
+            (Some(id), all) => {
+                let found = all.iter().find(|tenant| tenant.config.id == id);
+                found.cloned().with_context(|| format!("tenant `{id}` does not run"))
+            }
+        }
+    }
+
     /// Has every parent's list of children read at once.
     fn wake_parents(&self) {
         self.parents_wanted.notify_waiters();
@@ -186,6 +199,17 @@ impl Handler for Daemon {
             Request::Status => tokio::task::block_in_place(|| status::of(self)),
             Request::Rules => tokio::task::block_in_place(|| Ok(Value::Array(rules_view::of(self)?))),
             Request::Reload => self.reload().await,
+            Request::Backfill { tenant, logs, from, to } => {
+                let running = self.tenant(tenant.as_deref())?;
+                tokio::task::block_in_place(|| running.backfills.ask(&logs, from, to))
+            }
+            Request::Backfills => tokio::task::block_in_place(|| {
+                let mut all = Vec::new();
+                for tenant in self.fleet.running() {
+                    all.extend(tenant.backfills.list()?);
+                }
+                Ok(Value::Array(all))
+            }),
         }
     }
 }

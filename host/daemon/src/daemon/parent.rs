@@ -23,8 +23,8 @@ pub(crate) struct ParentHealth {
     pub(crate) last_success: Option<i64>,
     /// What is wrong since then, and what to do.
     pub(crate) trouble: Option<String>,
-    /// Children that are listed, and how many of those the configuration skips.
-    pub(crate) children: (usize, usize),
+    /// Children that are listed, and how many of those the configuration skips; none: not listed since the start.
+    pub(crate) children: Option<(usize, usize)>,
     /// When the list is read next, ms since the Unix epoch.
     pub(crate) next: Option<i64>,
 }
@@ -52,7 +52,7 @@ pub(super) async fn follow(daemon: Arc<Daemon>, parent: ParentConfig, shutdown: 
             let now = when::now();
             if let Ok(children) = read {
                 health.last_success = Some(now);
-                health.children = children;
+                health.children = Some(children);
             }
             health.trouble = trouble;
             health.next = Some(now.saturating_add(i64::try_from(wait.as_millis()).unwrap_or(i64::MAX)));

@@ -4,18 +4,13 @@
 //! configuration: tenants that are new in it begin, those that are gone end, and those that changed begin anew. A
 //! configuration that is wrong changes nothing.
 
-use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::anyhow;
 use picket_judge::pipeline::SwapReport;
 use serde_json::{Value, json};
 
-use super::tenant::{Running, ruleset as generation};
 use super::{Daemon, lock, say};
 use crate::config::{self, Config, Problems};
-use crate::registry::Live;
-use crate::ruleset;
 
 impl Daemon {
     /// Reads the rules directory again and puts what changed in force, between two calls.
@@ -51,8 +46,7 @@ impl Daemon {
             // A swap that failed is tried again, changes or none.
             changes.touch(&tenant.config.id) || !lock(&tenant.refused).is_empty()
         }) {
-            let live = lock(&self.registry).live(&tenant.config.id);
-            let swapped = self.swap(tenant, &live).await;
+            let swapped = tenant.swap().await;
             *lock(&tenant.refused) = swapped
                 .as_ref()
                 .err()
@@ -74,12 +68,6 @@ impl Daemon {
         self.fleet.retry().await;
         let took = began.elapsed();
         Ok(json!({"changes": changes, "tenants": swaps, "took_ms": took.as_secs_f64() * 1000.0}))
-    }
-
-    async fn swap(&self, tenant: &Running, live: &[Arc<Live>]) -> anyhow::Result<SwapReport> {
-        let rules = ruleset::rules(live, &tenant.config.overrides, &tenant.config.lists);
-        let rules = rules.map_err(|wrong| anyhow!(wrong.join("\n")))?;
-        Ok(tenant.pipeline.replace_rules(generation(&self.engine, rules)).await?)
     }
 
     /// Tenants of the configuration as it is now; says what began, what ended and what is wrong.

@@ -4,11 +4,9 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use anyhow::anyhow;
 use picket_collect::{Board, Collector, SystemClock};
 use picket_duo::{Host, Log};
-use picket_judge::people::Nobody;
-use picket_judge::pipeline::{Logged, Options, Pipeline, RuleSet, RuleSpec};
+use picket_judge::pipeline::{Logged, Options, Pipeline, RuleSet, RuleSpec, SwapReport};
 use picket_judge::{JudgedRule, Settings, Tenant};
 use picket_sandbox::Engine;
 use picket_store::Store;
@@ -17,13 +15,19 @@ use tokio_util::sync::CancellationToken;
 
 use super::lock;
 use crate::account::{Account, Door, Transports};
+use crate::backfill::{Backfills, Parts, Rules};
 use crate::config::TenantConfig;
 use crate::registry::Registry;
 use crate::repeated::Repeated;
+use crate::stock::Holdings;
+use crate::warming::Paces;
 use crate::{ruleset, when};
 
 /// How long a page waits for its verdict before it is admitted alone.
 const SHARE_WITHIN: Duration = Duration::from_millis(200);
+
+/// From the first poll of one tenant to that of the next on average, ms.
+const APART: i64 = 60;
 
 /// What all tenants of a daemon share.
 pub(crate) struct Shared {
@@ -39,6 +43,13 @@ pub(crate) struct Running {
     pub(crate) config: TenantConfig,
     pub(crate) pipeline: Pipeline,
     pub(crate) board: Arc<Board>,
+    /// What the account consists of.
+    pub(crate) holdings: Arc<Holdings>,
+    registry: Arc<Mutex<Registry>>,
+    engine: Engine,
+    pub(crate) backfills: Arc<Backfills>,
+    /// How fast history is read.
+    pub(crate) paces: Mutex<Paces>,
     /// Duo's clock less ours, ms.
     skew: Arc<AtomicI64>,
     /// Why the newest rules are not in force, if they are not.
@@ -50,17 +61,17 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// Takes a tenant up where the store stands. Its first poll is `delay` away.
+    /// Takes a tenant up where the store stands. `of`: how many tenants there are, which ask Duo one after the other at first.
     ///
     /// # Errors
     /// What is wrong with its configuration, or the store.
-    pub(crate) async fn start(config: &TenantConfig, shared: &Shared, delay: Duration) -> anyhow::Result<Self> {
+    pub(crate) async fn start(config: &TenantConfig, shared: &Shared, of: usize) -> anyhow::Result<Self> {
         let live = lock(&shared.registry).live(&config.id);
         for stranger in ruleset::strangers(&live, &config.overrides) {
             tracing::warn!(tenant = %config.id, "{stranger}");
         }
-        let rules =
-            ruleset::rules(&live, &config.overrides, &config.lists).map_err(|wrong| anyhow!(wrong.join("\n")))?;
+        let holdings = Holdings::new(shared.store.clone(), config.id.as_str().into());
+        let rules = holdings.rules(&live, config, |rules| ruleset(&shared.engine, rules))?;
         let account = Arc::new(Account::open(&config.source, &shared.transports)?);
         let logs = config
             .source
@@ -69,7 +80,7 @@ impl Running {
             .iter()
             .map(|log| log.parse::<Log>())
             .collect::<Result<Vec<_>, _>>()?;
-        let polling = polling(config)?;
+        let polling = polling(config, of)?;
         let skew = Arc::new(AtomicI64::new(0));
         let clock_skew = skew.clone();
         let options = Options {
@@ -77,7 +88,7 @@ impl Running {
             share_within: SHARE_WITHIN,
             clock: Arc::new(move || when::now().saturating_add(clock_skew.load(Ordering::Relaxed))),
             observer: Arc::new(Logged),
-            people: Arc::new(Nobody),
+            people: holdings.people(),
         };
         let panel = config
             .source
@@ -90,33 +101,79 @@ impl Running {
             timezone: config.timezone.as_str().into(),
             panel,
         });
-        let rules = ruleset(&shared.engine, rules);
-        let pipeline = Pipeline::open(tenant, shared.store.clone(), rules, options).await?;
-        let door = Arc::new(Door {
-            pipeline: pipeline.clone(),
-            store: shared.store.clone(),
-        });
-        let collector = Collector::new(&config.id, &logs, polling, account, door, Arc::new(SystemClock));
+        let pipeline = Pipeline::open(tenant.clone(), shared.store.clone(), rules, options.clone()).await?;
+        let door = Arc::new(Door::new(pipeline.clone(), shared.store.clone()));
+        let collector = Collector::new(&config.id, &logs, polling, account.clone(), door, Arc::new(SystemClock));
         let board = collector.board();
         let stop = shared.shutdown.child_token();
+        let taking_stock = holdings.start(
+            config,
+            &polling,
+            account.clone(),
+            pipeline.clone(),
+            collector.budget(),
+            stop.clone(),
+        );
+        let backfills = Arc::new(Backfills::new(Parts {
+            tenant,
+            store: shared.store.clone(),
+            account,
+            settings: polling,
+            budget: collector.budget(),
+            options,
+            rules: in_force(config, shared, holdings.clone()),
+        }));
         let stopped = stop.clone();
+        let backfilling = tokio::spawn(backfills.clone().run(stop.clone()));
         let collecting = tokio::spawn(async move {
-            tokio::select! {
-                () = stopped.cancelled() => return,
-                () = tokio::time::sleep(delay) => {}
-            }
             collector.run(stopped).await;
+            // They end by the same token.
+            let _ = backfilling.await;
+            let _ = taking_stock.await;
         });
         Ok(Running {
             config: config.clone(),
             pipeline,
             board,
+            holdings,
+            registry: shared.registry.clone(),
+            engine: shared.engine.clone(),
+            backfills,
+            paces: Mutex::default(),
             skew,
             refused: Mutex::default(),
             ticking: Mutex::default(),
             stop,
             collecting: Mutex::new(Some(collecting)),
         })
+    }
+
+    /// Puts the rules that are live now in force, with the tables as they are now.
+    ///
+    /// # Errors
+    /// What is wrong with the rules' parameters, or the store: the rules before stay.
+    pub(crate) async fn swap(&self) -> anyhow::Result<SwapReport> {
+        let live = || lock(&self.registry).live(&self.config.id);
+        let generation = |rules| ruleset(&self.engine, rules);
+        self.holdings.swap(live, &self.config, &self.pipeline, generation).await
+    }
+
+    /// Rules that look things up are given new tables when the inventory has changed.
+    async fn renew_tables(&self) {
+        if !self.holdings.may_be_stale() {
+            return;
+        }
+        let live = lock(&self.registry).live(&self.config.id);
+        if !self.holdings.is_stale(&live) {
+            return;
+        }
+        match self.swap().await {
+            Ok(report) => {
+                tracing::info!(tenant = %self.config.id, generation = report.generation, pause = ?report.pause,
+                "tables of the inventory renewed")
+            }
+            Err(error) => tracing::error!(tenant = %self.config.id, "the tables before stay in force: {error:#}"),
+        }
     }
 
     /// Ends its collection; what was admitted is judged before this returns. What it has stored stays.
@@ -133,10 +190,13 @@ impl Running {
 
     /// To be called every second or so: takes over Duo's clock, and lets the pipeline look after its rules.
     pub(crate) async fn tick(&self) {
-        let skews = self.board.status(when::now()).into_iter();
+        let logs = self.board.status(when::now());
+        lock(&self.paces).look(&logs, when::now());
+        let skews = logs.into_iter();
         if let Some(skew) = skews.filter_map(|health| health.clock_skew).max() {
             self.skew.store(skew, Ordering::Relaxed);
         }
+        self.renew_tables().await;
         let met = self.pipeline.tick().await.err().map(|error| error.to_string());
         if let Some(text) = lock(&self.ticking).worth_saying(met) {
             tracing::warn!(tenant = %self.config.id, "{text}");
@@ -144,17 +204,30 @@ impl Running {
     }
 }
 
-/// How the tenant's logs are polled.
-fn polling(config: &TenantConfig) -> anyhow::Result<picket_collect::Settings> {
+/// How the tenant's logs are polled, one of so many tenants.
+fn polling(config: &TenantConfig, of: usize) -> anyhow::Result<picket_collect::Settings> {
     let source = &config.source;
     let host: Host = source.api_hostname.parse()?;
     let interval = i64::try_from(source.poll_interval)?;
     let settings = picket_collect::Settings::new(&host, interval)?.starting(source.start)?;
+    // A single account is asked at once; a thousand over the whole interval.
+    let stagger = APART.saturating_mul(i64::try_from(of.saturating_sub(1))?);
     Ok(picket_collect::Settings {
+        stagger: settings.stagger.min(stagger),
+        max_calls_per_minute: source.max_calls_per_minute.unwrap_or(settings.max_calls_per_minute),
         overlap: source.overlap,
         lateness: source.lateness,
         max_wait: source.max_wait,
         ..settings
+    })
+}
+
+/// The rules of a tenant as they are whenever this is asked.
+fn in_force(config: &TenantConfig, shared: &Shared, holdings: Arc<Holdings>) -> Rules {
+    let (config, engine, registry) = (config.clone(), shared.engine.clone(), shared.registry.clone());
+    Box::new(move || {
+        let live = lock(&registry).live(&config.id);
+        holdings.rules(&live, &config, |rules| ruleset(&engine, rules))
     })
 }
 

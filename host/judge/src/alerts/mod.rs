@@ -75,10 +75,9 @@ struct Proof<'a> {
 }
 
 impl Teller<'_> {
-    /// Whether it is about the past. What the collector met is told when it is met, by Picket's own clock: it never is.
+    /// Whether it is about the past.
     fn is_historic(&self, raised: &Raised) -> bool {
-        let mut logs = raised.evidence.iter().map(|event| &*event.log);
-        self.historic.is(raised.alert.time) && !logs.all(|log| log == "collector")
+        self.historic.is(log(raised), raised.alert.time)
     }
 
     pub(crate) fn dedup_key(&self, raised: &Raised) -> Arc<str> {
@@ -116,9 +115,11 @@ impl Teller<'_> {
             time: alert.time,
             raised: self.now,
             dedup_key,
-            dedup_until: self
-                .historic
-                .until(alert.time, alert.time.saturating_add(manifest.dedup_period_ms.max(0))),
+            dedup_until: self.historic.until(
+                log(raised),
+                alert.time,
+                alert.time.saturating_add(manifest.dedup_period_ms.max(0)),
+            ),
             about: about.map_or_else(|| "".into(), |about| about.name.into()),
             json: json.to_string().into(),
             repeats: 0,
@@ -149,6 +150,12 @@ impl Shield {
             None => cleaned.into_owned(),
         }
     }
+}
+
+/// The log of the row that raised it.
+fn log(raised: &Raised) -> &str {
+    let event = trigger(raised).or_else(|| raised.evidence.last());
+    event.map_or("", |event| &event.log)
 }
 
 fn trigger(raised: &Raised) -> Option<&StoredEvent> {

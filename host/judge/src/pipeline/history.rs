@@ -1,26 +1,19 @@
-//! A tenant's first start, and journals beside its own.
+//! When a tenant's logs were first collected, and journals beside its own.
 
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 
 use picket_store::{Store, StoreError, segment};
 
 use super::{Inner, Options, Pipeline, PipelineError, RuleSet};
-use crate::historic::Historic;
+use crate::historic::{DUO_LOGS, Historic, Starts};
 use crate::rule::Tenant;
 
-/// The store's note of a tenant's first start: ms since the Unix epoch.
+/// The store's note of a tenant's first start: ms since the Unix epoch, 0 meaning that nothing is of the past. With `:` and
+/// the name of a log: of a log that was added later.
 pub const FIRST_START: &str = "first_start";
 
-/// Duo's own logs.
-const DUO_LOGS: [&str; 6] = [
-    "authentication",
-    "activity",
-    "administrator",
-    "telephony",
-    "offline_enrollment",
-    "trust_monitor",
-];
+/// Logs first collected so much later (ms) than the tenant were added later.
+const ADDED: i64 = 86_400_000;
 
 /// When a tenant was first collected, ms by Duo's clock. None: not yet, or by a Picket that did not note it.
 ///
@@ -28,6 +21,10 @@ const DUO_LOGS: [&str; 6] = [
 /// The store's.
 pub fn first_start(store: &dyn Store, tenant: &str) -> Result<Option<i64>, StoreError> {
     Ok(store.note(tenant, FIRST_START)?.and_then(|note| note.parse().ok()))
+}
+
+fn note_of(log: &str) -> String {
+    format!("{FIRST_START}:{log}")
 }
 
 impl Pipeline {
@@ -47,39 +44,56 @@ impl Pipeline {
         Pipeline::open_at(tenant, name, store, rules, options, Historic::Backfill).await
     }
 
-    /// The tenant's first start. If it has none and its journal holds no event of Duo's logs, that is `now` (ms, by Duo's clock), for
-    /// ever. None: a store from before first starts were noted; nothing of it is historic.
+    /// One of Duo's logs is about to be read for the first time: live from `now` (ms, by Duo's clock) on, and its past as
+    /// history. What is said once holds for ever; what a store from before first starts were noted holds already is live.
     ///
     /// # Errors
     /// The store's.
-    pub async fn first_start(&self, now: i64) -> Result<Option<i64>, PipelineError> {
+    pub async fn begins(&self, log: Arc<str>, now: i64) -> Result<(), PipelineError> {
         // Nothing is admitted meanwhile: the first event must find its place known.
         let _head = self.inner.head.clone().lock_owned().await;
         let inner = self.inner.clone();
-        Ok(tokio::task::spawn_blocking(move || inner.begin(now)).await??)
+        Ok(tokio::task::spawn_blocking(move || inner.begin(&log, now)).await??)
     }
 }
 
 impl Inner {
-    /// Takes over the first start that the store knows.
-    pub(super) fn recall(&self) -> Result<Option<i64>, StoreError> {
-        let start = first_start(&*self.journal.store, &self.tenant.id)?;
-        if let (Historic::FirstStart(cell), Some(start)) = (&self.historic, start) {
-            cell.store(start, Ordering::Release);
+    /// Takes over the first starts that the store knows.
+    pub(super) fn recall(&self) -> Result<Starts, StoreError> {
+        let (store, tenant) = (&self.journal.store, &self.tenant.id);
+        let mut starts = Starts {
+            tenant: first_start(&**store, tenant)?,
+            ..Starts::default()
+        };
+        for log in DUO_LOGS {
+            let start = store.note(tenant, &note_of(log))?.and_then(|note| note.parse().ok());
+            starts.logs.extend(start.map(|start| (Arc::from(log), start)));
         }
-        Ok(start)
+        if let Historic::FirstStart(known) = &self.historic {
+            *known.write().unwrap_or_else(PoisonError::into_inner) = starts.clone();
+        }
+        Ok(starts)
     }
 
-    fn begin(&self, now: i64) -> Result<Option<i64>, StoreError> {
+    fn begin(&self, log: &str, now: i64) -> Result<(), StoreError> {
         let (store, tenant) = (&self.journal.store, &self.tenant.id);
-        let known = self.recall()?;
-        // What Picket itself wrote (inventory, what the collector met) may come before Duo's first answer.
-        let is_read = |(log, _): &(Arc<str>, u64)| DUO_LOGS.contains(&&**log);
-        if known.is_some() || store.count(tenant)?.iter().any(is_read) {
-            return Ok(known);
+        if matches!(self.historic, Historic::Backfill) {
+            return Ok(());
         }
-        store.set_note(tenant, FIRST_START, Some(&now.to_string()))?;
-        self.recall()
+        let known = self.recall()?;
+        let held = store.count(tenant)?;
+        let is_held = |log: &str| held.iter().any(|(held, _)| **held == *log);
+        if is_held(log) || known.logs.contains_key(log) || known.tenant == Some(0) {
+            return Ok(());
+        }
+        // What Picket itself wrote (inventory, what the collector met) may come before Duo's first answer.
+        let is_first = known.tenant.is_none() && !DUO_LOGS.into_iter().any(is_held);
+        if is_first {
+            store.set_note(tenant, FIRST_START, Some(&now.to_string()))?;
+        } else if known.tenant.is_none_or(|start| now > start.saturating_add(ADDED)) {
+            store.set_note(tenant, &note_of(log), Some(&now.to_string()))?;
+        }
+        self.recall().map(|_| ())
     }
 
     /// Which of these the journal holds; for a segment also what the tenant or another of its segments holds.

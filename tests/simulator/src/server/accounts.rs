@@ -45,6 +45,15 @@ pub(super) struct Child {
     pub(super) host: String,
 }
 
+impl Child {
+    /// Whether a request went to this child's host. Ports tell hosts apart: loopback has more than one name.
+    fn is_at(&self, request: &Request) -> bool {
+        let port = |host: &str| host.rsplit_once(':').map(|(_, port)| port.to_owned());
+        let asked = request.header("host").and_then(port);
+        asked.is_some() && asked == port(&self.host)
+    }
+}
+
 impl Family {
     /// Which child a request with the parent's key is for.
     pub(super) fn child(&self, request: &Request, hidden: &[usize]) -> Result<usize, ApiError> {
@@ -56,22 +65,13 @@ impl Family {
         let at = found
             .filter(|at| !hidden.contains(at))
             .ok_or(ApiError::InvalidParameters("account_id"))?;
-        let host = request.header("host").unwrap_or_default();
-        let at_home = self
-            .children
-            .get(at)
-            .is_some_and(|child| child.host.eq_ignore_ascii_case(host));
+        let at_home = self.children.get(at).is_some_and(|child| child.is_at(request));
         if at_home { Ok(at) } else { Err(ApiError::Forbidden) }
     }
 
     /// Whether an account can be reached with its own key at the host a request went to: not at another child's.
     pub(super) fn opens(&self, at: usize, request: &Request) -> bool {
-        let host = request.header("host").unwrap_or_default();
-        let mut here = self
-            .children
-            .iter()
-            .filter(|child| child.host.eq_ignore_ascii_case(host))
-            .peekable();
+        let mut here = self.children.iter().filter(|child| child.is_at(request)).peekable();
         let own = self.children.get(at).map(|child| child.host.as_str());
         here.peek().is_none() || here.any(|child| Some(child.host.as_str()) == own)
     }

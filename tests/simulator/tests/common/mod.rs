@@ -1,6 +1,9 @@
 //! What the tests share: an account with rows of every feed, and a client that signs.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
+pub(crate) mod python;
+pub(crate) mod truth;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use duo_simulator::clock::Clock;
@@ -102,11 +105,17 @@ pub(crate) fn state(rows: i64, now_ms: i64) -> State {
 
 /// A request signed with v5 at `date_ms`. The query must already be as signed: encoded and sorted.
 pub(crate) fn signed(path: &str, query: &str, date_ms: i64) -> Request {
+    signed_by((IKEY, SKEY), "127.0.0.1:8443", path, query, date_ms)
+}
+
+/// The same with other keys, sent to another host.
+pub(crate) fn signed_by(keys: (&str, &str), host: &str, path: &str, query: &str, date_ms: i64) -> Request {
+    let (ikey, skey) = keys;
     let at = Timestamp::from_millisecond(date_ms).unwrap();
     let date = DateTimePrinter::new().timestamp_to_rfc9110_string(&at).unwrap();
     let empty: String = Sha512::digest(b"").iter().map(|byte| format!("{byte:02x}")).collect();
     let text = [&date, "GET", "127.0.0.1", path, query, &empty, &empty].join("\n");
-    let mac = Hmac::<Sha512>::new_from_slice(SKEY.as_bytes())
+    let mac = Hmac::<Sha512>::new_from_slice(skey.as_bytes())
         .unwrap()
         .chain_update(text.as_bytes());
     let digest: String = mac
@@ -115,9 +124,9 @@ pub(crate) fn signed(path: &str, query: &str, date_ms: i64) -> Request {
         .iter()
         .map(|byte| format!("{byte:02x}"))
         .collect();
-    let authorization = format!("Basic {}", STANDARD.encode(format!("{IKEY}:{digest}")));
+    let authorization = format!("Basic {}", STANDARD.encode(format!("{ikey}:{digest}")));
     let headers = [
-        ("host", "127.0.0.1:8443".to_owned()),
+        ("host", host.to_owned()),
         ("date", date),
         ("authorization", authorization),
     ];

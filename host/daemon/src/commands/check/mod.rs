@@ -20,7 +20,7 @@ use crate::cli::Format;
 use crate::config::{Config, ParentConfig, TenantConfig};
 use crate::registry::Registry;
 use crate::{ruleset, when};
-use online::{Probed, list, probe};
+use online::{Probed, list, no_secret, probe};
 use report::{Finding, Report};
 
 /// Accounts asked at once.
@@ -89,7 +89,7 @@ pub(crate) async fn run(config: &Config, known: &Config, offline: bool, format: 
             let what = format!("{}: secret key", tenant.id);
             report.add(match tenant.source.secret.read() {
                 Ok(_) => Finding::ok(what),
-                Err(why) => Finding::wrong(what, why),
+                Err(why) => no_secret(&what, why),
             });
         }
     }

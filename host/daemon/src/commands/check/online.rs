@@ -11,6 +11,11 @@ use crate::when;
 /// Nobody waits longer for a check, whatever the daemon's patience is, ms.
 const PATIENCE: i64 = 20_000;
 
+const OTHER_HOST: &str = "check api_hostname: it looks like api-XXXXXXXX.duosecurity.com and is shown in the Admin Panel \
+                          (Applications, the Admin API application, Details)";
+const SECRET_KEY: &str =
+    "put the secret key there (Admin Panel, Applications, the Admin API application, Details, Secret key)";
+
 /// What an account answered.
 pub(super) struct Probed {
     pub(super) account: AccountFindings,
@@ -25,6 +30,10 @@ pub(super) async fn probe(tenant: &TenantConfig, transports: &Transports) -> Pro
         what: what.clone(),
         findings: Vec::new(),
     };
+    if let Err(why) = tenant.source.secret.read() {
+        account.findings.push(of(tenant, no_secret(&what, why)));
+        return Probed { account, skew_ms: None };
+    }
     let client = match open(&tenant.source, transports).await {
         Ok(client) => client,
         Err(why) => {
@@ -46,6 +55,21 @@ pub(super) async fn probe(tenant: &TenantConfig, transports: &Transports) -> Pro
             }
             Err(error) => refused.push((asked, error)),
         }
+    }
+    let is_missing = |(_, error): &(Asked, DuoError)| error.kind() == Kind::NoSuchLog;
+    if answered.is_empty()
+        && refused.len() > 1
+        && refused.iter().all(is_missing)
+        && let Some((_, error)) = refused.first()
+    {
+        let finding = Finding {
+            kind: Some(Kind::Host.as_str()),
+            advice: Some(OTHER_HOST.to_owned()),
+            ..Finding::wrong(what, format!("nothing of the Admin API is there: {}", error.problem()))
+        };
+        account.findings.push(of(tenant, finding));
+        let skew_ms = client.skew_ms();
+        return Probed { account, skew_ms };
     }
     let name = |asked: Asked| format!("{what}: {}", asked.told());
     for asked in &answered {
@@ -72,6 +96,15 @@ pub(super) async fn probe(tenant: &TenantConfig, transports: &Transports) -> Pro
     Probed {
         account,
         skew_ms: client.skew_ms(),
+    }
+}
+
+/// A secret that cannot be read, and where it is to be had.
+pub(super) fn no_secret(what: &str, why: String) -> Finding {
+    Finding {
+        kind: Some(Kind::Secret.as_str()),
+        advice: Some(SECRET_KEY.to_owned()),
+        ..Finding::wrong(what, why)
     }
 }
 

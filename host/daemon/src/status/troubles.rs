@@ -1,0 +1,147 @@
+//! What is wrong, in words that name the next thing to do.
+
+use picket_collect::{LogHealth, Standing};
+use serde_json::Value;
+
+use crate::daemon::{Daemon, Running, lock};
+use crate::when;
+
+/// Something worth a word. Sorted, the worst is first.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Trouble {
+    /// 0: somebody has to act; 1: Picket tries again; 2: it passes.
+    pub(super) rank: u8,
+    pub(super) text: String,
+}
+
+fn trouble(rank: u8, text: impl Into<String>) -> Trouble {
+    Trouble {
+        rank,
+        text: text.into(),
+    }
+}
+
+/// Of what the tenants share, and of those that do not run.
+pub(super) fn of_daemon(daemon: &Daemon) -> Vec<Trouble> {
+    let mut troubles = Vec::new();
+    for damage in daemon.damage.problems() {
+        let text = format!(
+            "store: {damage}; it is left out, the rest goes on: restore a backup, or let Duo's 180 days refill it"
+        );
+        troubles.push(trouble(0, text));
+    }
+    for (tenant, broken) in daemon.fleet.broken() {
+        let text = format!(
+            "{tenant}: not collected, not judged: {}; mend it: it is tried again every minute, and its file is read again at \
+             `picket reload`",
+            broken.why
+        );
+        troubles.push(trouble(0, text));
+    }
+    for (parent, health) in lock(&daemon.parents).iter() {
+        if let Some(why) = &health.trouble {
+            let text = format!("{parent}: the list of accounts is not read ({why}); those known are collected");
+            troubles.push(trouble(0, text));
+        }
+    }
+    for (sink, text) in daemon.delivery.troubles() {
+        troubles.push(trouble(0, format!("{sink}: alerts wait: {text}")));
+    }
+    troubles
+}
+
+/// Of rules and modules.
+pub(super) fn of_rules(rules: &[Value]) -> Vec<Trouble> {
+    let mut troubles = Vec::new();
+    for rule in rules {
+        let of = |name: &str| rule.get(name).and_then(Value::as_str).unwrap_or_default();
+        match of("state") {
+            "rejected" => troubles.push(trouble(
+                1,
+                format!("module {} is refused: {}", of("module"), of("reason")),
+            )),
+            "quarantined" => troubles.push(trouble(
+                1,
+                format!("rule {} is quarantined: {}", of("id"), of("reason")),
+            )),
+            _ => {}
+        }
+    }
+    troubles
+}
+
+/// Of one tenant's logs. Logs that meet the same are told together: a key is wrong for all of them.
+pub(super) fn of_logs(running: &Running, logs: &[LogHealth]) -> Vec<Trouble> {
+    let mut grouped: Vec<(u8, String, Vec<&str>)> = Vec::new();
+    for health in logs {
+        let Some((rank, text)) = of_log(running, health) else {
+            continue;
+        };
+        match grouped
+            .iter_mut()
+            .find(|(known, words, _)| *known == rank && *words == text)
+        {
+            Some((_, _, names)) => names.push(health.log.as_str()),
+            None => grouped.push((rank, text, vec![health.log.as_str()])),
+        }
+    }
+    let id = &running.config.id;
+    let say =
+        |(rank, text, names): (u8, String, Vec<&str>)| trouble(rank, format!("{id}: {}: {text}", names.join(", ")));
+    grouped.into_iter().map(say).collect()
+}
+
+/// How long a log may be behind before it is worth a word, ms: Duo's two minutes and three polls.
+fn patience(running: &Running) -> i64 {
+    let interval = i64::try_from(running.config.source.poll_interval).unwrap_or(i64::MAX);
+    interval.saturating_mul(3).saturating_add(180_000)
+}
+
+/// What is wrong with a log, if anything, and how bad it is.
+fn of_log(running: &Running, health: &LogHealth) -> Option<(u8, String)> {
+    let error = health
+        .last_error
+        .as_ref()
+        .filter(|error| health.last_success.is_none_or(|success| success < error.at));
+    match (health.standing, error) {
+        (Standing::NotCollected, _) => None,
+        (Standing::Closed, error) => Some((0, error.map_or("closed".to_owned(), |error| without_place(&error.text)))),
+        (_, Some(error)) if error.is_configuration => Some((0, without_place(&error.text))),
+        (_, Some(error)) => Some((1, without_place(&error.text))),
+        _ => {
+            let lag = health.lag.filter(|lag| *lag > patience(running))?;
+            Some((2, format!("is {} behind Duo and catching up", when::long(lag))))
+        }
+    }
+}
+
+/// The path says again which log it is; without it, logs that meet the same read alike. The host stays.
+fn without_place(text: &str) -> String {
+    let Some((place, rest)) = text.split_once(": ") else {
+        return text.to_owned();
+    };
+    match place.split_once('/') {
+        Some((host, path)) if !place.contains(' ') && (path.starts_with("admin/") || path.starts_with("auth/")) => {
+            format!("{host}: {rest}")
+        }
+        _ => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_path_is_left_out_and_nothing_else() {
+        assert_eq!(
+            without_place("api-1.duosecurity.com/admin/v2/logs/activity: Duo refuses: try again"),
+            "api-1.duosecurity.com: Duo refuses: try again"
+        );
+        assert_eq!(
+            without_place("the journal took nothing: full"),
+            "the journal took nothing: full"
+        );
+        assert_eq!(without_place("closed"), "closed");
+    }
+}

@@ -1,0 +1,240 @@
+//! One tenant's inventory: read by the collector, kept in the store, told in alerts, and looked up by rules.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use anyhow::anyhow;
+use picket_collect::inventory::{
+    DuoInventory, Keep, Listeners, Part, Stock, StockBoard, StockHealth, StockSettings, close_stock,
+};
+use picket_collect::{AdmitError, BackOff, Budget, Clock as _, SystemClock};
+use picket_duo::{DuoError, Inventory, InventoryPage};
+use picket_judge::JudgedRule;
+use picket_judge::lookup::Lookup;
+use picket_judge::people::Stored;
+use picket_judge::pipeline::{Page, Pipeline, RuleSet, SwapReport};
+use picket_store::{CursorRow, InventoryRow, Store};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::account::Account;
+use crate::config::TenantConfig;
+use crate::daemon::lock;
+use crate::registry::Live;
+use crate::ruleset;
+
+/// A tenant's inventory at work.
+pub(crate) struct Holdings {
+    store: Arc<dyn Store>,
+    tenant: Arc<str>,
+    people: Arc<Stored>,
+    /// Tables are older than what the store holds.
+    stale: AtomicBool,
+    /// As rules have them; none: not made yet.
+    tables: Mutex<Option<Lookup>>,
+    listeners: Listeners,
+    board: Mutex<Option<Arc<StockBoard>>>,
+    /// One swap at a time, so that an older set of rules never follows a newer one.
+    swapping: tokio::sync::Mutex<()>,
+}
+
+impl Holdings {
+    pub(crate) fn new(store: Arc<dyn Store>, tenant: Arc<str>) -> Arc<Self> {
+        Arc::new(Holdings {
+            people: Arc::new(Stored::new(store.clone(), tenant.clone())),
+            store,
+            tenant,
+            stale: AtomicBool::new(false),
+            tables: Mutex::default(),
+            listeners: Listeners::default(),
+            board: Mutex::default(),
+            swapping: tokio::sync::Mutex::default(),
+        })
+    }
+
+    /// What alerts know of users.
+    pub(crate) fn people(&self) -> Arc<Stored> {
+        self.people.clone()
+    }
+
+    /// How each kind stands; empty: no inventory is read.
+    pub(crate) fn status(&self) -> Vec<StockHealth> {
+        lock(&self.board)
+            .as_ref()
+            .map(|board| board.status())
+            .unwrap_or_default()
+    }
+
+    /// Begins to read, or closes the logs of an inventory that is not read.
+    pub(crate) fn start(
+        self: &Arc<Self>,
+        config: &TenantConfig,
+        polling: &picket_collect::Settings,
+        account: Arc<Account>,
+        pipeline: Pipeline,
+        budget: Arc<Budget>,
+        stop: CancellationToken,
+    ) -> JoinHandle<()> {
+        let shelf = Arc::new(Shelf {
+            pipeline,
+            holdings: self.clone(),
+        });
+        let collect = &config.source.collect;
+        if !collect.inventory {
+            let back_off = polling.back_off;
+            return tokio::spawn(async move {
+                tokio::select! {
+                    () = stop.cancelled() => {}
+                    () = close(&shelf, back_off) => {}
+                }
+            });
+        }
+        let settings = StockSettings::new(polling).every(config.source.inventory_interval);
+        let stock = Stock::new(&config.id, settings, account, shelf, Arc::new(SystemClock), budget)
+            .heard_by(self.listeners.clone());
+        *lock(&self.board) = Some(stock.board());
+        tokio::spawn(stock.run(stop))
+    }
+
+    /// The rules of a tenant as they are to judge: with the tables, if any of them looks something up.
+    ///
+    /// # Errors
+    /// Every parameter that is wrong; or the store's.
+    pub(crate) fn rules(
+        &self,
+        live: &[Arc<Live>],
+        config: &TenantConfig,
+        generation: impl Fn(Vec<JudgedRule>) -> RuleSet,
+    ) -> anyhow::Result<RuleSet> {
+        let rules =
+            ruleset::rules(live, &config.overrides, &config.lists).map_err(|wrong| anyhow!(wrong.join("\n")))?;
+        let logs: BTreeSet<String> = rules
+            .iter()
+            .flat_map(|rule| rule.manifest.logs().into_iter().map(str::to_owned))
+            .collect();
+        let mut set = generation(rules);
+        if looks_up(live) {
+            let stale = self.stale.swap(false, Ordering::AcqRel);
+            let known = lock(&self.tables).clone().filter(|_| !stale);
+            let lookup = match known {
+                Some(lookup) => lookup,
+                None => Lookup::read(&*self.store, &self.tenant)
+                    .inspect_err(|_| self.stale.store(true, Ordering::Release))?,
+            };
+            for rule in &mut set.rules {
+                rule.tables = lookup.tables.clone();
+            }
+            set.hash = format!("{}+{}", set.hash, lookup.hash).into();
+            *lock(&self.tables) = Some(lookup);
+        }
+        self.listeners.set(logs);
+        Ok(set)
+    }
+
+    /// Puts these rules in force, one set after the other.
+    ///
+    /// # Errors
+    /// As [`Holdings::rules`], or the pipeline's.
+    pub(crate) async fn swap(
+        &self,
+        live: impl Fn() -> Vec<Arc<Live>>,
+        config: &TenantConfig,
+        pipeline: &Pipeline,
+        generation: impl Fn(Vec<JudgedRule>) -> RuleSet,
+    ) -> anyhow::Result<SwapReport> {
+        let _one = self.swapping.lock().await;
+        let live = live();
+        let set = tokio::task::block_in_place(|| self.rules(&live, config, generation))?;
+        Ok(pipeline.replace_rules(set).await?)
+    }
+
+    /// Whether some of these rules look things up in tables that are out of date.
+    pub(crate) fn is_stale(&self, live: &[Arc<Live>]) -> bool {
+        self.stale.load(Ordering::Acquire) && looks_up(live)
+    }
+
+    /// Whether tables are out of date, for whoever would have to ask for the rules first.
+    pub(crate) fn may_be_stale(&self) -> bool {
+        self.stale.load(Ordering::Acquire)
+    }
+}
+
+fn looks_up(live: &[Arc<Live>]) -> bool {
+    live.iter().any(|live| live.module.looks_up)
+}
+
+/// Closes the logs of changes, as soon as the journal lets it.
+async fn close(shelf: &Shelf, back_off: BackOff) {
+    let mut failures = 0;
+    while let Err(error) = close_stock(shelf, &[]).await {
+        failures += 1;
+        tracing::warn!(tenant = %shelf.holdings.tenant, "inventory: {error}");
+        SystemClock
+            .sleep(back_off.after_failure(failures, &shelf.holdings.tenant))
+            .await;
+    }
+}
+
+/// The journal and the store, as the inventory's reader sees them.
+struct Shelf {
+    pipeline: Pipeline,
+    holdings: Arc<Holdings>,
+}
+
+impl Shelf {
+    async fn read<R: Send + 'static>(
+        &self,
+        read: impl FnOnce(&dyn Store, &str) -> Result<R, picket_store::StoreError> + Send + 'static,
+    ) -> Result<R, AdmitError> {
+        let holdings = self.holdings.clone();
+        let read = tokio::task::spawn_blocking(move || read(&*holdings.store, &holdings.tenant)).await;
+        let read = read.map_err(|error| AdmitError(error.to_string()))?;
+        read.map_err(|error| AdmitError(error.to_string()))
+    }
+}
+
+impl Keep for Shelf {
+    async fn stock(&self, kind: Inventory) -> Result<Vec<InventoryRow>, AdmitError> {
+        self.read(move |store, tenant| store.inventory(tenant, Some(kind.as_str())))
+            .await
+    }
+
+    async fn mark_of(&self, name: &str) -> Result<Option<CursorRow>, AdmitError> {
+        let cursors = self.read(|store, tenant| store.cursors(tenant)).await?;
+        Ok(cursors.into_iter().find(|cursor| *cursor.log == *name))
+    }
+
+    async fn keep(&self, part: Part) -> Result<(), AdmitError> {
+        let page = Page {
+            log: part.log,
+            rows: part.rows,
+            marks: part.marks,
+            cursor: part.cursor,
+            inventory: part.inventory,
+        };
+        let admitted = self.pipeline.admit(page).await;
+        admitted.map(|_| ()).map_err(|error| AdmitError(error.to_string()))
+    }
+
+    async fn changed(&self, kind: Inventory) {
+        if kind == Inventory::Users {
+            self.holdings.people.forget();
+        }
+        if Lookup::is_made_of(kind.as_str()) {
+            self.holdings.stale.store(true, Ordering::Release);
+        }
+    }
+}
+
+impl DuoInventory for Account {
+    async fn inventory(&self, kind: Inventory, offset: u64) -> Result<InventoryPage, DuoError> {
+        match self.client().await.inventory(kind, offset).await {
+            Err(refused @ DuoError::Unauthorized { .. }) => match self.renewed().await {
+                Some(client) => client.inventory(kind, offset).await,
+                None => Err(refused),
+            },
+            answer => answer,
+        }
+    }
+}
