@@ -173,7 +173,7 @@ impl Door {
 
 impl Admit for Door {
     fn identify(&self, log: Log, raw: &str) -> Option<Identity> {
-        let identity = picket_event::identify(log.as_str(), raw).ok()?;
+        let identity = picket_event::identify(log.journal(), raw).ok()?;
         Some(Identity {
             id: identity.id,
             time: identity.time,
