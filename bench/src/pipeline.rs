@@ -3,7 +3,7 @@
 //! - `json_to_alert`: one thread, in memory. Lines of text are cut, identified, sorted into a journal, parsed into columns,
 //!   selected, judged by all rules, and alerts are written: all of `picket replay` but reading the file and loading modules.
 //!   Median of the rounds.
-//! - `identify`, `columns`: what of it goes into finding every event's id and time, and into reading the fields that the rules
+//! - `identify`, `columns`: what of it would go into finding every event's id and time, and into reading the fields that the rules
 //!   want, by event.
 //! - `durable`: the same events in pages of up to 1000 through a tenant's pipeline over the SQLite store on disk, each page one
 //!   transaction. The store's writer has a thread of its own. Median of fewer rounds.

@@ -2,7 +2,8 @@
 //!
 //! - `live`: from the write of a changed module to its judging, in a real daemon ([`live`]).
 //! - `swap_pause`: how long judging stands still while changed modules take over the rules' positions and state, as the
-//!   pipeline reports it, over many changes of all rules at once while pages keep coming. It includes the commit to disk.
+//!   pipeline reports it, over many changes of all rules at once while pages keep coming. The commit is on its way to the disk when
+//!   judging goes on, and is not waited for in the pause.
 
 mod live;
 

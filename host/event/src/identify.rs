@@ -26,7 +26,7 @@ use sha2::{Digest, Sha256};
 
 use crate::occurrence::is_hash;
 use crate::repair::repaired;
-use crate::scan::{Members, Scan, Shape, Text, Unusual};
+use crate::scan::{Key, Members, Scan, Shape, Text, Unusual};
 use crate::time::{epoch_to_ms, rfc3339_to_ms};
 use crate::{MAX_EVENT_BYTES, rare};
 
@@ -71,10 +71,7 @@ pub fn identify(log: &str, raw: &str) -> Result<Identity, Problem> {
     if raw.len() > MAX_EVENT_BYTES {
         return Err(Problem::TooLong(raw.len()));
     }
-    let read = match log {
-        "authentication" | "activity" | "telephony" | "administrator" | "offline_enrollment" => read,
-        _ => rare::read,
-    };
+    let read = if is_common(log) { read } else { rare::read };
     match read(log, raw) {
         Err(Problem::NotJson(problem)) => {
             repaired(raw).map_or(Err(Problem::NotJson(problem)), |repaired| read(log, &repaired))
@@ -83,8 +80,21 @@ pub fn identify(log: &str, raw: &str) -> Result<Identity, Problem> {
     }
 }
 
+/// Whether a few members at a row's top tell which event it is.
+pub(crate) fn is_common(log: &str) -> bool {
+    matches!(
+        log,
+        "authentication" | "activity" | "telephony" | "administrator" | "offline_enrollment"
+    )
+}
+
 fn read(log: &str, raw: &str) -> Result<Identity, Problem> {
     let head = Head::of(raw).map_err(|error| Problem::NotJson(error.to_string()))?;
+    placed(log, raw, &head)
+}
+
+/// The id and order time that a row's head tells.
+pub(crate) fn placed(log: &str, raw: &str, head: &Head<'_>) -> Result<Identity, Problem> {
     let time = head.time(log).ok_or_else(|| Problem::NoTime {
         log: log.to_owned(),
         fields: time_fields(log),
@@ -189,7 +199,7 @@ fn write_canonical(value: &Value, out: &mut String) {
 
 /// The top-level members that identity needs.
 #[derive(Default)]
-struct Head<'a> {
+pub(crate) struct Head<'a> {
     txid: Scalar<'a>,
     activity_id: Scalar<'a>,
     telephony_id: Scalar<'a>,
@@ -214,7 +224,7 @@ impl<'a> Head<'a> {
         json.end().map(|()| head)
     }
 
-    fn place(&mut self, key: &str) -> Option<&mut Scalar<'a>> {
+    pub(crate) fn place(&mut self, key: &str) -> Option<&mut Scalar<'a>> {
         Some(match key {
             "txid" => &mut self.txid,
             "activity_id" => &mut self.activity_id,
@@ -242,9 +252,9 @@ impl<'a> Head<'a> {
 }
 
 impl<'a> Members<'a> for Head<'a> {
-    fn member(&mut self, key: &'a str, scan: &mut Scan<'a, '_>) -> Result<(), Unusual> {
-        let Some(member) = self.place(key) else {
-            return scan.skip();
+    fn member(&mut self, key: Key<'a>, scan: &mut Scan<'a, '_>) -> Result<(), Unusual> {
+        let Some(member) = self.place(key.text) else {
+            return scan.skip_value(&key);
         };
         *member = match scan.peek() {
             Some(b'"') => Scalar::Text(match scan.text()? {
@@ -283,7 +293,7 @@ impl<'de> Visitor<'de> for Head<'de> {
 
 /// A text or a whole number; anything else is none.
 #[derive(Default)]
-enum Scalar<'a> {
+pub(crate) enum Scalar<'a> {
     #[default]
     None,
     Text(Cow<'a, str>),

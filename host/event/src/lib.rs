@@ -80,7 +80,7 @@ pub use occurrence::Occurrences;
 pub use page::Page;
 pub use parse::{MAX_EMBEDDED_BYTES, MAX_EVENT_BYTES};
 pub use plan::{Enrichment, Plan};
-pub use select::{RowRef, SelectError, Selection, Selector};
+pub use select::{Offer, RowRef, SelectError, Selection, Selector};
 pub use subject::{Subject, subject};
 pub use time::{rfc3339, rfc3339_to_ms};
 

@@ -6,6 +6,7 @@ use picket_contract::{Column, EventRecord, Key, NULL};
 
 use crate::coerce::Cell;
 use crate::dictionary::Dictionary;
+use crate::identify::{Identity, Problem};
 use crate::layout::{ActedReads, FieldTypeOrd, Input, Layout, Read, SubjectReads, Variant};
 use crate::normal::{Mapped, Mapping};
 use crate::parse::Reader;
@@ -32,23 +33,11 @@ impl Page {
         events: Vec<EventRecord>,
         enrichment: &Enrichment,
     ) -> Self {
-        let variant = layout.variant(duo_log);
-        let mut filler = Filler::new(layout, variant, events.len());
-        let mut reader = Reader::new(variant);
-        let mut broken = Vec::with_capacity(events.len());
+        let mut columns = Columns::new(layout, duo_log, events.len());
         for event in &events {
-            broken.push(!reader.read(&event.raw));
-            filler.push(&mut reader, enrichment);
+            columns.read(&event.raw, enrichment);
         }
-        Page {
-            layout: layout.clone(),
-            log: layout.log.as_str().into(),
-            duo_log: duo_log.into(),
-            events,
-            broken,
-            dictionary: reader.dictionary,
-            columns: filler.columns,
-        }
+        columns.page(layout, duo_log, events)
     }
 
     /// The log as rules name it.
@@ -123,6 +112,54 @@ impl Page {
     pub(crate) fn is_of(&self, layout: &Arc<Layout>) -> bool {
         // Another plan that reads the same of this log, as after most changes of a rule, gives the same page.
         Arc::ptr_eq(&self.layout, layout) || (self.layout.log == layout.log && self.layout.slots == layout.slots)
+    }
+}
+
+/// A page in the making: rows go in one after the other, and events are put to them when all are read.
+pub(crate) struct Columns<'a> {
+    filler: Filler<'a>,
+    reader: Reader<'a>,
+    broken: Vec<bool>,
+}
+
+impl<'a> Columns<'a> {
+    pub(crate) fn new(layout: &'a Layout, duo_log: &str, rows: usize) -> Self {
+        let variant = layout.variant(duo_log);
+        Columns {
+            filler: Filler::new(layout, variant, rows),
+            reader: Reader::new(variant),
+            broken: Vec::with_capacity(rows),
+        }
+    }
+
+    fn read(&mut self, raw: &str, enrichment: &Enrichment) {
+        self.broken.push(!self.reader.read(raw));
+        self.filler.push(&mut self.reader, enrichment);
+    }
+
+    pub(crate) fn read_identified(
+        &mut self,
+        duo_log: &str,
+        raw: &str,
+        enrichment: &Enrichment,
+    ) -> Result<Identity, Problem> {
+        let (identity, whole) = self.reader.read_identified(duo_log, raw);
+        self.broken.push(!whole);
+        self.filler.push(&mut self.reader, enrichment);
+        identity
+    }
+
+    /// The page. `events`: one for each row that was read.
+    pub(crate) fn page(self, layout: &Arc<Layout>, duo_log: &str, events: Vec<EventRecord>) -> Page {
+        Page {
+            layout: layout.clone(),
+            log: layout.log.as_str().into(),
+            duo_log: duo_log.into(),
+            events,
+            broken: self.broken,
+            dictionary: self.reader.dictionary,
+            columns: self.filler.columns,
+        }
     }
 }
 

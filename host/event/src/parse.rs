@@ -1,7 +1,9 @@
 //! One pass over one event's JSON along the trie; what no path leads to is skipped without being built.
 
+use std::borrow::Cow;
 use std::fmt;
 
+use rustc_hash::FxHashMap;
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
@@ -10,9 +12,10 @@ use picket_contract::NULL;
 
 use crate::coerce::Cell;
 use crate::dictionary::Dictionary;
+use crate::identify::{Head, Identity, Problem, Scalar, identify, is_common, placed};
 use crate::layout::{Node, Variant};
 use crate::repair::repaired;
-use crate::scan::{Members, Scan, Shape, Text, Unusual};
+use crate::scan::{self, Lead, Members, Scan, Shape, Text, Unusual};
 
 /// Longest row that is read as an event, bytes. Duo's are below 20 kB.
 pub const MAX_EVENT_BYTES: usize = 1 << 20;
@@ -32,6 +35,8 @@ pub(crate) struct Reader<'a> {
     met: Vec<u32>,
     row: u32,
     shape: Shape,
+    /// Texts with escapes, as they stand there, and the code of what each says.
+    escaped: FxHashMap<Box<str>, u32>,
 }
 
 impl<'a> Reader<'a> {
@@ -44,6 +49,7 @@ impl<'a> Reader<'a> {
             met: vec![0; variant.nodes.len()],
             row: 0,
             shape: Shape::default(),
+            escaped: FxHashMap::default(),
         }
     }
 
@@ -55,6 +61,26 @@ impl<'a> Reader<'a> {
             self.cells.fill(Cell::Null);
         }
         read
+    }
+
+    /// Reads one row and says which event it is, in one pass where the row is as plain as nearly all are. False: it is no
+    /// event, and all cells are null.
+    pub(crate) fn read_identified(&mut self, log: &str, raw: &str) -> (Result<Identity, Problem>, bool) {
+        if raw.len() <= MAX_EVENT_BYTES && is_common(log) {
+            self.begin();
+            let mut shape = std::mem::take(&mut self.shape);
+            let mut row = Row {
+                head: Head::default(),
+                children: Children { reader: self, node: 0 },
+            };
+            let read = Scan::whole(raw, Some(&mut shape), &mut row);
+            let head = row.head;
+            self.shape = shape;
+            if read.is_ok() {
+                return (placed(log, raw, &head), true);
+            }
+        }
+        (identify(log, raw), self.read(raw))
     }
 
     fn begin(&mut self) {
@@ -276,12 +302,66 @@ impl<'de> Visitor<'de> for Place<'_, '_> {
 }
 
 impl<'a> Members<'a> for Children<'_, '_> {
-    fn member(&mut self, key: &'a str, scan: &mut Scan<'a, '_>) -> Result<(), Unusual> {
-        let Some(node) = self.reader.node(self.node).and_then(|node| node.child(key)) else {
-            return scan.skip();
+    #[inline]
+    fn member(&mut self, key: scan::Key<'a>, scan: &mut Scan<'a, '_>) -> Result<(), Unusual> {
+        let Some(node) = self.child(&key, scan) else {
+            return scan.skip_value(&key);
         };
         self.reader.enter(node);
         self.reader.value(node, scan)
+    }
+}
+
+/// The members of a row: what tells its identity is read on the way.
+struct Row<'h, 'r, 'a> {
+    head: Head<'h>,
+    children: Children<'r, 'a>,
+}
+
+impl<'h> Members<'h> for Row<'h, '_, '_> {
+    fn member(&mut self, key: scan::Key<'h>, scan: &mut Scan<'h, '_>) -> Result<(), Unusual> {
+        let Some(place) = self.head.place(key.text) else {
+            return self.children.member(key, scan);
+        };
+        // Last come, first served, as in serde_json: a key that comes twice overwrites.
+        *place = Scalar::None;
+        match scan.peek() {
+            Some(b'"') => {
+                let text: Cow<'h, str> = match scan.text()? {
+                    Text::Plain(text) => text.into(),
+                    Text::Escaped(text) => Text::unescaped(text)?.into(),
+                };
+                if let Some(node) = self.children.child(&key, scan) {
+                    self.children.reader.enter(node);
+                    self.children.reader.text(node, &text);
+                }
+                *place = Scalar::Text(text);
+            }
+            Some(b'-' | b'0'..=b'9') => {
+                let number = scan.whole_number()?;
+                if let Some(node) = self.children.child(&key, scan) {
+                    self.children.reader.enter(node);
+                    self.children.reader.set(node, Cell::Whole(number));
+                }
+                *place = Scalar::Number(number);
+            }
+            _ => return self.children.member(key, scan),
+        }
+        Ok(())
+    }
+}
+
+impl Children<'_, '_> {
+    /// The node that a member's key leads to, if a path leads there.
+    #[inline]
+    fn child(&self, key: &scan::Key<'_>, scan: &mut Scan<'_, '_>) -> Option<u32> {
+        if let Some(lead) = scan.lead(key, self.node) {
+            return lead.child;
+        }
+        let child = self.reader.node(self.node).and_then(|node| node.child(key.text));
+        let parent = self.node;
+        scan.set_lead(key, Lead { parent, child });
+        child
     }
 }
 
@@ -293,7 +373,13 @@ impl Reader<'_> {
             Some(b'"') => {
                 match scan.text()? {
                     Text::Plain(text) => self.text(node, text),
-                    Text::Escaped(text) => self.text(node, &Text::unescaped(text)?),
+                    Text::Escaped(text) if self.node(node).is_some_and(Node::leads_on) => {
+                        self.text(node, &Text::unescaped(text)?);
+                    }
+                    Text::Escaped(text) => {
+                        let code = self.intern_escaped(text)?;
+                        self.set(node, Cell::Text(code));
+                    }
                 }
                 return Ok(());
             }
@@ -332,6 +418,16 @@ impl Reader<'_> {
         self.embedded(node, text);
     }
 
+    /// The code of what a text with escapes says; most come again and again.
+    fn intern_escaped(&mut self, text: &str) -> Result<u32, Unusual> {
+        if let Some(code) = self.escaped.get(text) {
+            return Ok(*code);
+        }
+        let code = self.dictionary.intern(&Text::unescaped(text)?);
+        self.escaped.insert(text.into(), code);
+        Ok(code)
+    }
+
     fn object(&mut self, node: u32, value: &Value) -> Result<(), serde_json::Error> {
         let json = self.intern_json(value);
         self.set(node, Cell::Object(json));
@@ -347,7 +443,7 @@ impl Reader<'_> {
             }
             let code = match scan.text()? {
                 Text::Plain(text) => self.dictionary.intern(text),
-                Text::Escaped(text) => self.dictionary.intern(&Text::unescaped(text)?),
+                Text::Escaped(text) => self.intern_escaped(text)?,
             };
             self.lists.extend((code != NULL).then_some(code));
             Ok(())

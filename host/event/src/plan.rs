@@ -7,7 +7,9 @@ use picket_catalogue::Kind;
 use picket_contract::{EventRecord, FieldType, Source};
 
 use crate::Page;
+use crate::identify::{Identity, Problem};
 use crate::layout::{Layout, Slot};
+use crate::page::Columns;
 
 /// What the tenant's inventory adds to events.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -75,6 +77,45 @@ impl Plan {
             .cloned()
             .unwrap_or_else(|| Arc::new(Layout::new(log, Vec::new())));
         Page::parse(&layout, duo_log, events.to_vec(), &self.enrichment)
+    }
+
+    /// Reads rows of one of Duo's logs as they came, in one pass: which event each is, and its columns for the log as rules
+    /// name it. `record` makes the event of a row, in order; it is told what the row says of itself.
+    pub fn read(
+        &self,
+        log: &str,
+        duo_log: &str,
+        rows: &[Arc<str>],
+        mut record: impl FnMut(usize, Result<Identity, Problem>) -> EventRecord,
+    ) -> Page {
+        let layout = self
+            .layouts
+            .get(log)
+            .cloned()
+            .unwrap_or_else(|| Arc::new(Layout::new(log, Vec::new())));
+        let mut columns = Columns::new(&layout, duo_log, rows.len());
+        let mut events = Vec::with_capacity(rows.len());
+        for (number, raw) in rows.iter().enumerate() {
+            let identity = columns.read_identified(duo_log, raw, &self.enrichment);
+            events.push(record(number, identity));
+        }
+        columns.page(&layout, duo_log, events)
+    }
+
+    /// The log as rules name it under which rows of this of Duo's logs are best read at once: the logical log they may feed,
+    /// if rules read that.
+    #[must_use]
+    pub fn named<'a>(&self, duo_log: &'a str) -> &'a str {
+        match duo_log {
+            "activity" | "administrator" if self.layouts.contains_key("admin") => "admin",
+            own => own,
+        }
+    }
+
+    /// Whether a page is what this plan would make of its rows.
+    #[must_use]
+    pub fn made(&self, page: &Page) -> bool {
+        self.layouts.get(&**page.log()).is_some_and(|layout| page.is_of(layout))
     }
 
     /// The page under this plan: itself if it was parsed with it, or if this plan reads nothing of its log.

@@ -5,18 +5,24 @@
 //! counts. So it may refuse whatever it likes, but must never accept what serde_json refuses, nor read it otherwise. (The
 //! crate's property tests hold what comes of it against a plain look-up in serde_json's values.)
 //!
-//! Two things make it quick. Most rows have no escapes, which one look over the whole row tells; a text then ends at the next
-//! quote. And rows of a log have the same keys in the same order, so the n-th key of a row is first compared with the n-th key
-//! of the row before ([`Shape`]).
+//! Three things make it quick. One look over the row tells where its first escape is; a text before that ends at the next
+//! quote. Rows of a log have much the same keys in the same order, so what stands between two values is first compared with
+//! what stood there in rows before, and what a key leads to is remembered with it ([`Shape`]). And what nobody wants is
+//! often what it was in the row before, and is then passed over as a whole.
 
+use std::ops::Range;
+
+use rustc_hash::FxHashMap;
 use serde::de::DeserializeOwned;
 
 /// Deeper nesting is left to serde_json, which has a limit of its own at twice this.
 const DEEPEST: u32 = 64;
 
-/// Most keys of a row that are remembered, and the longest, bytes.
-const KEYS: usize = 256;
-const KEY_BYTES: usize = 60;
+/// Most keys that are remembered, and the longest, with what stands around it, bytes.
+const KEYS: usize = 1024;
+const KEY_BYTES: usize = 64;
+/// Longest value that is remembered, bytes.
+const VALUE_BYTES: usize = 1024;
 
 /// Why nothing is returned: something unusual, or no JSON at all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,22 +31,49 @@ pub(crate) struct Unusual;
 /// What takes the members of an object.
 pub(crate) trait Members<'a> {
     /// The value of the member is next in `scan`, and must be read or skipped.
-    fn member(&mut self, key: &'a str, scan: &mut Scan<'a, '_>) -> Result<(), Unusual>;
+    fn member(&mut self, key: Key<'a>, scan: &mut Scan<'a, '_>) -> Result<(), Unusual>;
 }
 
-/// The keys of the last row, in order, each from its first quote to where its value begins. It changes how quickly a row is
-/// read, never as what.
+/// A member's key.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Key<'a> {
+    pub(crate) text: &'a str,
+    /// Under which number the shape knows it, or [`NONE`].
+    known: u32,
+}
+
+/// What a key of an object at `parent` leads to. The meaning is that of whoever reads the rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Lead {
+    pub(crate) parent: u32,
+    pub(crate) child: Option<u32>,
+}
+
+/// What earlier rows looked like. It changes how quickly a row is read, never as what.
 #[derive(Debug, Default)]
 pub(crate) struct Shape {
     keys: Vec<KnownKey>,
+    /// By what stands there.
+    numbers: FxHashMap<Box<str>, u32>,
 }
 
-#[derive(Debug, Default)]
+/// What stood between two values: a comma unless it is an object's first key, the key, the colon, and white space.
+#[derive(Debug)]
 struct KnownKey {
-    text: String,
-    /// Length of the key itself.
+    text: [u8; KEY_BYTES],
     length: usize,
+    is_first: bool,
+    /// Where in it the key itself is.
+    key: Range<usize>,
+    /// The two that came next most recently.
+    next: [u32; 2],
+    lead: Option<Lead>,
+    /// The value that was last passed over.
+    value: String,
 }
+
+/// Stands for the beginning of a row, and for no key at all.
+const NONE: u32 = u32::MAX;
 
 /// A place in a JSON text.
 #[derive(Debug)]
@@ -48,11 +81,11 @@ pub(crate) struct Scan<'a, 'k> {
     json: &'a str,
     at: usize,
     depth: u32,
-    /// Neither escapes nor control characters anywhere.
-    clean: bool,
+    /// Before this there is neither escape nor control character from here on.
+    clean_to: usize,
     shape: Option<&'k mut Shape>,
-    /// How many keys were read.
-    keys: usize,
+    /// The key before, as the shape knows it.
+    last: u32,
 }
 
 /// A text as it stands there.
@@ -66,14 +99,13 @@ pub(crate) enum Text<'a> {
 
 impl<'a, 'k> Scan<'a, 'k> {
     fn new(json: &'a str, shape: Option<&'k mut Shape>) -> Self {
-        let odd = |byte: &u8| (*byte < 0x20) | (*byte == b'\\');
         Scan {
             json,
             at: 0,
             depth: 0,
-            clean: !json.as_bytes().iter().fold(false, |found, byte| found | odd(byte)),
+            clean_to: first_odd(json.as_bytes(), 0),
             shape,
-            keys: 0,
+            last: NONE,
         }
     }
 
@@ -102,45 +134,113 @@ impl<'a, 'k> Scan<'a, 'k> {
         self.deeper()?;
         self.space();
         if !self.take(b'}') {
+            let mut is_first = true;
             loop {
-                let key = self.key()?;
+                let key = self.key(is_first)?;
+                is_first = false;
                 members.member(key, self)?;
-                self.space();
-                if self.take(b'}') {
-                    break;
+                if self.peek() != Some(b',') {
+                    self.space();
+                    if self.take(b'}') {
+                        break;
+                    }
                 }
-                self.expect(b',')?;
-                self.space();
             }
         }
         self.depth -= 1;
         Ok(())
     }
 
-    /// A key, and on to its value.
-    #[inline]
-    fn key(&mut self) -> Result<&'a str, Unusual> {
-        let (start, nth) = (self.at, self.keys);
-        self.keys += 1;
-        let rest = self.json.as_bytes().get(start..).unwrap_or_default();
-        let known = self.shape.as_ref().and_then(|shape| shape.keys.get(nth));
-        if let Some(known) = known.filter(|known| known.length > 0 && rest.starts_with(known.text.as_bytes())) {
-            let key = self.json.get(start + 1..start + 1 + known.length);
-            self.at += known.text.len();
+    /// A key, with the comma before it if it is not an object's first, and on to its value.
+    #[inline(always)]
+    fn key(&mut self, is_first: bool) -> Result<Key<'a>, Unusual> {
+        let start = self.at;
+        if let Some(shape) = &self.shape
+            && let Some(ahead) = self.json.as_bytes().get(start..)
+            && let Some((number, known)) = shape.expected(self.last, is_first, ahead)
+        {
+            let text = self.json.get(start + known.key.start..start + known.key.end);
+            self.at += known.length;
+            self.last = number;
+            // More white space than the last time.
             self.space();
-            return key.ok_or(Unusual);
+            return text.map(|text| Key { text, known: number }).ok_or(Unusual);
         }
-        let Text::Plain(key) = self.text()? else {
+        self.unexpected_key(is_first)
+    }
+
+    /// A key that is read byte by byte, and remembered.
+    #[inline(never)]
+    fn unexpected_key(&mut self, is_first: bool) -> Result<Key<'a>, Unusual> {
+        let start = self.at;
+        if !is_first {
+            self.space();
+            self.expect(b',')?;
+            self.space();
+        }
+        let quote = self.at;
+        let Text::Plain(text) = self.text()? else {
             return Err(Unusual);
         };
+        let key = quote + 1 - start..quote + 1 - start + text.len();
         self.space();
         self.expect(b':')?;
         self.space();
-        let text = self.since(start)?;
-        if let Some(shape) = &mut self.shape {
-            shape.remember(nth, key, text);
+        let whole = self.since(start)?;
+        let known = self
+            .shape
+            .as_mut()
+            .and_then(|shape| shape.remember(self.last, is_first, whole, key));
+        self.last = known.unwrap_or(NONE);
+        Ok(Key { text, known: self.last })
+    }
+
+    /// What was said of a key the last time it was met in an object at `parent`.
+    #[inline]
+    pub(crate) fn lead(&self, key: &Key<'_>, parent: u32) -> Option<Lead> {
+        let known = self.shape.as_ref()?.keys.get(key.known as usize)?;
+        known.lead.filter(|lead| lead.parent == parent)
+    }
+
+    fn known(&mut self, key: &Key<'_>) -> Option<&mut KnownKey> {
+        self.shape.as_mut()?.keys.get_mut(key.known as usize)
+    }
+
+    /// Says what a key leads to.
+    pub(crate) fn set_lead(&mut self, key: &Key<'_>, lead: Lead) {
+        if let Some(known) = self.known(key) {
+            known.lead = Some(lead);
         }
-        Ok(key)
+    }
+
+    /// Goes past the value of a key that nobody wants.
+    pub(crate) fn skip_value(&mut self, key: &Key<'_>) -> Result<(), Unusual> {
+        if !matches!(self.peek(), Some(b'{' | b'[')) {
+            return self.skip();
+        }
+        let start = self.at;
+        let before = self.shape.as_ref().and_then(|shape| shape.keys.get(key.known as usize));
+        if let Some(before) = before.map(|before| before.value.as_bytes())
+            && !before.is_empty()
+            && self
+                .json
+                .as_bytes()
+                .get(start..)
+                .is_some_and(|rest| rest.starts_with(before))
+        {
+            self.at += before.len();
+            self.look_ahead();
+            return Ok(());
+        }
+        self.skip()?;
+        // The keys inside are not what comes before the next one here.
+        self.last = key.known;
+        let value = self.since(start)?;
+        if let Some(known) = self.known(key).filter(|_| value.len() <= VALUE_BYTES) {
+            known.value.clear();
+            known.value.push_str(value);
+        }
+        Ok(())
     }
 
     /// Goes past any value.
@@ -168,9 +268,9 @@ impl<'a, 'k> Scan<'a, 'k> {
     pub(crate) fn text(&mut self) -> Result<Text<'a>, Unusual> {
         let start = self.at;
         self.expect(b'"')?;
-        if self.clean {
-            self.run_to_quote();
-        } else {
+        self.run_to_quote();
+        if self.at > self.clean_to {
+            self.at = start + 1;
             self.run();
         }
         if self.take(b'"') {
@@ -191,7 +291,15 @@ impl<'a, 'k> Scan<'a, 'k> {
             self.run();
         }
         self.expect(b'"')?;
+        self.look_ahead();
         Ok(Text::Escaped(self.since(start)?))
+    }
+
+    /// Behind an escape: where is the next one?
+    fn look_ahead(&mut self) {
+        if self.clean_to < self.at {
+            self.clean_to = first_odd(self.json.as_bytes(), self.at);
+        }
     }
 
     /// A whole number of ordinary size.
@@ -337,21 +445,82 @@ impl<'a, 'k> Scan<'a, 'k> {
 }
 
 impl Shape {
-    fn remember(&mut self, nth: usize, key: &str, text: &str) {
-        if nth >= KEYS {
-            return;
-        }
-        if self.keys.len() <= nth {
-            self.keys.resize_with(nth + 1, KnownKey::default);
-        }
-        let Some(known) = self.keys.get_mut(nth) else { return };
-        known.text.clear();
-        known.length = 0;
-        if text.len() <= KEY_BYTES {
-            known.text.push_str(text);
-            known.length = key.len();
-        }
+    /// What stands ahead, if it is one of those that came after `last` before.
+    #[inline]
+    fn expected(&self, last: u32, is_first: bool, ahead: &[u8]) -> Option<(u32, &KnownKey)> {
+        let next = match self.keys.get(last as usize) {
+            Some(known) => known.next,
+            // A row begins as the first row did.
+            None => [0, NONE],
+        };
+        next.into_iter().find_map(|number| {
+            let known = self.keys.get(number as usize)?;
+            // Whether there must be a comma is not for the text to say.
+            (known.is_first == is_first && known.stands(ahead)).then_some((number, known))
+        })
     }
+
+    /// Remembers what stands between two values and comes after `last`. None: it is not worth it.
+    fn remember(&mut self, last: u32, is_first: bool, whole: &str, key: Range<usize>) -> Option<u32> {
+        let number = match self.numbers.get(whole) {
+            Some(number) => *number,
+            None => {
+                let number = u32::try_from(self.keys.len()).ok().filter(|_| self.keys.len() < KEYS)?;
+                let mut text = [0; KEY_BYTES];
+                text.get_mut(..whole.len())?.copy_from_slice(whole.as_bytes());
+                self.keys.push(KnownKey {
+                    text,
+                    length: whole.len(),
+                    is_first,
+                    key,
+                    next: [NONE; 2],
+                    lead: None,
+                    value: String::new(),
+                });
+                self.numbers.insert(whole.into(), number);
+                number
+            }
+        };
+        if let Some(known) = self.keys.get_mut(last as usize)
+            && known.next.first() != Some(&number)
+        {
+            known.next = [number, known.next[0]];
+        }
+        Some(number)
+    }
+}
+
+impl KnownKey {
+    #[inline]
+    fn stands(&self, ahead: &[u8]) -> bool {
+        let Some(ahead) = ahead.first_chunk::<KEY_BYTES>() else {
+            return self.text.get(..self.length).is_some_and(|text| ahead.starts_with(text));
+        };
+        let (words, known) = (ahead.as_chunks::<8>().0, self.text.as_chunks::<8>().0);
+        let mut left = self.length;
+        for (word, known) in words.iter().zip(known) {
+            let differs = u64::from_le_bytes(*word) ^ u64::from_le_bytes(*known);
+            if left <= 8 {
+                return left == 8 && differs == 0 || left < 8 && differs & ((1 << (8 * left)) - 1) == 0;
+            }
+            if differs != 0 {
+                return false;
+            }
+            left -= 8;
+        }
+        false
+    }
+}
+
+/// Where the first escape or control character is, from `from` on; the length if there is none.
+fn first_odd(bytes: &[u8], from: usize) -> usize {
+    let odd = |byte: &u8| (*byte < 0x20) | (*byte == b'\\');
+    let rest = bytes.get(from..).unwrap_or_default();
+    let chunks = rest.chunks(128);
+    let clean = chunks.take_while(|chunk| !chunk.iter().fold(false, |found, byte| found | odd(byte)));
+    let passed = clean.map(<[u8]>::len).sum::<usize>();
+    let tail = rest.get(passed..).unwrap_or_default();
+    from + passed + tail.iter().position(|byte| odd(byte)).unwrap_or(tail.len())
 }
 
 impl Text<'_> {
@@ -366,8 +535,8 @@ struct Nobody;
 
 impl<'a> Members<'a> for Nobody {
     #[inline]
-    fn member(&mut self, _: &'a str, scan: &mut Scan<'a, '_>) -> Result<(), Unusual> {
-        scan.skip()
+    fn member(&mut self, key: Key<'a>, scan: &mut Scan<'a, '_>) -> Result<(), Unusual> {
+        scan.skip_value(&key)
     }
 }
 
@@ -464,17 +633,25 @@ mod tests {
             r#"{"b": {}, "a": 1, "": 2, "": 3}"#,
             r#"{"a": }"#,
             r#"{"a": 1, "b": {"c": "x", "d": 2}, "e" null}"#,
+            r#"{, "a": 1, "b": {"c": "x", "d": 2}}"#,
+            r#"{"a": 1"b": {"c": "x", "d": 2}}"#,
+            r#"{"a": 1, , "b": {"c": "x", "d": 2}}"#,
+            r#"{"a": 1 , "b": {"c": "x" , "d": 2}, }"#,
+            r#"{"u": {"c": ["x", {"d": 2}]}, "a": 1, "b": 2, "e": "long enough for words to be compared, and then some"}"#,
+            r#"{"u": {"c": ["x", {"d": 2}]}, "a": "\"", "b": 2, "e": "long enough for words to be compared, and then \""}"#,
+            r#"{"u": {"c": ["x", {"d": 3}]}, "a": 1, "u": {"c": ["x", {"d": 3}]}, "u": {"c": ["x", {"d": 3}]"#,
+            r#"{"u": {"c": ["x", {"d": 3}]}x, "a": 1}"#,
             r#"{"a\n": 1}"#,
             r#"{"a"#,
         ];
         #[derive(Default, PartialEq, Debug)]
         struct Keys(Vec<String>);
         impl<'a> Members<'a> for Keys {
-            fn member(&mut self, key: &'a str, scan: &mut Scan<'a, '_>) -> Result<(), Unusual> {
-                self.0.push(key.to_owned());
+            fn member(&mut self, key: Key<'a>, scan: &mut Scan<'a, '_>) -> Result<(), Unusual> {
+                self.0.push(key.text.to_owned());
                 match scan.peek() {
-                    Some(b'{') => scan.object(self),
-                    _ => scan.skip(),
+                    Some(b'{') if key.text != "u" => scan.object(self),
+                    _ => scan.skip_value(&key),
                 }
             }
         }

@@ -129,24 +129,32 @@ impl Selector {
     /// A page of another plan is parsed anew for the call; [`Plan::adopt`] does it once for all rules.
     #[must_use]
     pub fn select(&self, rows: &[RowRef], watermark: i64) -> Selection {
-        let segments = self.segments(rows);
-        let taken = self.take(&segments, rows.len());
-        let (shown, unreadable) = self.readable(&segments, taken);
+        self.select_from(&Offer::new(rows, &self.plan), watermark)
+    }
+
+    /// The same, where several rules are offered the same rows. The offer must be of this selector's plan.
+    #[must_use]
+    pub fn select_from(&self, offer: &Offer<'_>, watermark: i64) -> Selection {
+        let mut taken = self.take(&offer.segments);
+        let unreadable = self.leave_unreadable(&offer.segments, &mut taken);
         let mut selection = Selection {
             unreadable,
             ..Selection::default()
         };
         selection.batch.watermark = watermark;
+        if taken.is_empty() {
+            return selection;
+        }
+        let pages: Vec<&Page> = offer.segments.iter().map(|segment| &*segment.page).collect();
         let mut group_of = vec![0u8; self.sources.len()];
         for (index, source) in self.sources.iter().enumerate() {
-            let members: Vec<Member<'_>> = shown
+            let members: Vec<Member<'_>> = taken
                 .iter()
-                .zip(rows)
-                .filter(|(taken, _)| taken.is_some_and(|taken| usize::from(taken.source) == index))
-                .filter_map(|(taken, row)| {
+                .filter(|taken| usize::from(taken.source) == index)
+                .filter_map(|taken| {
                     Some(Member {
-                        row,
-                        page: (*taken)?.page,
+                        row: offer.rows.get(taken.position as usize)?,
+                        page: taken.page,
                     })
                 })
                 .collect();
@@ -156,91 +164,53 @@ impl Selector {
             if let Some(group) = group_of.get_mut(index) {
                 *group = selection.batch.groups.len() as u8;
             }
-            let pages: Vec<&Page> = segments.iter().map(|segment| &*segment.page).collect();
             let slots = source.fields.iter().map(|field| field.slot);
             selection
                 .batch
                 .groups
                 .push(gather(index as u32, slots, &pages, &members));
         }
-        for (position, taken) in shown.iter().enumerate() {
-            if let Some(taken) = taken {
-                selection.batch.order.extend(group_of.get(usize::from(taken.source)));
-                selection.picked.push(position as u32);
-            }
+        for taken in &taken {
+            selection.batch.order.extend(group_of.get(usize::from(taken.source)));
+            selection.picked.push(taken.position);
         }
         selection
     }
 
-    /// The rows by page, every page under this selector's plan.
-    fn segments(&self, rows: &[RowRef]) -> Vec<Segment> {
-        let mut known: FxHashMap<*const Page, usize> = FxHashMap::default();
-        let mut segments: Vec<Segment> = Vec::new();
-        let mut last = (std::ptr::null(), 0);
-        for (position, row) in rows.iter().enumerate() {
-            let address = Arc::as_ptr(&row.page);
-            if last.0 != address {
-                let index = *known.entry(address).or_insert_with(|| {
-                    segments.push(Segment {
-                        page: self.plan.adopt(&row.page),
-                        at: Vec::new(),
-                        positions: Vec::new(),
-                    });
-                    segments.len() - 1
-                });
-                last = (address, index);
-            }
-            if let Some(segment) = segments.get_mut(last.1) {
-                segment.at.push(row.row);
-                segment.positions.push(position as u32);
-            }
-        }
-        segments
-    }
-
-    /// For each row, the first source that holds for it.
-    fn take(&self, segments: &[Segment], rows: usize) -> Vec<Option<Taken>> {
-        let mut taken = vec![None; rows];
+    /// The rows that some source holds for, each with the first that does, in the order offered.
+    fn take(&self, segments: &[Segment]) -> Vec<Taken> {
+        let mut taken: Vec<Taken> = Vec::new();
         for (page, segment) in segments.iter().enumerate() {
-            let whole = |row: &u32| {
-                segment
-                    .at
-                    .get(*row as usize)
-                    .is_some_and(|at| !segment.page.broken(*at))
-            };
-            let mut open: Vec<u32> = (0..segment.at.len() as u32).filter(whole).collect();
+            let mut open: Option<Vec<u32>> = None;
             for (source, compiled) in self.sources.iter().enumerate() {
-                if *compiled.log != **segment.page.log() || open.is_empty() {
+                if *compiled.log != **segment.page.log() {
                     continue;
                 }
-                let holding = compiled.filter.holding(&segment.page, &segment.at, open.clone());
-                for row in &holding {
-                    let position = segment.positions.get(*row as usize).copied().unwrap_or(u32::MAX);
-                    if let (Some(taken), Some(at)) = (taken.get_mut(position as usize), segment.at.get(*row as usize)) {
-                        *taken = Some(Taken {
-                            source: source as u8,
-                            page: page as u32,
-                            at: *at,
-                        });
-                    }
-                }
-                open = without(&open, &holding);
+                let rows = open.take().unwrap_or_else(|| segment.whole.clone());
+                let holding = compiled.filter.holding(&segment.page, &segment.at, rows.clone());
+                taken.extend(holding.iter().filter_map(|row| {
+                    Some(Taken {
+                        position: *segment.positions.get(*row as usize)?,
+                        source: source as u8,
+                        page: page as u32,
+                        at: *segment.at.get(*row as usize)?,
+                    })
+                }));
+                open = Some(without(&rows, &holding));
             }
+        }
+        if !taken.is_sorted_by_key(|taken| taken.position) {
+            taken.sort_unstable_by_key(|taken| taken.position);
         }
         taken
     }
 
     /// Leaves out the rows that lack a required field, and counts them.
-    fn readable(
-        &self,
-        segments: &[Segment],
-        mut taken: Vec<Option<Taken>>,
-    ) -> (Vec<Option<Taken>>, Vec<(String, u64)>) {
+    fn leave_unreadable(&self, segments: &[Segment], taken: &mut Vec<Taken>) -> Vec<(String, u64)> {
         let mut unreadable: BTreeMap<&str, u64> = BTreeMap::new();
-        for place in &mut taken {
-            let Some(row) = place else { continue };
+        taken.retain(|row| {
             let Some(page) = segments.get(row.page as usize).map(|segment| &segment.page) else {
-                continue;
+                return false;
             };
             let fields = self
                 .sources
@@ -251,31 +221,79 @@ impl Selector {
                 .find(|field| field.required && is_null(page.columns.get(field.slot), row.at));
             if let Some(missing) = missing {
                 *unreadable.entry(&missing.path).or_default() += 1;
-                *place = None;
+            }
+            missing.is_none()
+        });
+        unreadable
+            .into_iter()
+            .map(|(path, count)| (path.to_owned(), count))
+            .collect()
+    }
+}
+
+/// Rows offered to several rules, sorted by page once for all of them.
+#[derive(Debug)]
+pub struct Offer<'a> {
+    rows: &'a [RowRef],
+    segments: Vec<Segment>,
+}
+
+impl<'a> Offer<'a> {
+    /// The rows by page, every page under this plan.
+    #[must_use]
+    pub fn new(rows: &'a [RowRef], plan: &Plan) -> Self {
+        let mut known: FxHashMap<*const Page, usize> = FxHashMap::default();
+        let mut segments: Vec<Segment> = Vec::new();
+        let mut last = (std::ptr::null(), 0);
+        for (position, row) in rows.iter().enumerate() {
+            let address = Arc::as_ptr(&row.page);
+            if last.0 != address {
+                let index = *known.entry(address).or_insert_with(|| {
+                    segments.push(Segment {
+                        page: plan.adopt(&row.page),
+                        at: Vec::new(),
+                        positions: Vec::new(),
+                        whole: Vec::new(),
+                    });
+                    segments.len() - 1
+                });
+                last = (address, index);
+            }
+            if let Some(segment) = segments.get_mut(last.1) {
+                if !segment.page.broken(row.row) {
+                    segment.whole.push(segment.at.len() as u32);
+                }
+                segment.at.push(row.row);
+                segment.positions.push(position as u32);
             }
         }
-        (
-            taken,
-            unreadable
-                .into_iter()
-                .map(|(path, count)| (path.to_owned(), count))
-                .collect(),
-        )
+        Offer { rows, segments }
+    }
+
+    /// The rows.
+    #[must_use]
+    pub fn rows(&self) -> &'a [RowRef] {
+        self.rows
     }
 }
 
 /// A page's rows among those offered.
+#[derive(Debug)]
 struct Segment {
     page: Arc<Page>,
     /// Their rows in the page.
     at: Vec<u32>,
     /// Their indices among those offered.
     positions: Vec<u32>,
+    /// Those of them (as indices of `at`) that could be read as events.
+    whole: Vec<u32>,
 }
 
 /// A row that a source takes.
 #[derive(Debug, Clone, Copy)]
 struct Taken {
+    /// Its index among those offered.
+    position: u32,
     source: u8,
     /// Which segment.
     page: u32,

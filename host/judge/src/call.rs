@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use picket_contract::{Call, Failure, FailureKind, LogLine, Position, RuleAlert, StateChanges, Usage};
-use picket_event::{RowRef, Selector};
+use picket_event::{Offer, RowRef, Selector};
 use picket_store::{StoreError, StoredEvent};
 
 use crate::evidence::Evidence;
@@ -76,10 +76,11 @@ pub(crate) fn judge(
     index: usize,
     slot: &mut Slot,
     run: &Run<'_>,
+    offer: &Offer<'_>,
     policy: OnPoison,
     evidence: &dyn Evidence,
 ) -> Result<Judged, StoreError> {
-    let selection = slot.selector.select(run.rows, run.watermark);
+    let selection = slot.selector.select_from(offer, run.watermark);
     for (field, count) in &selection.unreadable {
         *slot.unreadable.entry(field.to_string()).or_default() += count;
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use picket_contract::FailureKind;
+use picket_event::{Offer, Plan};
 use picket_store::{Quarantine, Standing, StoreError};
 
 use crate::acquaintance::Acquaintance;
@@ -13,6 +14,7 @@ use crate::verdict::{Settings, Trouble, Verdict};
 
 /// What judges the runs of all readers during one feeding.
 pub(crate) struct Desk<'a> {
+    pub(crate) plan: &'a Plan,
     pub(crate) slots: &'a mut Vec<Slot>,
     pub(crate) acquaintance: &'a mut Acquaintance,
     pub(crate) settings: Settings,
@@ -25,12 +27,13 @@ pub(crate) struct Desk<'a> {
 impl Judge for Desk<'_> {
     fn judge(&mut self, members: &mut Vec<usize>, run: &Run<'_>) -> Result<(), StoreError> {
         let mut stopped = Vec::new();
+        let offer = Offer::new(run.rows, self.plan);
         for member in members.iter() {
             let Some(slot) = self.slots.get_mut(*member) else {
-                self.acquaintance.learn(run.rows, run.watermark);
+                self.acquaintance.learn(&offer, run.watermark);
                 continue;
             };
-            let judged = call::judge(*member, slot, run, self.settings.on_poison, self.evidence)?;
+            let judged = call::judge(*member, slot, run, &offer, self.settings.on_poison, self.evidence)?;
             let historic = run.to.seq <= slot.historic_until;
             self.raised
                 .extend(judged.raised.into_iter().map(|raised| Raised { historic, ..raised }));

@@ -18,7 +18,7 @@ use crate::marks::Basis;
 use crate::people::{Nobody, People};
 use crate::reader::Reader;
 use crate::rule::{JudgedRule, Tenant};
-use crate::sheet::Sheet;
+use crate::sheet::{Place, Sheet};
 use crate::verdict::{JudgeError, Said, Settings, Verdict};
 
 /// One tenant's rules at their positions. Time comes in as `now` (wall clock, ms) and is used for alerts' `raised` and for
@@ -95,6 +95,19 @@ impl TenantJudge {
         evidence: &dyn Evidence,
         now: i64,
     ) -> Result<Verdict, StoreError> {
+        self.feed_read(after, admissions, &[], evidence, now)
+    }
+
+    /// The same where rows have been read already: `read` has, for each entry, where its events' rows are (none: not read).
+    /// What was read under another plan is read anew.
+    pub(crate) fn feed_read(
+        &mut self,
+        after: u64,
+        admissions: &[Admission],
+        read: &[Vec<Place>],
+        evidence: &dyn Evidence,
+        now: i64,
+    ) -> Result<Verdict, StoreError> {
         let evidence = Layered {
             recent: admissions,
             rest: evidence,
@@ -102,6 +115,7 @@ impl TenantJudge {
         let mut verdict = Verdict::default();
         let mut readers = std::mem::take(&mut self.readers);
         let mut desk = Desk {
+            plan: &self.plan,
             slots: &mut self.slots,
             acquaintance: &mut self.acquaintance,
             settings: self.settings,
@@ -110,8 +124,8 @@ impl TenantJudge {
             raised: Vec::new(),
             verdict: &mut verdict,
         };
-        for admission in admissions {
-            let mut sheet = Sheet::new(admission);
+        for (index, admission) in admissions.iter().enumerate() {
+            let mut sheet = Sheet::new(admission, read.get(index).map_or(&[], Vec::as_slice));
             for reader in readers.iter_mut().filter(|reader| reader.seq() >= after) {
                 reader.feed(admission, &mut sheet, &self.plan, &mut desk)?;
             }
@@ -167,6 +181,12 @@ impl TenantJudge {
     #[must_use]
     pub fn behind(&self, head: u64) -> Option<u64> {
         self.readers.iter().map(Reader::seq).filter(|seq| *seq < head).min()
+    }
+
+    /// What is read of events.
+    #[must_use]
+    pub(crate) fn plan(&self) -> &Plan {
+        &self.plan
     }
 
     /// How many rows wait for the marks, over all readers.

@@ -177,11 +177,12 @@ impl Reader {
         let mut others = Vec::new();
         for (log, queue) in self.logs.iter().zip(&mut self.queues) {
             if Marks::may_feed(sheet.log, log) {
-                let (waiting, passed): (Vec<RowRef>, Vec<RowRef>) = sheet.rows(plan, log).partition(&wait);
+                let mut waiting = sheet.rows(plan, log);
+                let marks = &self.marks;
+                let passed = waiting.extract_if(.., |row| !wait(row));
+                others.extend(passed.filter(|row| is_shown(marks, row)));
                 // Rows of both feeds wait: which of them count is known by the time they may be released.
                 queue.take(waiting);
-                let marks = &self.marks;
-                others.extend(passed.into_iter().filter(|row| is_shown(marks, row)));
             }
         }
         others

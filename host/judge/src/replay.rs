@@ -7,14 +7,15 @@
 use std::sync::Arc;
 
 use picket_contract::{Admission, EventRecord, Mark};
-use picket_event::identify;
+use picket_event::{Identity, Plan, Problem, identify};
 use picket_store::{AlertRow, Repeat};
-use rustc_hash::FxHashSet;
+use rustc_hash::{FxBuildHasher, FxHashSet};
 
 use crate::acquaintance::Acquaintance;
 use crate::dedup::Dedup;
 use crate::judge::TenantJudge;
 use crate::rule::{JudgedRule, Tenant};
+use crate::sheet::Place;
 use crate::verdict::{JudgeError, Settings, Trouble};
 
 /// Rows of one of Duo's logs.
@@ -65,36 +66,90 @@ const PAGE: usize = 1000;
 /// Journal entries fed at once.
 const AT_ONCE: usize = 8;
 
+/// A row, identified; and where it is, if it has been read.
+struct Placed {
+    /// Index of its log among those given.
+    log: usize,
+    event: EventRecord,
+    place: Option<Place>,
+}
+
 /// Journal entries of these rows, numbered from 1. Logs that are not given are closed.
 ///
 /// # Errors
 /// [`BadRow`]: the first that cannot be placed.
 pub fn admissions(logs: &[Rows]) -> Result<Vec<Admission>, BadRow> {
-    let mut events: Vec<(i64, usize, EventRecord)> = Vec::with_capacity(logs.iter().map(|rows| rows.rows.len()).sum());
+    let mut placed = Vec::with_capacity(logs.iter().map(|rows| rows.rows.len()).sum());
     for (index, Rows { log, rows }) in logs.iter().enumerate() {
         for (number, raw) in rows.iter().enumerate() {
-            let bad = |why: String| BadRow {
-                log: log.clone(),
-                number: number + 1,
-                why,
-            };
-            let identity = identify(log, raw).map_err(|problem| bad(problem.to_string()))?;
-            events.push((
-                identity.time,
-                index,
-                EventRecord {
-                    id: identity.id,
-                    time: identity.time,
-                    raw: raw.clone(),
-                },
-            ));
+            let identity = identify(log, raw).map_err(|problem| bad(log, number, &problem))?;
+            placed.push(Placed {
+                log: index,
+                event: event(identity, raw),
+                place: None,
+            });
         }
     }
-    if !events.is_sorted_by_key(|(time, _, _)| *time) {
-        events.sort_by_key(|(time, _, _)| *time);
+    Ok(entries(logs, placed)
+        .into_iter()
+        .map(|(admission, _)| admission)
+        .collect())
+}
+
+/// The same, each row read into columns on the way.
+fn read(logs: &[Rows], plan: &Plan) -> Result<Vec<(Admission, Vec<Place>)>, BadRow> {
+    let mut placed = Vec::with_capacity(logs.iter().map(|rows| rows.rows.len()).sum());
+    for (index, Rows { log, rows }) in logs.iter().enumerate() {
+        for (nth, rows) in rows.chunks(PAGE).enumerate() {
+            let mut problem = None;
+            let page = plan.read(plan.named(log), log, rows, |number, identity| {
+                let raw = rows.get(number).cloned().unwrap_or_default();
+                let identity = identity.unwrap_or_else(|wrong| {
+                    problem.get_or_insert_with(|| bad(log, nth * PAGE + number, &wrong));
+                    Identity { id: "".into(), time: 0 }
+                });
+                event(identity, &raw)
+            });
+            if let Some(problem) = problem {
+                return Err(problem);
+            }
+            let page = Arc::new(page);
+            let rows = (0..).zip(page.events());
+            placed.extend(rows.map(|(row, event)| Placed {
+                log: index,
+                event: event.clone(),
+                place: Some((page.clone(), row)),
+            }));
+        }
     }
-    let mut known: FxHashSet<(usize, Arc<str>)> = FxHashSet::default();
-    events.retain(|(_, log, event)| known.insert((*log, event.id.clone())));
+    Ok(entries(logs, placed))
+}
+
+fn event(identity: Identity, raw: &Arc<str>) -> EventRecord {
+    EventRecord {
+        id: identity.id,
+        time: identity.time,
+        raw: raw.clone(),
+    }
+}
+
+/// `number`: which of the log's rows, from 0.
+fn bad(log: &Arc<str>, number: usize, problem: &Problem) -> BadRow {
+    BadRow {
+        log: log.clone(),
+        number: number + 1,
+        why: problem.to_string(),
+    }
+}
+
+/// Journal entries of rows, numbered from 1, and where the rows of each are.
+fn entries(logs: &[Rows], mut placed: Vec<Placed>) -> Vec<(Admission, Vec<Place>)> {
+    if !placed.is_sorted_by_key(|row| row.event.time) {
+        placed.sort_by_key(|row| row.event.time);
+    }
+    let mut known: FxHashSet<(usize, Arc<str>)> = FxHashSet::with_capacity_and_hasher(placed.len(), FxBuildHasher);
+    placed.retain(|row| known.insert((row.log, row.event.id.clone())));
+    drop(known);
 
     let has = |name: &str| logs.iter().any(|rows| *rows.log == *name);
     let feed = if has("activity") { "activity" } else { "administrator" };
@@ -105,83 +160,57 @@ pub fn admissions(logs: &[Rows]) -> Result<Vec<Admission>, BadRow> {
     }];
     let absent = picket_event::logs().filter(|log| !has(log));
     opening.extend(absent.map(|log| Mark::Closed { log: log.into() }));
-    let mut admissions = vec![Admission {
-        first_seq: 1,
-        log: feed.into(),
-        events: Vec::new(),
-        marks: opening,
-    }];
+    let mut entries = vec![(
+        Admission {
+            first_seq: 1,
+            log: feed.into(),
+            events: Vec::new(),
+            marks: opening,
+        },
+        Vec::new(),
+    )];
 
-    let mut rest = events.into_iter().peekable();
+    let mut rest = placed.into_iter().peekable();
     let mut next = 2;
     while rest.peek().is_some() {
         // One stretch of time, as one entry for each log in it; only the last of them moves the marks.
-        let stretch: Vec<(i64, usize, EventRecord)> = rest.by_ref().take(PAGE).collect();
-        // Beyond the last row nothing is known: timers set for later do not fire.
-        let upto = rest
-            .peek()
-            .map(|(time, _, _)| time.saturating_sub(1))
-            .or(stretch.last().map(|(time, _, _)| *time));
-        let mut by_log: Vec<Vec<EventRecord>> = logs.iter().map(|_| Vec::new()).collect();
-        for (_, log, event) in stretch {
-            if let Some(of_log) = by_log.get_mut(log) {
-                of_log.push(event);
+        let mut by_log: Vec<(Vec<EventRecord>, Vec<Place>)> = logs.iter().map(|_| Default::default()).collect();
+        let mut last = i64::MIN;
+        for Placed { log, event, place } in rest.by_ref().take(PAGE) {
+            last = event.time;
+            if let Some((events, places)) = by_log.get_mut(log) {
+                events.push(event);
+                places.extend(place);
             }
         }
-        for (rows, events) in logs.iter().zip(by_log).filter(|(_, events)| !events.is_empty()) {
+        // Beyond the last row nothing is known: timers set for later do not fire.
+        let upto = rest.peek().map_or(last, |row| row.event.time.saturating_sub(1));
+        for (rows, (events, places)) in logs.iter().zip(by_log).filter(|(_, (events, _))| !events.is_empty()) {
             let count = events.len() as u64;
-            admissions.push(Admission {
+            let admission = Admission {
                 first_seq: next,
                 log: rows.log.clone(),
                 events,
                 marks: Vec::new(),
-            });
+            };
+            entries.push((admission, places));
             next += count;
         }
-        if let Some(last) = admissions
-            .last_mut()
-            .filter(|last| last.first_seq > 1 && !last.events.is_empty())
-        {
+        if let Some((last, _)) = entries.last_mut().filter(|(last, _)| !last.events.is_empty()) {
             last.marks = logs
                 .iter()
                 .map(|rows| Mark::Complete {
                     log: rows.log.clone(),
-                    to: upto.unwrap_or(i64::MIN),
+                    to: upto,
                 })
                 .collect();
             next += 1;
         }
     }
-    Ok(admissions)
+    entries
 }
 
-/// Judges journal entries from the beginning. `now` is what alerts give as the time they were raised, wall clock, ms.
-///
-/// # Errors
-/// [`JudgeError`].
-pub fn judge(
-    tenant: Arc<Tenant>,
-    settings: Settings,
-    rules: Vec<JudgedRule>,
-    admissions: &[Admission],
-    now: i64,
-) -> Result<Replayed, JudgeError> {
-    let known = Acquaintance::default();
-    let mut judge = TenantJudge::new(tenant, settings, 0, rules, Dedup::default(), known, &admissions)?;
-    let mut replayed = Replayed::default();
-    let mut after = 0;
-    for some in admissions.chunks(AT_ONCE) {
-        let verdict = judge.feed(after, some, &admissions, now)?;
-        after = some.last().map_or(after, Admission::last_seq);
-        replayed.events += some.iter().map(|admission| admission.events.len() as u64).sum::<u64>();
-        replayed.alerts.extend(verdict.alerts);
-        replayed.troubles.extend(verdict.troubles);
-        count(&mut replayed.alerts, verdict.repeats);
-    }
-    Ok(replayed)
-}
-
-/// Rows from files to alerts.
+/// Rows from files to alerts. `now` is what alerts give as the time they were raised, wall clock, ms.
 ///
 /// # Errors
 /// [`ReplayError`].
@@ -192,8 +221,22 @@ pub fn replay(
     logs: &[Rows],
     now: i64,
 ) -> Result<Replayed, ReplayError> {
-    let admissions = admissions(logs)?;
-    Ok(judge(tenant, settings, rules, &admissions, now)?)
+    let nothing: &[Admission] = &[];
+    let known = Acquaintance::default();
+    let mut judge = TenantJudge::new(tenant, settings, 0, rules, Dedup::default(), known, &nothing)?;
+    let (admissions, places): (Vec<Admission>, Vec<Vec<Place>>) = read(logs, judge.plan())?.into_iter().unzip();
+    let mut replayed = Replayed::default();
+    let mut after = 0;
+    for (some, places) in admissions.chunks(AT_ONCE).zip(places.chunks(AT_ONCE)) {
+        let verdict = judge.feed_read(after, some, places, &admissions.as_slice(), now);
+        let verdict = verdict.map_err(JudgeError::from)?;
+        after = some.last().map_or(after, Admission::last_seq);
+        replayed.events += some.iter().map(|admission| admission.events.len() as u64).sum::<u64>();
+        replayed.alerts.extend(verdict.alerts);
+        replayed.troubles.extend(verdict.troubles);
+        count(&mut replayed.alerts, verdict.repeats);
+    }
+    Ok(replayed)
 }
 
 fn count(alerts: &mut [AlertRow], repeats: Vec<Repeat>) {

@@ -13,8 +13,13 @@ pub(crate) struct Sheet<'a> {
     pub(crate) log: &'a str,
     events: std::borrow::Cow<'a, [EventRecord]>,
     numbers: Numbers,
+    /// Where each event's row is, if the rows have been read already.
+    read: &'a [Place],
     pages: Vec<(Arc<str>, Arc<Page>)>,
 }
+
+/// A row that has been read: its page and its place in it.
+pub(crate) type Place = (Arc<Page>, u32);
 
 enum Numbers {
     From(u64),
@@ -22,11 +27,17 @@ enum Numbers {
 }
 
 impl<'a> Sheet<'a> {
-    pub(crate) fn new(admission: &'a Admission) -> Self {
+    /// `read`: where the events' rows are, one for each; empty if they have not been read.
+    pub(crate) fn new(admission: &'a Admission, read: &'a [Place]) -> Self {
         Sheet {
             log: &admission.log,
             events: admission.events.as_slice().into(),
             numbers: Numbers::From(admission.first_seq),
+            read: if read.len() == admission.events.len() {
+                read
+            } else {
+                &[]
+            },
             pages: Vec::new(),
         }
     }
@@ -36,24 +47,35 @@ impl<'a> Sheet<'a> {
             log: &admission.log,
             numbers: Numbers::Each(admission.events.iter().map(|(number, _)| *number).collect()),
             events: admission.events.iter().map(|(_, event)| event.clone()).collect(),
+            read: &[],
             pages: Vec::new(),
         }
     }
 
     /// The rows as the log `named`, in the order of the journal, those that no rule may see left out.
-    pub(crate) fn rows(&mut self, plan: &Plan, named: &Arc<str>) -> impl Iterator<Item = RowRef> {
+    pub(crate) fn rows(&mut self, plan: &Plan, named: &Arc<str>) -> Vec<RowRef> {
+        let is_read = |(page, _): &Place| page.log() == named && plan.made(page);
+        if !self.read.is_empty() && runs(self.read).all(is_read) {
+            let places = self.read.iter().enumerate();
+            return places
+                .filter_map(|(index, (page, row))| self.row(page, *row, index))
+                .collect();
+        }
         let page = self.page(plan, named);
-        let count = u32::try_from(self.events.len()).unwrap_or(u32::MAX);
-        let numbers = &self.numbers;
-        (0..count).filter_map(move |row| {
-            let event = page.events().get(row as usize)?;
-            let readable = !page.broken(row) && !event.id.starts_with(UNREADABLE);
-            readable.then(|| RowRef {
-                page: page.clone(),
-                row,
-                seq: numbers.of(row),
-                late: false,
-            })
+        (0..self.events.len())
+            .filter_map(|index| self.row(&page, u32::try_from(index).ok()?, index))
+            .collect()
+    }
+
+    /// The row of an event, if rules may see it.
+    fn row(&self, page: &Arc<Page>, row: u32, index: usize) -> Option<RowRef> {
+        let event = page.events().get(row as usize)?;
+        let readable = !page.broken(row) && !event.id.starts_with(UNREADABLE);
+        readable.then(|| RowRef {
+            page: page.clone(),
+            row,
+            seq: self.numbers.of(index),
+            late: false,
         })
     }
 
@@ -68,10 +90,17 @@ impl<'a> Sheet<'a> {
 }
 
 impl Numbers {
-    fn of(&self, row: u32) -> u64 {
+    fn of(&self, index: usize) -> u64 {
         match self {
-            Numbers::From(first) => first + u64::from(row),
-            Numbers::Each(numbers) => numbers.get(row as usize).copied().unwrap_or_default(),
+            Numbers::From(first) => first + index as u64,
+            Numbers::Each(numbers) => numbers.get(index).copied().unwrap_or_default(),
         }
     }
+}
+
+/// The first of each run of places in one page.
+fn runs(places: &[Place]) -> impl Iterator<Item = &Place> {
+    places
+        .chunk_by(|(one, _), (other, _)| Arc::ptr_eq(one, other))
+        .filter_map(|run| run.first())
 }

@@ -277,8 +277,33 @@ pub struct EventFilter {
     pub tail: Option<usize>,
 }
 
-/// What must survive. Every method blocks. Only [`Store::transact`], [`Store::delivered`], [`Store::set_note`],
-/// [`Store::discard`] and [`Store::forget_ids`] write. What one call reads is of one moment; a call sees everything that was acknowledged before it.
+/// A transaction that is on its way to the disk.
+pub struct Committing(Box<dyn FnOnce() -> Result<(), StoreError> + Send>);
+
+impl Committing {
+    /// One whose outcome `wait` finds out.
+    pub fn new(wait: impl FnOnce() -> Result<(), StoreError> + Send + 'static) -> Self {
+        Committing(Box::new(wait))
+    }
+
+    /// Waits for the outcome.
+    ///
+    /// # Errors
+    /// As [`Store::transact`].
+    pub fn wait(self) -> Result<(), StoreError> {
+        (self.0)()
+    }
+}
+
+impl std::fmt::Debug for Committing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Committing").finish_non_exhaustive()
+    }
+}
+
+/// What must survive. Every method blocks. Only [`Store::transact`], [`Store::begin`], [`Store::delivered`],
+/// [`Store::set_note`], [`Store::discard`] and [`Store::forget_ids`] write. What one call reads is of one moment; a call sees
+/// everything that was acknowledged before it.
 pub trait Store: Send + Sync {
     /// Writes everything of `transaction` or nothing, durably. Of concurrent calls, several may share one commit. `tenant` may
     /// be one of a tenant's segments (see [`crate::segment`]): then alerts and repeats are the tenant's, all else its own.
@@ -290,6 +315,13 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// [`StoreError::Refused`]: nothing was written. [`StoreError::Engine`]: the outcome is unknown.
     fn transact(&self, tenant: &str, transaction: Transaction) -> Result<(), StoreError>;
+
+    /// The same without waiting for the disk: what is begun later is written later, and is refused where it builds on
+    /// something begun before that failed.
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`]: it cannot be written at all. What else may fail, [`Committing::wait`] tells.
+    fn begin(&self, tenant: &str, transaction: Transaction) -> Result<Committing, StoreError>;
 
     /// Tenants that have anything stored. Segments are not listed.
     ///

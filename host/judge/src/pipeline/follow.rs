@@ -1,7 +1,7 @@
 //! Reading from the journal what the judge has not read yet.
 
 use picket_contract::Admission;
-use picket_store::{CursorRow, InventoryChange, StoreError, Transaction};
+use picket_store::{Committing, CursorRow, InventoryChange, StoreError, Transaction};
 use tokio::sync::OwnedMutexGuard;
 
 use super::{Desk, Inner, PipelineError};
@@ -89,6 +89,16 @@ impl Inner {
         along: impl Into<Along>,
         verdict: Verdict,
     ) -> Result<(), StoreError> {
+        self.send(admissions, along, verdict)?.wait()
+    }
+
+    /// The same without waiting for the disk.
+    pub(super) fn send(
+        &self,
+        admissions: Vec<Admission>,
+        along: impl Into<Along>,
+        verdict: Verdict,
+    ) -> Result<Committing, StoreError> {
         let Along { cursors, inventory } = along.into();
         let Verdict {
             commits,
@@ -106,15 +116,13 @@ impl Inner {
             alerts,
             repeats,
         };
-        if !transaction.is_empty() {
-            self.journal.store.transact(&self.journal.tenant, transaction)?;
-        }
+        let committing = self.journal.store.begin(&self.journal.tenant, transaction)?;
         for trouble in &troubles {
             self.options.observer.trouble(&self.tenant.id, trouble);
         }
         for said in &said {
             self.options.observer.said(&self.tenant.id, said);
         }
-        Ok(())
+        Ok(committing)
     }
 }

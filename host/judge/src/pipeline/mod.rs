@@ -5,11 +5,11 @@
 //! not, the page is admitted alone, so that no rule, however slow, holds collection up, and the judge follows: its verdict is
 //! committed when it is there, and what was admitted meanwhile is read back from the journal.
 //!
-//! What is in memory is only ever ahead of the store by one transaction. When a commit fails its outcome is unknown, so
+//! What is in memory is only ever ahead of the store by what is on its way there, in order. When a commit fails its outcome is unknown, so
 //! everything in memory is thrown away and read back; the same happens when a judge panics. What was not committed is judged
 //! again with the same result.
 //!
-//! Locks: `judge` (who is fed) before `head` (who gives numbers). Admission holds `head` and only tries for `judge`; following
+//! Locks: `swapping` before `judge` (who is fed) before `head` (who gives numbers). Admission holds `head` and only tries for `judge`; following
 //! holds `judge` alone.
 
 mod admit;
@@ -156,6 +156,8 @@ struct Inner {
     /// The journal's last number; none: to be read back.
     head: Arc<Mutex<Option<u64>>>,
     judge: Arc<Mutex<Desk>>,
+    /// One change of rules at a time.
+    swapping: Arc<Mutex<()>>,
 }
 
 /// The judge, and what it is made of.
@@ -210,6 +212,7 @@ impl Pipeline {
             historic,
             head,
             judge: Arc::new(Mutex::new(desk)),
+            swapping: Arc::default(),
         };
         let pipeline = Pipeline { inner: Arc::new(inner) };
         let inner = pipeline.inner.clone();

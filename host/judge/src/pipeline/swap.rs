@@ -2,14 +2,15 @@
 //!
 //! A rule with the same id, state version and logs keeps its position and what it remembers. Any other begins at the journal's
 //! end: with the events of its declared look-back already read (its alerts about them are counted and not kept), or with
-//! nothing. What is slow, looking back, is done before judging stops.
+//! nothing. What is slow is done while judging goes on: what the store knows of the rules is read, and the look-back judged,
+//! before it stops; the disk is waited for after.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use picket_contract::{Admission, Mark, Position, RuleState, StateChanges};
-use picket_store::{RuleRow, Standing, StoreError};
+use picket_store::{Committing, RuleRow, Standing};
 
 use super::load::find;
 use super::{Desk, Inner, Pipeline, PipelineError, RuleSet, RuleSpec};
@@ -50,6 +51,18 @@ pub enum Beginning {
     },
 }
 
+/// What is found out before judging stops.
+struct Ready {
+    /// What the store has of every rule.
+    rows: Vec<RuleRow>,
+    /// Ids of the rules whose position and state are kept.
+    kept: BTreeSet<String>,
+    /// Ids of the rules that looked back.
+    prepared: BTreeMap<String, Prepared>,
+    /// Rules of whose logs the store is to take note.
+    unnoted: Vec<(String, String)>,
+}
+
 /// A rule that has looked back.
 struct Prepared {
     rule: JudgedRule,
@@ -65,28 +78,47 @@ impl Pipeline {
     pub async fn replace_rules(&self, set: RuleSet) -> Result<SwapReport, PipelineError> {
         let inner = self.inner.clone();
         let swapping = tokio::spawn(async move {
+            let _one = inner.swapping.clone().lock_owned().await;
             let (looking, new) = (inner.clone(), set);
-            let (set, prepared) =
-                tokio::task::spawn_blocking(move || looking.look_back(&new).map(|prepared| (new, prepared))).await??;
+            let (set, mut ready) =
+                tokio::task::spawn_blocking(move || looking.ready(&new).map(|ready| (new, ready))).await??;
+            let unnoted = std::mem::take(&mut ready.unnoted);
             // The judge first: while it catches up, pages go on being admitted. Who holds `head` only ever tries for the judge.
             let mut desk = inner.judge.clone().lock_owned().await;
             let mut head = inner.head.clone().lock_owned().await;
             let swapper = inner.clone();
-            let (swapped, desk) = tokio::task::spawn_blocking(move || {
+            let (swapped, before, desk) = tokio::task::spawn_blocking(move || {
                 let began = Instant::now();
                 let before = desk.rules.clone();
-                let swapped = swapper.swap(&mut head, &mut desk, set, prepared);
+                let swapped = swapper.swap(&mut head, &mut desk, set, ready);
                 let pause = began.elapsed();
                 if swapped.is_err() {
-                    (desk.judge, desk.rules, *head) = (None, before, None);
+                    (desk.judge, desk.rules, *head) = (None, before.clone(), None);
                 }
-                (swapped.map(|report| SwapReport { pause, ..report }), desk)
+                let swapped = swapped.map(|(report, committing)| (SwapReport { pause, ..report }, committing));
+                (swapped, before, desk)
             })
             .await?;
             // What the new rules have to catch up with is nothing to wait for; a failure is reported and taken up again by the
             // next tick.
-            tokio::task::spawn_blocking(move || inner.follow(desk));
-            swapped
+            let follower = inner.clone();
+            tokio::task::spawn_blocking(move || follower.follow(desk));
+            let (report, committing) = swapped?;
+            let keeper = inner.clone();
+            let kept = tokio::task::spawn_blocking(move || {
+                committing.wait()?;
+                let (store, tenant) = (&keeper.journal.store, &keeper.journal.tenant);
+                unnoted
+                    .iter()
+                    .try_for_each(|(note, logs)| store.set_note(tenant, note, Some(logs)))
+            });
+            if let Err(error) = kept.await? {
+                let mut desk = inner.judge.lock().await;
+                let mut head = inner.head.lock().await;
+                (desk.judge, desk.rules, *head) = (None, before, None);
+                return Err(error.into());
+            }
+            Ok(report)
         });
         swapping.await?
     }
@@ -103,14 +135,25 @@ impl Pipeline {
 }
 
 impl Inner {
-    /// Reads the look-back of those rules that begin and want one.
-    fn look_back(&self, set: &RuleSet) -> Result<BTreeMap<String, Prepared>, PipelineError> {
-        let rows = self.journal.store.rules(&self.journal.tenant)?;
-        let mut prepared = BTreeMap::new();
+    /// What the store knows of the rules, and the look-back of those that begin and want one.
+    fn ready(&self, set: &RuleSet) -> Result<Ready, PipelineError> {
+        let (store, tenant) = (&self.journal.store, &self.journal.tenant);
+        let rows = store.rules(tenant)?;
+        let (mut kept, mut prepared, mut unnoted) = (BTreeSet::new(), BTreeMap::new(), Vec::new());
         for spec in &set.rules {
+            let (note, logs) = (note(spec), logs_of(spec));
+            let noted = store.note(tenant, &note)?;
+            let is_of_logs = noted.as_ref().is_none_or(|noted| *noted == logs);
+            if noted.as_ref() != Some(&logs) {
+                unnoted.push((note, logs));
+            }
+            if is_of_logs && find(&rows, &spec.manifest.id, spec.manifest.state.version).is_some() {
+                kept.insert(spec.manifest.id.clone());
+                continue;
+            }
             let state = &spec.manifest.state;
-            let head = self.journal.store.last_seq(&self.journal.tenant)?;
-            if state.look_back_ms <= 0 || head == 0 || self.kept(&rows, spec)? {
+            let head = store.last_seq(tenant)?;
+            if state.look_back_ms <= 0 || head == 0 {
                 continue;
             }
             let now = (self.options.clock)();
@@ -120,9 +163,17 @@ impl Inner {
                 RuleState::default(),
                 Standing::default(),
             );
-            let (tenant, settings) = (self.tenant.clone(), self.options.settings);
+            let settings = self.options.settings;
             let (known, dedup) = (Acquaintance::at_end(head), Dedup::default());
-            let mut judge = TenantJudge::new(tenant, settings, 0, vec![rule], dedup, known, &self.journal)?;
+            let mut judge = TenantJudge::new(
+                self.tenant.clone(),
+                settings,
+                0,
+                vec![rule],
+                dedup,
+                known,
+                &self.journal,
+            )?;
             judge.slots.iter_mut().for_each(|slot| slot.historic_until = head);
             let verdict = judge.feed(head, &[], &self.journal, now)?;
             let changes = verdict
@@ -142,34 +193,34 @@ impl Inner {
                 },
             );
         }
-        Ok(prepared)
+        Ok(Ready {
+            rows,
+            kept,
+            prepared,
+            unnoted,
+        })
     }
 
-    /// Whether the store has the rule's position and state, and they are of the logs it reads.
-    fn kept(&self, rows: &[RuleRow], spec: &RuleSpec) -> Result<bool, StoreError> {
-        let row = find(rows, &spec.manifest.id, spec.manifest.state.version);
-        Ok(row.is_some()
-            && self
-                .journal
-                .store
-                .note(&self.journal.tenant, &note(spec))?
-                .is_none_or(|logs| logs == logs_of(spec)))
-    }
-
+    /// Puts the rules in place, in memory. What follows for the store is on its way there when this returns.
     fn swap(
         &self,
         head: &mut Option<u64>,
         desk: &mut Desk,
         set: RuleSet,
-        mut prepared: BTreeMap<String, Prepared>,
-    ) -> Result<SwapReport, PipelineError> {
+        ready: Ready,
+    ) -> Result<(SwapReport, Committing), PipelineError> {
         let (store, tenant) = (&self.journal.store, &self.journal.tenant);
         let last = match *head {
             Some(last) => last,
             None => store.last_seq(tenant)?,
         };
         *head = Some(last);
-        let rows = store.rules(tenant)?;
+        let Ready {
+            rows,
+            kept,
+            mut prepared,
+            ..
+        } = ready;
         self.load(desk)?;
         let Some(mut old) = desk.judge.take() else {
             return Err(PipelineError::CutShort("there is no judge".to_owned()));
@@ -181,7 +232,7 @@ impl Inner {
         for spec in &set.rules {
             let id = spec.manifest.id.clone();
             let row = find(&rows, &id, spec.manifest.state.version);
-            let rule = if self.kept(&rows, spec)? {
+            let rule = if kept.contains(&id) {
                 report.kept.push(id);
                 match old.take_rule(&spec.manifest.id, spec.manifest.state.version) {
                     Some(rule) => spec.judged(rule.position, rule.state, rule.standing),
@@ -257,19 +308,15 @@ impl Inner {
         let verdict = judge.feed(last, &admissions, &self.journal, (self.options.clock)())?;
         let after = admissions.last().map_or(last, Admission::last_seq);
         *head = None;
-        self.commit(admissions, Vec::new(), verdict)?;
+        let committing = self.send(admissions, Vec::new(), verdict)?;
         *head = Some(after);
-        for spec in &set.rules {
-            if store.note(tenant, &note(spec))?.as_deref() != Some(logs_of(spec).as_str()) {
-                store.set_note(tenant, &note(spec), Some(&logs_of(spec)))?;
-            }
-        }
         (desk.judge, desk.rules) = (Some(judge), set);
-        Ok(SwapReport {
+        let report = SwapReport {
             generation: number,
             after,
             ..report
-        })
+        };
+        Ok((report, committing))
     }
 }
 

@@ -29,8 +29,8 @@ use self::submission::{Submission, Work};
 use self::writer::{Target, Writer};
 use crate::segment;
 use crate::{
-    AlertFilter, AlertRow, CursorRow, DedupRow, EventFilter, InventoryRow, OutboxRow, RuleRow, Store, StoreError,
-    StoredAdmission, StoredEvent, Transaction,
+    AlertFilter, AlertRow, Committing, CursorRow, DedupRow, EventFilter, InventoryRow, OutboxRow, RuleRow, Store,
+    StoreError, StoredAdmission, StoredEvent, Transaction,
 };
 
 /// How a store is opened.
@@ -181,11 +181,14 @@ impl SqliteStore {
     }
 
     fn write(&self, work: Work) -> Result<u64, StoreError> {
-        let writer = self.writer.as_ref().ok_or_else(|| StoreError::Unusable {
+        self.writer()?.hand_over(work)?.wait()
+    }
+
+    fn writer(&self) -> Result<&Writer, StoreError> {
+        self.writer.as_ref().ok_or_else(|| StoreError::Unusable {
             path: self.path.clone(),
             why: "it was opened for reading only".into(),
-        })?;
-        writer.submit(work)
+        })
     }
 
     /// Reads within one transaction, so that everything is of one moment.
@@ -226,15 +229,19 @@ impl SqliteStore {
 
 impl Store for SqliteStore {
     fn transact(&self, tenant: &str, transaction: Transaction) -> Result<(), StoreError> {
+        self.begin(tenant, transaction)?.wait()
+    }
+
+    fn begin(&self, tenant: &str, transaction: Transaction) -> Result<Committing, StoreError> {
         if transaction.is_empty() {
-            return Ok(());
+            return Ok(Committing::new(|| Ok(())));
         }
         let submission = Submission::new(transaction).map_err(|fault| fault.at(&self.path, "encoding"))?;
-        self.write(Work::Transact {
+        let answer = self.writer()?.hand_over(Work::Transact {
             tenant: tenant.to_owned(),
             submission,
-        })
-        .map(|_| ())
+        })?;
+        Ok(Committing::new(move || answer.wait().map(|_| ())))
     }
 
     fn tenants(&self) -> Result<Vec<Arc<str>>, StoreError> {

@@ -73,19 +73,39 @@ impl Writer {
         }
     }
 
-    pub(super) fn submit(&self, work: Work) -> Reply {
-        let gone = || StoreError::Engine {
-            path: self.path.clone(),
-            doing: "submitting",
-            source: "the writing thread has stopped; restart picket".into(),
-        };
+    /// Work is done in the order it is handed over.
+    pub(super) fn hand_over(&self, work: Work) -> Result<Answer, StoreError> {
         let (reply, answer) = channel();
+        let gone = || gone(&self.path);
         self.queue
             .as_ref()
             .ok_or_else(gone)?
             .send(Job { work, reply })
             .map_err(|_| gone())?;
-        answer.recv().map_err(|_| gone())?
+        Ok(Answer {
+            answer,
+            path: self.path.clone(),
+        })
+    }
+}
+
+/// What became of work, once it is done.
+pub(super) struct Answer {
+    answer: Receiver<Reply>,
+    path: String,
+}
+
+impl Answer {
+    pub(super) fn wait(self) -> Reply {
+        self.answer.recv().map_err(|_| gone(&self.path))?
+    }
+}
+
+fn gone(path: &str) -> StoreError {
+    StoreError::Engine {
+        path: path.to_owned(),
+        doing: "submitting",
+        source: "the writing thread has stopped; restart picket".into(),
     }
 }
 
