@@ -6,18 +6,28 @@
 //!
 //! **Windows.** A window ends where Duo's answers are final: two minutes before Duo's own clock, which is read off the
 //! answers. It stays frozen during a walk. It begins at the high-water mark, or `overlap` before it, to find what Duo
-//! indexed late. A log that is far behind is read in windows of a day.
+//! indexed late (a week before it for the Trust Monitor, whose rows change). One that comes near the 180 days that Duo keeps
+//! is broken off and made anew.
+//!
+//! **Shapes.** v2 logs are walked by an offset that is followed until it is absent or leads nowhere; the Trust Monitor by one
+//! that means nothing to us, so only a finished window counts there; v1 logs by asking again from the last second on, where
+//! equal rows of a second are told apart by counting.
+//!
+//! **Two walks.** At a first start a log is read from now on and, beside that, from `start` to now; both write one cursor,
+//! and when the past is done they are one. A [`Backfill`] is such a past for itself.
 //!
 //! **Marks.** Within a walk each page completes the log up to just before its last row; a finished window completes it up to
 //! its end, less `lateness`. A log that Duo forbids is closed, so that no rule waits for it, and opened when it returns. A
 //! log that fails for `max_wait` is marked as stalled up to where the account's *other* logs have come: if everything is
 //! down at once nobody has to go on without it, and after the outage no row is late.
 //!
-//! **Failures** stay with their log. What asking again can mend is asked again with growing pauses; what only the operator
-//! can mend (key, permission) is tried every ten minutes, and [`LogHealth`] says what to do.
+//! **Failures** stay with their log. What asking again can mend is asked again with growing pauses; a refused signature is
+//! tried once a minute by the whole account, since the secret may have been replaced; what only the operator can mend is
+//! tried every ten minutes, and [`LogHealth`] says what to do. How often anything is asked, [`Budget`] decides for the
+//! account as a whole. A log that stays unseen is told of in the log [`COLLECTOR`].
 //!
-//! **Order of writing.** A mark that tells readers how to take rows (`open`, `feed`) is admitted before those rows; a mark
-//! that concludes from rows (`complete`, `closed`) with or after them.
+//! **Order of writing.** `open` is admitted before the rows of a log that returns; a mark that concludes from rows
+//! (`complete`, `closed`) with or after them; `feed` before readers are told to go past the time from which it holds.
 //!
 //! This crate reads no clock but the [`Clock`] it is given, keeps nothing but the cursor, and knows neither rules nor
 //! storage: the daemon joins it to them by implementing [`Admit`].
