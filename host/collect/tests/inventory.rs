@@ -201,9 +201,9 @@ async fn run(kinds: &[Inventory], hours: i64, kept: Arc<Kept>, listens: &[&str],
         ..StockSettings::new(&polling)
     };
     let budget = Arc::new(Budget::new(&polling));
-    let stock = Stock::new("acme", settings, duo.clone(), kept.clone(), clock, budget);
-    let listeners: Listeners = stock.listeners();
+    let listeners = Listeners::default();
     listeners.set(listens.iter().map(|log| (*log).to_owned()));
+    let stock = Stock::new("acme", settings, duo.clone(), kept.clone(), clock, budget).heard_by(listeners);
     let board = stock.board();
     stock.run(over).await;
     Site { duo, kept, board }

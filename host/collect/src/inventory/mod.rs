@@ -8,7 +8,7 @@
 //! **Order time.** A row's time is that of the snapshot, by Duo's clock when its last page came: whatever changed, changed before.
 //! No later snapshot of any kind is taken at or before a time that a mark has named, so a log of changes is complete up to
 //! now at any moment between two snapshots. Where some rule reads such a log, it is marked so with every heartbeat
-//! ([`Stock::listeners`]): rules that join it with another log wait for no snapshot.
+//! ([`Stock::heard_by`]): rules that join it with another log wait for no snapshot.
 //!
 //! **Complete or not at all.** Rows that move between pages while they are read spoil a walk, which begins anew. A deletion is
 //! believed when two snapshots in a row lack the object (a user who was `pending deletion` is gone at once); where one is

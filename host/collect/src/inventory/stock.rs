@@ -123,10 +123,10 @@ impl<D: DuoInventory, K: Keep, C: Clock> Stock<D, K, C> {
         self.board.clone()
     }
 
-    /// Where to say which logs of changes some rule reads: these are marked as complete with every heartbeat.
+    /// With who says which logs of changes some rule reads: these are marked as complete with every heartbeat.
     #[must_use]
-    pub fn listeners(&self) -> Listeners {
-        self.listeners.clone()
+    pub fn heard_by(self, listeners: Listeners) -> Self {
+        Stock { listeners, ..self }
     }
 
     /// Reads until `shutdown`. What is under way then is broken off, which is as good as a crash: nothing is lost.

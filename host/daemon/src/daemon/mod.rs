@@ -43,7 +43,6 @@ pub(crate) struct Daemon {
     pub(crate) store: Arc<dyn Store>,
     /// The same store, asked for what it found damaged.
     pub(crate) damage: Arc<SqliteStore>,
-    pub(crate) engine: Engine,
     pub(crate) registry: Arc<Mutex<Registry>>,
     pub(crate) fleet: Fleet,
     /// How the keys of the Accounts API stand, by the parent's id.
@@ -152,7 +151,6 @@ async fn start(loaded: Loaded, shutdown: &CancellationToken) -> anyhow::Result<D
         config: RwLock::new(Arc::new(config)),
         store,
         damage: engine_of_store,
-        engine,
         registry,
         fleet,
         parents: Mutex::default(),
