@@ -102,21 +102,35 @@ impl Lookup {
             let cursor = cursor.and_then(|cursor| serde_json::from_str::<Value>(&cursor.cursor).ok());
             cursor.is_some_and(|cursor| cursor.get("taken").is_some_and(Value::is_i64))
         };
+        let mut kinds: Vec<(&str, Vec<InventoryRow>)> = Vec::new();
+        for shape in SHAPES.iter().filter(|shape| was_read(shape.kind)) {
+            kinds.push((shape.kind, store.inventory(tenant, Some(shape.kind))?));
+        }
+        let kinds = kinds
+            .iter()
+            .map(|(kind, rows)| (*kind, rows.iter().map(|row| &*row.json)));
+        Ok(Lookup::of(kinds))
+    }
+
+    /// Of objects as Duo lists them (JSON), by kind. Of other kinds no tables are made; what is no object is left out.
+    pub fn of<'a, O: IntoIterator<Item = &'a str>>(kinds: impl IntoIterator<Item = (&'a str, O)>) -> Self {
         let mut tables = Tables::default();
         let mut hasher = blake3::Hasher::new();
-        for shape in SHAPES.iter().filter(|shape| was_read(shape.kind)) {
-            let table = shape.table(&store.inventory(tenant, Some(shape.kind))?, &mut hasher);
-            tables.shared.insert(shape.table.to_owned(), Arc::new(table));
+        for (kind, objects) in kinds {
+            if let Some(shape) = SHAPES.iter().find(|shape| shape.kind == kind) {
+                let table = shape.table(objects, &mut hasher);
+                tables.shared.insert(shape.table.to_owned(), Arc::new(table));
+            }
         }
         let hash = if tables.shared.is_empty() {
             String::new()
         } else {
             hasher.finalize().to_hex().to_string()
         };
-        Ok(Lookup {
+        Lookup {
             tables: Arc::new(tables),
             hash,
-        })
+        }
     }
 
     /// Whether tables are made of this kind.
@@ -127,11 +141,11 @@ impl Lookup {
 }
 
 impl Shape {
-    fn table(&self, rows: &[InventoryRow], hasher: &mut blake3::Hasher) -> Table {
+    fn table<'a>(&self, objects: impl IntoIterator<Item = &'a str>, hasher: &mut blake3::Hasher) -> Table {
         let mut table = Table::new(self.columns, self.indexes);
         hasher.update(self.table.as_bytes());
-        for row in rows {
-            let Ok(object) = serde_json::from_str::<Map<String, Value>>(&row.json) else {
+        for object in objects {
+            let Ok(object) = serde_json::from_str::<Map<String, Value>>(object) else {
                 continue;
             };
             for owner in owners(self.kind, &object) {

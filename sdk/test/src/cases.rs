@@ -8,6 +8,7 @@
 //!   - test: a prompt reported as fraud
 //!     params: {}              # optional
 //!     tables: {}              # optional: table -> key -> value
+//!     inventory: {}           # optional: users -> [{user_id: DUADA, username: ada, status: bypass}], phones -> ...
 //!     steps:
 //!       - {at: "09:00", authentication: {result: fraud}, times: 2, every: 4m, late: false}
 //!     expect: [{title: ..., severity: high, about: ada, time: "09:00", evidence: 1, repeats: 1, facts: {}}]   # or none
@@ -38,6 +39,8 @@ pub struct Case {
     pub params: BTreeMap<String, Value>,
     /// Lookup tables: name, then key, then value.
     pub tables: BTreeMap<String, BTreeMap<String, String>>,
+    /// Objects of the inventory as Duo lists them (JSON), by kind: `inventory.users` and the like are made of them.
+    pub inventory: BTreeMap<String, Vec<String>>,
     /// The events, as they are listed.
     pub events: Vec<CaseEvent>,
     /// The alerts, in the order they are raised.
@@ -95,6 +98,8 @@ struct FileCase {
     params: BTreeMap<String, Value>,
     #[serde(default)]
     tables: BTreeMap<String, BTreeMap<String, String>>,
+    #[serde(default)]
+    inventory: BTreeMap<String, Vec<Map<String, Value>>>,
     steps: Vec<Map<String, Value>>,
     expect: Value,
 }
@@ -161,6 +166,14 @@ fn read_case(given: &BTreeMap<String, Map<String, Value>>, case: FileCase) -> Re
         name: case.test,
         params: case.params,
         tables: case.tables,
+        inventory: case
+            .inventory
+            .into_iter()
+            .map(|(kind, objects)| {
+                let objects = objects.into_iter().map(|object| Value::Object(object).to_string());
+                (kind, objects.collect())
+            })
+            .collect(),
         events,
         expect,
     })

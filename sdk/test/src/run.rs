@@ -7,6 +7,7 @@ use std::sync::Arc;
 use picket_contract::{Admission, Evaluate, Manifest, RuleManifest, Tables, params};
 use picket_judge::acquaintance::Acquaintance;
 use picket_judge::dedup::Dedup;
+use picket_judge::lookup::Lookup;
 use picket_judge::{JudgedRule, Settings, Tenant, TenantJudge, Verdict};
 use picket_store::{AlertRow, DedupRow, RuleCommit};
 use serde_json::Value;
@@ -132,7 +133,14 @@ fn tables(case: &Case) -> Tables {
     };
     Tables {
         tables: case.tables.iter().map(table).collect(),
-        ..Tables::default()
+        shared: Lookup::of(
+            case.inventory
+                .iter()
+                .map(|(kind, objects)| (kind.as_str(), objects.iter().map(String::as_str))),
+        )
+        .tables
+        .shared
+        .clone(),
     }
 }
 
