@@ -133,7 +133,7 @@ fn a_page_that_is_sent_twice_has_the_offset_it_had() {
         let state = state(25, NOW);
         let ask = |after: &str| {
             let query = format!("limit=10&maxtime={NOW}&mintime={BEGIN}{after}&sort={sort}");
-            common::ask(&state, path, &query, NOW)
+            ask(&state, path, &query, NOW)
         };
         let first = ask("");
         let offset = match &body(&first)["response"]["metadata"]["next_offset"] {

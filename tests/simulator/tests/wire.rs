@@ -7,6 +7,7 @@
 
 mod common;
 
+use std::io::Read;
 use std::sync::Arc;
 
 use common::{BEGIN, account, signed};
@@ -18,6 +19,7 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 const NOW: i64 = BEGIN + 3_600_000;
 
@@ -33,11 +35,13 @@ async fn start() -> Simulator {
 
 /// What came, and how it ended.
 struct Came {
+    bytes: Vec<u8>,
     text: String,
     error: Option<std::io::Error>,
 }
 
-async fn send(simulator: &Simulator, request: &Request) -> Came {
+/// A connection whose handshake is done, or why it is not.
+async fn connect(simulator: &Simulator) -> std::io::Result<TlsStream<TcpStream>> {
     let mut roots = RootCertStore::empty();
     roots
         .add(CertificateDer::from_pem_slice(simulator.ca_pem().as_bytes()).unwrap())
@@ -49,7 +53,11 @@ async fn send(simulator: &Simulator, request: &Request) -> Came {
         .with_no_client_auth();
     let tcp = TcpStream::connect(simulator.host()).await.unwrap();
     let name = ServerName::try_from("127.0.0.1").unwrap();
-    let mut stream = TlsConnector::from(Arc::new(config)).connect(name, tcp).await.unwrap();
+    TlsConnector::from(Arc::new(config)).connect(name, tcp).await
+}
+
+async fn send(simulator: &Simulator, request: &Request) -> Came {
+    let mut stream = connect(simulator).await.unwrap();
     let headers: String = request
         .headers
         .iter()
@@ -64,7 +72,8 @@ async fn send(simulator: &Simulator, request: &Request) -> Came {
     let mut bytes = Vec::new();
     let error = stream.read_to_end(&mut bytes).await.err();
     Came {
-        text: String::from_utf8(bytes).unwrap(),
+        text: String::from_utf8_lossy(&bytes).into_owned(),
+        bytes,
         error,
     }
 }
@@ -144,6 +153,50 @@ async fn connections_end_badly_on_demand() {
     fault(&simulator, r#"{"kind": "slow_body", "over_ms": 50}"#);
     let came = send(&simulator, &activity()).await;
     assert!(came.error.is_none() && came.text.ends_with(r#""stat": "OK"}"#));
+}
+
+#[tokio::test]
+async fn bodies_are_compressed_for_who_can_read_it() {
+    let simulator = start().await;
+    let plain = send(&simulator, &activity()).await.text;
+    let plain = plain.split_once("\r\n\r\n").unwrap().1;
+    let unpack = async |kind: &str| {
+        fault(&simulator, &format!("{{\"kind\": \"{kind}\"}}"));
+        let mut request = activity();
+        request.headers.push(("accept-encoding".to_owned(), "gzip".to_owned()));
+        let came = send(&simulator, &request).await;
+        assert!(came.text.contains("Content-Encoding: gzip\r\n"), "{}", came.text);
+        let body = came.bytes.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;
+        let mut text = String::new();
+        let read = flate2::read::GzDecoder::new(&came.bytes[body..]).read_to_string(&mut text);
+        read.map(|_| text)
+    };
+    assert_eq!(unpack("gzip").await.unwrap(), plain);
+    assert!(unpack("truncated_gzip").await.is_err());
+    let without = send(&simulator, &activity()).await;
+    assert!(
+        !without.text.contains("Content-Encoding"),
+        "who does not ask gets it as it is"
+    );
+}
+
+#[tokio::test]
+async fn another_certificate_can_be_shown_at_any_time() {
+    let simulator = start().await;
+    for (certificate, told) in [
+        ("expired", "Expired"),
+        ("other_host", "NotValidForName"),
+        ("unknown_ca", "UnknownIssuer"),
+        ("good", ""),
+    ] {
+        let control = format!("{{\"certificate\": \"{certificate}\"}}");
+        simulator.state().control(control.as_bytes(), 0).unwrap();
+        let refused = connect(&simulator).await.err().map(|error| format!("{error:?}"));
+        match refused {
+            None => assert_eq!(told, "", "{certificate}"),
+            Some(error) => assert!(!told.is_empty() && error.contains(told), "{certificate}: {error}"),
+        }
+    }
 }
 
 #[tokio::test]

@@ -3,71 +3,9 @@
 //! The order is Duo's own: (time in whole milliseconds, id). The microseconds inside a millisecond do not count, so a
 //! cursor of (ms, id) never skips a row.
 
-use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::ops::Range;
-use std::sync::Arc;
 
-use super::info;
-use super::template::{self, Template};
-use crate::json;
-use crate::model::{Account, Feed};
-
-/// A row as it is kept.
-#[derive(Debug)]
-pub(super) struct Stored {
-    /// Time in ms, rounded down.
-    pub(super) ms: i64,
-    /// Its id.
-    pub(super) id: Box<str>,
-    text: Text,
-    /// What it becomes, and from when on (ms); in order of time.
-    later: Box<[(i64, Box<str>)]>,
-    /// What is counted of it: see [`super::info::mark`].
-    pub(super) mark: u16,
-    /// A number below 10 000 drawn from the id: decides which rows come late.
-    lot: u32,
-}
-
-/// A row's JSON as Duo writes it.
-#[derive(Debug)]
-enum Text {
-    Own(Box<str>),
-    /// One of many rows that differ in time and id only.
-    Like(Arc<Template>),
-}
-
-impl Stored {
-    fn new(ms: i64, id: Box<str>, text: Text, mark: u16) -> Self {
-        Self {
-            ms,
-            lot: lot(&id),
-            id,
-            text,
-            later: Box::default(),
-            mark,
-        }
-    }
-
-    /// Time in s, rounded down.
-    pub(super) fn second(&self) -> i64 {
-        self.ms.div_euclid(1_000)
-    }
-
-    /// Its JSON as it is at that time (ms).
-    pub(super) fn text(&self, now_ms: i64) -> Cow<'_, str> {
-        let becomes = self.later.iter().rev().find(|(from_ms, _)| *from_ms <= now_ms);
-        match (becomes, &self.text) {
-            (Some((_, text)), _) => Cow::Borrowed(text),
-            (None, Text::Own(text)) => Cow::Borrowed(text),
-            (None, Text::Like(template)) => Cow::Owned(template.fill(self.ms, self.lot % 1_000, &self.id)),
-        }
-    }
-
-    fn key(&self) -> (i64, &str) {
-        (self.ms, &self.id)
-    }
-}
+use super::row::Stored;
 
 /// A place in a log: what `next_offset` holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -135,6 +73,11 @@ pub(super) struct Log {
 }
 
 impl Log {
+    /// A log of these rows, which must be in order.
+    pub(super) fn of(rows: Vec<Stored>) -> Self {
+        Self { rows }
+    }
+
     /// All rows, in order.
     pub(super) fn rows(&self) -> &[Stored] {
         &self.rows
@@ -227,59 +170,13 @@ impl Log {
     }
 }
 
-/// Sorts an account's rows into logs. Every feed has one, if an empty one.
-pub(super) fn logs(account: &mut Account) -> BTreeMap<Feed, Log> {
-    let mut logs: BTreeMap<Feed, Log> = Feed::ALL.into_iter().map(|feed| (feed, Log::default())).collect();
-    for row in std::mem::take(&mut account.rows) {
-        let text = Text::Own(json::dumps(&row.json).into());
-        let mark = info::mark(row.feed, &row.json);
-        let stored = Stored::new(row.time_ms(), row.id.into(), text, mark);
-        logs.entry(row.feed).or_default().rows.push(stored);
-    }
-    if let Some(backlog) = account.backlog.take() {
-        let rows = template::events(&backlog).map(|(ms, id, like)| {
-            let mark = like.mark;
-            Stored::new(ms, id, Text::Like(like), mark)
-        });
-        logs.entry(Feed::Authentication).or_default().rows.extend(rows);
-    }
-    for log in logs.values_mut() {
-        log.rows.sort_by(|a, b| a.key().cmp(&b.key()));
-    }
-    let mut later: BTreeMap<(Feed, String), Vec<(i64, Box<str>)>> = BTreeMap::new();
-    for change in std::mem::take(&mut account.later) {
-        let text = json::dumps(&change.json).into();
-        let versions = later.entry((change.feed, change.id)).or_default();
-        versions.push((change.from_us.div_euclid(1_000), text));
-    }
-    for (feed, log) in &mut logs {
-        if !later.keys().any(|(changed, _)| changed == feed) {
-            continue;
-        }
-        for row in &mut log.rows {
-            if let Some(mut versions) = later.remove(&(*feed, row.id.to_string())) {
-                versions.sort();
-                row.later = versions.into();
-            }
-        }
-    }
-    logs
-}
-
-/// FNV-1a over the id: spread evenly, equal in every run.
-fn lot(id: &str) -> u32 {
-    let hash = id.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
-    u32::try_from((hash >> 20) % 10_000).unwrap_or(0)
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
+    use super::super::load::logs;
     use super::*;
-    use crate::model::{Later, Row};
+    use crate::model::{Account, Feed, Row};
 
     fn log(times_us: &[i64]) -> Log {
         let rows = times_us
@@ -372,37 +269,6 @@ mod tests {
             ..at(421_000, 10_000)
         };
         assert!(spread.shows(row), "late by a part of it, at most by all of it");
-    }
-
-    #[test]
-    fn a_row_may_become_another() {
-        let row = Row {
-            feed: Feed::TrustMonitor,
-            time_us: 1_000_000,
-            id: "SE1".into(),
-            json: json!({"state": "new"}),
-        };
-        let later = |from_us, state: &str| Later {
-            feed: Feed::TrustMonitor,
-            id: "SE1".into(),
-            from_us,
-            json: json!({"state": state}),
-        };
-        let mut account = Account {
-            rows: vec![row],
-            later: vec![later(9_000_000, "closed"), later(5_000_000, "processed")],
-            ..Account::default()
-        };
-        let logs = logs(&mut account);
-        let row = logs[&Feed::TrustMonitor].get(0).unwrap();
-        for (now_ms, state) in [
-            (4_999, "new"),
-            (5_000, "processed"),
-            (8_999, "processed"),
-            (9_000, "closed"),
-        ] {
-            assert_eq!(row.text(now_ms), format!("{{\"state\": \"{state}\"}}"));
-        }
     }
 
     #[test]

@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 
 use super::answer::ApiError;
-use super::archive::{Log, Stored, Visibility};
+use super::archive::{Log, Visibility};
 use super::route::Info;
+use super::row::Stored;
 use super::state::Content;
 use super::v1::old_result;
 use super::v2::values;

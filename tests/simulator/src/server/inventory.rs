@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::answer::{ApiError, Reply};
-use super::faults::Spoilt;
 use super::route::Target;
+use super::spoilt::Spoilt;
 use super::state::Served;
 use super::v2::values;
 use crate::inventory::{Inventory, Kind, Shown};

@@ -3,13 +3,17 @@
 mod accounts;
 mod answer;
 mod archive;
+mod authenticate;
 mod control;
 mod faults;
 mod info;
 mod inventory;
 mod limit;
+mod load;
 mod route;
+mod row;
 mod settings;
+mod spoilt;
 mod state;
 mod tally;
 mod template;

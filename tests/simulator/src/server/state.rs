@@ -5,21 +5,20 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use jiff::fmt::rfc2822::DateTimeParser;
-
 use super::accounts::Family;
 use super::answer::{ApiError, Reply, Request};
-use super::archive::{self, Log, Visibility};
+use super::archive::{Log, Visibility};
+use super::authenticate::Signer;
 use super::faults::{Faults, Place, Struck};
 use super::limit::Limiter;
 use super::route::{Permission, Target, route};
 use super::settings::{Certificate, LimitClock, Settings};
 use super::tally::Tally;
-use super::{Twin, control, info, inventory, trust, v1, v2};
+use super::{Twin, control, info, inventory, load, trust, v1, v2};
 use crate::clock::Clock;
 use crate::inventory::Inventory;
 use crate::model::{Account, Feed, Planted};
-use crate::signature::{self, Form, Signed};
+use crate::signature::{self, Form};
 
 /// What an account holds. Twins share it.
 #[derive(Debug)]
@@ -59,7 +58,7 @@ pub(super) struct Moving {
     pub(super) hidden: Vec<usize>,
     limiter: Limiter,
     /// Signatures seen, if they are good only once.
-    seen: HashSet<String>,
+    pub(super) seen: HashSet<String>,
 }
 
 impl Moving {
@@ -104,15 +103,9 @@ impl Moving {
 /// The simulator behind its sockets.
 pub struct State {
     pub(super) accounts: Vec<Served>,
-    by_ikey: HashMap<String, usize>,
+    pub(super) by_ikey: HashMap<String, usize>,
     pub(super) family: Option<Family>,
     moving: Mutex<Moving>,
-}
-
-/// Whose key signed a request.
-enum Signer {
-    Account(usize),
-    Parent,
 }
 
 impl State {
@@ -129,7 +122,7 @@ impl State {
             .into_iter()
             .map(|mut account| Served {
                 content: Arc::new(Content {
-                    logs: archive::logs(&mut account),
+                    logs: load::logs(&mut account),
                     planted: account.planted,
                     inventory: account.inventory,
                 }),
@@ -276,53 +269,6 @@ impl State {
             None => struck.spoil(family.list(self, &moving.hidden)),
         }
     }
-
-    /// Whose key signed the request, and how.
-    fn authenticate(&self, moving: &mut Moving, request: &Request, wall_ms: i64) -> Result<(Signer, Form), ApiError> {
-        let authorization = request.header("authorization").ok_or(ApiError::MissingCredentials)?;
-        let (ikey, digest) = signature::credentials(authorization).ok_or(ApiError::InvalidIkey)?;
-        let parent = self
-            .family
-            .as_ref()
-            .map(|family| &family.parent)
-            .filter(|parent| parent.ikey == ikey);
-        let (signer, skey) = match (self.by_ikey.get(&ikey), parent) {
-            (Some(at), _) => (Signer::Account(*at), moving.skeys.get(*at)),
-            (None, Some(parent)) => (Signer::Parent, Some(&parent.skey)),
-            (None, None) => return Err(ApiError::InvalidIkey),
-        };
-        let skey = skey.ok_or(ApiError::InvalidIkey)?;
-        let date = request
-            .header("x-duo-date")
-            .or_else(|| request.header("date"))
-            .ok_or(ApiError::MissingDate)?;
-        if !timely(moving, date, wall_ms) {
-            return Err(match moving.settings.stale_is_forged {
-                true => ApiError::InvalidSignature,
-                false => ApiError::BadDate,
-            });
-        }
-        let signed = Signed {
-            date: date.to_owned(),
-            method: request.method.clone(),
-            host: request.header("host").unwrap_or_default().to_owned(),
-            path: request.path.clone(),
-            query: request.query.clone(),
-            body: request.body.clone(),
-            x_duo: request
-                .headers
-                .iter()
-                .filter(|(name, _)| name.starts_with("x-duo-"))
-                .cloned()
-                .collect(),
-        };
-        let form =
-            signature::verify(&signed, skey, &digest, &moving.settings.signatures).ok_or(ApiError::InvalidSignature)?;
-        if moving.settings.refuse_replays && !moving.seen.insert(digest) {
-            return Err(ApiError::InvalidSignature);
-        }
-        Ok((signer, form))
-    }
 }
 
 /// What an account whose signature was good gets; an error is as good a reply.
@@ -408,25 +354,4 @@ fn page(
             (v1::render(feed, log, &rows, spoilt), rows)
         }
     })
-}
-
-/// Whether a request's date is near enough to the wall's time or to the simulated time, both as skewed.
-///
-/// Where the simulated clock runs fast, a client that follows it is behind by its own reaction time, in fast seconds;
-/// so the tolerance there grows with the speed.
-#[allow(
-    clippy::cast_possible_truncation,
-    clippy::cast_precision_loss,
-    reason = "saturates; seconds, not nanoseconds"
-)]
-fn timely(moving: &Moving, date: &str, wall_ms: i64) -> bool {
-    let Ok(date) = DateTimeParser::new().parse_timestamp(date) else {
-        return false;
-    };
-    let date_ms = date.as_millisecond();
-    let skewed_wall = wall_ms.saturating_add(moving.faults.skew_ms());
-    // Dates have whole seconds: the client's may be up to one behind its own clock.
-    let tolerance_ms = moving.settings.skew_s.saturating_mul(1_000).saturating_add(999);
-    let fast = (tolerance_ms as f64 * moving.clock.speed().max(1.0)) as i64;
-    (date_ms - skewed_wall).abs() <= tolerance_ms || (date_ms - moving.duo_now(wall_ms)).abs() <= fast
 }

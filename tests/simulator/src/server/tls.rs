@@ -7,7 +7,7 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, 
 use rustls::ServerConfig;
 use rustls::crypto::ring::{default_provider, sign::any_supported_type};
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
-use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::server::{ClientHello, ResolvesServerCert, StoresServerSessions};
 use rustls::sign::CertifiedKey;
 
 use super::settings::Certificate;
@@ -39,8 +39,8 @@ type Issuer = CertifiedIssuer<'static, KeyPair>;
 impl Identities {
     /// Makes an authority and all certificates.
     pub(super) fn make() -> Result<Self, TlsError> {
-        let ours = authority()?;
-        let theirs = authority()?;
+        let ours = authority("duo-simulator CA")?;
+        let theirs = authority("somebody else's CA")?;
         Ok(Self {
             good: leaf(&ours, "localhost", false)?,
             expired: leaf(&ours, "localhost", true)?,
@@ -60,11 +60,9 @@ impl Identities {
     }
 }
 
-fn authority() -> Result<Issuer, TlsError> {
+fn authority(name: &str) -> Result<Issuer, TlsError> {
     let mut authority = CertificateParams::default();
-    authority
-        .distinguished_name
-        .push(DnType::CommonName, "duo-simulator CA");
+    authority.distinguished_name.push(DnType::CommonName, name);
     authority.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     authority.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     Ok(CertifiedIssuer::self_signed(authority, KeyPair::generate()?)?)
@@ -109,6 +107,29 @@ impl ResolvesServerCert for Chooser {
     }
 }
 
+/// Hands out tickets and knows none of them again: whoever resumed a session would see no certificate, and so not notice
+/// another. Without tickets a client's first request waits for the acknowledgement of its handshake, some 40 ms.
+#[derive(Debug)]
+struct Forgetful;
+
+impl StoresServerSessions for Forgetful {
+    fn put(&self, _: Vec<u8>, _: Vec<u8>) -> bool {
+        true
+    }
+
+    fn get(&self, _: &[u8]) -> Option<Vec<u8>> {
+        None
+    }
+
+    fn take(&self, _: &[u8]) -> Option<Vec<u8>> {
+        None
+    }
+
+    fn can_cache(&self) -> bool {
+        true
+    }
+}
+
 /// The server's side of TLS.
 pub(super) fn config(identities: Identities, state: Arc<State>) -> Result<Arc<ServerConfig>, TlsError> {
     let mut config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
@@ -116,8 +137,6 @@ pub(super) fn config(identities: Identities, state: Arc<State>) -> Result<Arc<Se
         .with_no_client_auth()
         .with_cert_resolver(Arc::new(Chooser { identities, state }));
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    // Whoever resumes a session sees no certificate, and would not notice a new one.
-    config.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
-    config.send_tls13_tickets = 0;
+    config.session_storage = Arc::new(Forgetful);
     Ok(Arc::new(config))
 }

@@ -1,8 +1,9 @@
 //! Trust Monitor events: a window in ms, an opaque `offset`, and rows that change after they were sent.
 
 use super::answer::ApiError;
-use super::archive::{Log, Stored, Visibility};
-use super::faults::Spoilt;
+use super::archive::{Log, Visibility};
+use super::row::Stored;
+use super::spoilt::Spoilt;
 use super::v2::{RETENTION_MS, spoil, times, values};
 use crate::json::dumps_str;
 use crate::model::Feed;

@@ -6,8 +6,8 @@ use serde_json::{Map, Value, json};
 
 use super::answer::ApiError;
 use super::archive::{Log, Visibility};
-use super::faults::Spoilt;
 use super::settings::Settings;
+use super::spoilt::Spoilt;
 use super::v2::{spoil, values};
 use crate::json::dumps;
 use crate::model::Feed;

@@ -3,9 +3,10 @@
 use serde_json::{Value, json};
 
 use super::answer::ApiError;
-use super::archive::{Cursor, Log, Page, Stored, Visibility, Window};
-use super::faults::Spoilt;
+use super::archive::{Cursor, Log, Page, Visibility, Window};
+use super::row::Stored;
 use super::settings::{EmptyAuth, Settings, TotalObjects};
+use super::spoilt::Spoilt;
 use crate::json::{dumps, dumps_str};
 use crate::model::Feed;
 
