@@ -180,6 +180,14 @@ impl Known {
         is_new
     }
 
+    /// An attempt at the log's history failed, which says nothing about live polling. True: otherwise than before.
+    pub(crate) fn failed_beside(&mut self, trouble: Trouble) -> bool {
+        let last = self.health.last_error.as_ref();
+        let is_new = last.is_none_or(|before| before.text != trouble.text);
+        self.health.last_error = Some(trouble);
+        is_new
+    }
+
     pub(crate) fn limited(&mut self, now: i64) {
         self.limited.add(now, 1);
         self.health.rate_limited += 1;

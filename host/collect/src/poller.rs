@@ -147,7 +147,12 @@ impl<D: DuoLogs, A: Admit, C: Clock> Poller<D, A, C> {
 
     /// Reads what lies before the first start, beside live polling.
     async fn read_history(&self) {
-        self.begun.notified().await;
+        loop {
+            self.begun.notified().await;
+            if self.cursor().await.is_ok_and(|cursor| cursor.start.is_some()) {
+                break;
+            }
+        }
         // Most of the time there is none: it takes no room then.
         Box::pin(async {
             let mut lane = Lane::new(Class::History);
@@ -234,6 +239,11 @@ impl<D: DuoLogs, A: Admit, C: Clock> Poller<D, A, C> {
                     // than Duo likes, and with them the promptness of what is new.
                     if again && walk.pages > 2 {
                         lane.again_at = self.now() + (overlap / 3).min(RAREST_OVERLAP);
+                    }
+                    // A past that reaches into what is not final yet is waited for.
+                    if lane.is_past && walk.end < window.end {
+                        let wait = (window.end - walk.end).min(settings.poll_interval);
+                        self.shared.clock.sleep(wait).await;
                     }
                     // A walk through the past is over when there is nothing left to ask for.
                     return Ok(window.is_behind || lane.is_past);
@@ -401,9 +411,13 @@ impl<D: DuoLogs, A: Admit, C: Clock> Poller<D, A, C> {
         let (tenant, log, failures) = (&self.shared.tenant, self.log, lane.failures);
         let text = trouble.text.clone();
         let mut is_new = true;
-        self.shared
-            .board
-            .update(self.log, |known| is_new = known.failed(standing, trouble));
+        self.shared.board.update(self.log, |known| {
+            is_new = if lane.is_past && self.speaks {
+                known.failed_beside(trouble)
+            } else {
+                known.failed(standing, trouble)
+            };
+        });
         // Said when it changes, and again now and then while it lasts.
         if is_new || failures.is_power_of_two() {
             tracing::warn!(%tenant, %log, failures, "{text}");

@@ -219,6 +219,7 @@ async fn a_clock_that_is_wrong_changes_nothing() {
         let clock = TestClock::new();
         let duo = FakeDuo::new(&clock, 7);
         duo.skew.store(skew, std::sync::atomic::Ordering::SeqCst);
+        duo.slow.store(700, std::sync::atomic::Ordering::SeqCst);
         let journal = FakeJournal::new(7);
         scatter(&duo, &mut Dice(7), &LOGS, T0 + skew - HOUR, 3 * HOUR, 300, 0);
         let running = start(&LOGS, settings().starting(2 * HOUR).unwrap(), &duo, &journal);

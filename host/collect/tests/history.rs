@@ -172,6 +172,21 @@ async fn a_backfill_reads_its_range_once_over_kills_and_says_where_it_is() {
 }
 
 #[tokio::test]
+async fn a_backfill_up_to_now_waits_until_duo_is_sure() {
+    let clock = TestClock::new();
+    let (duo, settings) = busy(&clock);
+    let journal = FakeJournal::new(1);
+    let budget = Arc::new(Budget::new(&settings));
+    let task = tokio::spawn(backfill(&duo, &journal, (T0 - 10 * MINUTE, T0), settings, &budget).run());
+    clock.run(MINUTE).await;
+    assert!(!task.is_finished());
+    clock.run(5 * MINUTE).await;
+    task.await.unwrap().unwrap();
+    assert_eq!(journal.ids(LOG).len(), 11);
+    assert!(duo.requests(LOG) <= 4, "{}", duo.requests(LOG));
+}
+
+#[tokio::test]
 async fn a_forbidden_backfill_ends_and_a_failing_one_goes_on() {
     let clock = TestClock::new();
     let (duo, settings) = busy(&clock);

@@ -145,6 +145,8 @@ pub struct FakeDuo {
     pub asked: Mutex<Vec<(i64, Log, Query)>>,
     /// Duo's clock less ours.
     pub skew: AtomicI64,
+    /// How long an answer takes, ms.
+    pub slow: AtomicI64,
 }
 
 impl FakeDuo {
@@ -157,6 +159,7 @@ impl FakeDuo {
             refused: Mutex::default(),
             asked: Mutex::default(),
             skew: AtomicI64::new(0),
+            slow: AtomicI64::new(0),
         })
     }
 
@@ -289,7 +292,12 @@ impl FakeDuo {
 
 impl DuoLogs for FakeDuo {
     async fn page(&self, log: Log, query: &Query) -> Result<Page, DuoError> {
-        self.answer(log, query)
+        let answer = self.answer(log, query);
+        let slow = self.slow.load(Ordering::SeqCst);
+        if slow > 0 {
+            self.clock.sleep(slow).await;
+        }
+        answer
     }
 }
 
