@@ -177,6 +177,27 @@ fn offsets_are_null_absent_or_lost() {
 }
 
 #[test]
+fn a_v1_page_may_end_in_the_middle_of_a_second() {
+    // Steps of 700 microseconds: some 1,428 rows to a second.
+    let state = state(2_000, NOW);
+    assert_eq!(
+        rows(&ask(&state, LOGS[3], "", NOW)).len(),
+        1_429,
+        "to the end of the second"
+    );
+    tell(
+        &state,
+        json!({"fault": {"kind": "cut_second", "feed": "administrator", "times": 1}}),
+    );
+    let cut = rows(&ask(&state, LOGS[3], "", NOW));
+    assert_eq!(cut.len(), 1_000);
+    assert_eq!(
+        cut[0]["timestamp"], cut[999]["timestamp"],
+        "nothing in it leads further"
+    );
+}
+
+#[test]
 fn late_rows_may_each_be_late_by_a_time_of_their_own() {
     let state = state(200, BEGIN);
     tell(

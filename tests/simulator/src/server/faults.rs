@@ -72,6 +72,8 @@ pub enum FaultKind {
     LostOffset,
     /// `total_objects` is an object.
     ObjectTotal,
+    /// A page of a v1 log ends after 1000 rows, in the middle of a second.
+    CutSecond,
     /// A `share` of the rows (0 to 1) appears `by_s` seconds later than it should; with `spread`, each by a part of that
     /// of its own. Not counted by requests.
     LateRows,
@@ -303,6 +305,7 @@ impl Faults {
                 FaultKind::AbsentOffset => struck.page.absent_offset = true,
                 FaultKind::LostOffset => struck.page.lost_offset = true,
                 FaultKind::ObjectTotal => struck.page.object_total = true,
+                FaultKind::CutSecond => struck.page.cut_second = true,
                 _ => struck.instead = instead,
             }
         }

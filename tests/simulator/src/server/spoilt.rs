@@ -15,6 +15,7 @@ pub(super) struct Spoilt {
     pub(super) absent_offset: bool,
     pub(super) lost_offset: bool,
     pub(super) object_total: bool,
+    pub(super) cut_second: bool,
 }
 
 impl Spoilt {

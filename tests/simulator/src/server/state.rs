@@ -350,7 +350,8 @@ fn page(
             (query.render(feed, log, &page, &moving.settings, spoilt), page.rows)
         }
         _ => {
-            let rows = v1::page(log, v1::from(parameters)?, visibility, &moving.settings);
+            let finish_second = moving.settings.finish_second && !spoilt.cut_second;
+            let rows = v1::page(log, v1::from(parameters)?, visibility, finish_second);
             (v1::render(feed, log, &rows, spoilt), rows)
         }
     })

@@ -6,7 +6,6 @@ use serde_json::{Map, Value, json};
 
 use super::answer::ApiError;
 use super::archive::{Log, Visibility};
-use super::settings::Settings;
 use super::spoilt::Spoilt;
 use super::v2::{spoil, values};
 use crate::json::dumps;
@@ -27,11 +26,9 @@ pub(super) fn from(parameters: &[(String, String)]) -> Result<i64, ApiError> {
 }
 
 /// The places of the rows that answer.
-pub(super) fn page(log: &Log, from_s: i64, visibility: &Visibility, settings: &Settings) -> Vec<usize> {
+pub(super) fn page(log: &Log, from_s: i64, visibility: &Visibility, finish_second: bool) -> Vec<usize> {
     let retained = visibility.now_ms.div_euclid(1_000).saturating_sub(RETENTION_S);
-    log.earliest(from_s.max(retained), PAGE, settings.finish_second, |row| {
-        visibility.shows(row)
-    })
+    log.earliest(from_s.max(retained), PAGE, finish_second, |row| visibility.shows(row))
 }
 
 /// The `response` for those rows, as JSON text: a bare array.
