@@ -45,7 +45,7 @@ pub(crate) const ALL: [Does; 6] = [
 ];
 
 /// Those that say that they keep state, and so wait for history. The others are shown its rows late.
-pub(crate) const KEEPING: [Does; 3] = [Does::Windows, Does::Sequences, Does::Timers];
+pub(crate) const KEEPING: [Does; 4] = [Does::Windows, Does::Sequences, Does::Timers, Does::Fails];
 
 fn store() -> StateStore {
     StateStore {
