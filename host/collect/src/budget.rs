@@ -1,13 +1,13 @@
 //! How often one account is asked: a budget that all its logs, its inventory and its backfills share.
 //!
 //! Duo's limits are low, differ between endpoints and are told to nobody, so they are felt for. An endpoint begins at the
-//! rate that Duo once named (two calls a minute for a log) and goes faster, a fifth at a time, only while calls wait for
-//! their turn and the answers are good. A 429 ends that: the endpoint is left alone for a minute at least, goes on at
-//! seven tenths of the rate that was too much, and does not try more for a day. No rate passes `max_calls_per_minute`, nor
-//! do all endpoints together.
+//! rate that Duo once named (two calls a minute for a log) and goes faster, by half at a time, only while calls wait for
+//! their turn and the answers are good. A 429 ends that: the endpoint is left alone for a minute at least, goes on a fifth
+//! below what was good, and does not try more for a day. No rate passes `max_calls_per_minute`, nor do all endpoints
+//! together.
 //!
 //! Where several wait, the more urgent [`Class`] goes first; the others leave a tenth of the account's calls to what is
-//! live, so that a long history delays no poll. In the steady state a poll comes once in two minutes and needs one or two
+//! live, so that a long history delays no poll. Who has waited for five minutes counts as urgent. In the steady state a poll comes once in two minutes and needs one or two
 //! calls: one a minute at most.
 //!
 //! A limit means *so many calls in any minute*: the budget counts the calls of the last minute and has no burst besides.
@@ -47,9 +47,11 @@ const FIRST_INVENTORY: f64 = 20.0;
 /// Least rate, calls a minute.
 const LEAST: f64 = 1.0;
 /// What a good answer raises a rate by.
-const RISE: f64 = 1.2;
-/// What is left of a rate that was too much.
-const DROP: f64 = 0.7;
+const RISE: f64 = 1.5;
+/// Of the calls of a minute that were good, what is dared after one that was too much.
+const DROP: f64 = 0.8;
+/// Who has waited for so many minutes goes before the more urgent who came later.
+const PATIENCE: i64 = 5;
 /// For how many minutes a rate that was too much is not tried again.
 const REMEMBERED: i64 = 24 * 60;
 /// Nobody waits longer than this, ms, whatever Duo asks for or the clock does.
@@ -104,11 +106,12 @@ struct Endpoint {
     learned: Learned,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy)]
 struct Waiting {
     class: Class,
     number: u64,
     endpoint: &'static str,
+    since: i64,
 }
 
 enum Turn {
@@ -146,7 +149,7 @@ impl Budget {
 
     /// Waits for a turn at an endpoint (its path). A turn that is given up while waiting is no loss to others.
     pub async fn acquire<C: Clock>(&self, clock: &C, class: Class, endpoint: &'static str) -> Permit<'_> {
-        let ticket = Ticket::new(self, class, endpoint);
+        let ticket = Ticket::new(self, class, endpoint, clock.now_ms());
         let mut was_held = false;
         loop {
             let changed = self.changed.notified();
@@ -206,7 +209,12 @@ impl Budget {
         if at > now {
             return Turn::At(at);
         }
-        let others: Vec<Waiting> = state.waiting.iter().filter(|other| **other < own).copied().collect();
+        let rank = |waiting: &Waiting| match now - waiting.since >= PATIENCE * self.minute {
+            true => (Class::Live, waiting.number),
+            false => (waiting.class, waiting.number),
+        };
+        let is_before = |other: &&Waiting| rank(other) < rank(&own);
+        let others: Vec<Waiting> = state.waiting.iter().filter(is_before).copied().collect();
         if others
             .iter()
             .any(|other| self.free_at(&mut state, *other, now).0 <= now)
@@ -279,8 +287,11 @@ impl Budget {
         endpoint.learned.attempts += 1;
         // What follows in one lock-out says nothing new about the rate.
         if endpoint.learned.attempts == 1 {
-            let calls = endpoint.sent.iter().filter(|sent| **sent > now - self.minute).count() as f64;
-            let ceiling = (endpoint.rate.min(calls.max(LEAST)) * DROP).max(LEAST);
+            let calls = endpoint.sent.iter().filter(|sent| **sent > now - self.minute).count();
+            let good = calls.saturating_sub(1) as f64;
+            // The documented rate is not given up at the first refusal of more.
+            let least = if endpoint.rate > FIRST_LOG { FIRST_LOG } else { LEAST };
+            let ceiling = (endpoint.rate.min(good) * DROP).max(least);
             endpoint.learned.ceiling = Some(ceiling);
             endpoint.learned.at = now;
             endpoint.rate = ceiling;
@@ -372,13 +383,14 @@ struct Ticket<'a> {
 }
 
 impl<'a> Ticket<'a> {
-    fn new(budget: &'a Budget, class: Class, endpoint: &'static str) -> Self {
+    fn new(budget: &'a Budget, class: Class, endpoint: &'static str, since: i64) -> Self {
         let mut state = budget.lock();
         state.tickets += 1;
         let waiting = Waiting {
             class,
             number: state.tickets,
             endpoint,
+            since,
         };
         state.waiting.push(waiting);
         Ticket { budget, waiting }

@@ -84,7 +84,7 @@ async fn a_log_begins_with_two_calls_a_minute_and_goes_faster_while_answers_are_
         times.iter().filter(|at| (from..from + MINUTE).contains(at)).count()
     };
     assert_eq!(minute(0), 2);
-    assert!(minute(1) <= 3 && minute(3) <= 6, "{} {}", minute(1), minute(3));
+    assert!((3..=12).contains(&minute(1)), "{}", minute(1));
     assert!(
         (40..=45).contains(&minute(20)),
         "{}: a tenth is left to what is live",
@@ -128,7 +128,10 @@ async fn what_is_live_goes_first_and_finds_room() {
         count(Class::History) > 10 * count(Class::Inventory).max(1),
         "the more urgent takes what there is"
     );
-    assert!(count(Class::Inventory) >= count(Class::Backfill));
+    assert!(
+        count(Class::Inventory) >= 30 && count(Class::Backfill) >= 30,
+        "but nobody waits for ever"
+    );
 }
 
 #[tokio::test]
@@ -165,6 +168,46 @@ async fn a_429_slows_an_endpoint_down_for_a_day_and_no_other_and_a_restart_remem
     assert_eq!(other.learned(path, clock.now_ms()).unwrap().ceiling, Some(ceiling));
     clock.run(25 * HOUR).await;
     assert_eq!(other.learned(path, clock.now_ms()), None, "forgotten after a day");
+}
+
+#[tokio::test]
+async fn where_duo_allows_two_a_minute_live_and_history_share_them() {
+    let clock = TestClock::new();
+    let budget = Arc::new(Budget::new(&settings()));
+    let sent: Calls = Calls::default();
+    let refused = Arc::new(Mutex::new(0));
+    // A poll needs two calls in two minutes.
+    for (class, calls, every) in [(Class::Live, 2, 2 * MINUTE), (Class::History, 1, 0)] {
+        let (budget, clock, sent, refused) = (budget.clone(), clock.clone(), sent.clone(), refused.clone());
+        tokio::spawn(async move {
+            loop {
+                for _ in 0..calls {
+                    let permit = budget.acquire(&*clock, class, ENDPOINTS[0]).await;
+                    let now = clock.now_ms();
+                    let within = |call: &&(i64, Class, &str)| call.0 > now - MINUTE;
+                    if sent.lock().unwrap().iter().filter(within).count() < 2 {
+                        sent.lock().unwrap().push((now, class, ENDPOINTS[0]));
+                        permit.good();
+                    } else {
+                        *refused.lock().unwrap() += 1;
+                        let _ = permit.limited(now, None, "acme");
+                    }
+                }
+                if every > 0 {
+                    clock.sleep(every).await;
+                }
+            }
+        });
+    }
+    clock.run(5 * HOUR).await;
+    let count = |class| sent.lock().unwrap().iter().filter(|call| call.1 == class).count();
+    assert!(
+        *refused.lock().unwrap() <= 2,
+        "it is felt for once: {}",
+        refused.lock().unwrap()
+    );
+    assert!(count(Class::Live) > 250, "{}", count(Class::Live));
+    assert!(count(Class::History) > 240, "{}", count(Class::History));
 }
 
 #[tokio::test]
