@@ -29,6 +29,8 @@ pub struct Source<'a> {
     pub collect: &'a [&'a str],
     /// The line that says where the secret is; none: a file of its own.
     pub secret: Option<String>,
+    /// How far back the first start reads.
+    pub start: &'a str,
     /// More of the tenant's file, at its top level.
     pub more: &'a str,
 }
@@ -41,6 +43,7 @@ impl<'a> Source<'a> {
             account,
             collect: &["authentication", "activity", "telephony"],
             secret: None,
+            start: "60d",
             more: "",
         }
     }
@@ -53,6 +56,8 @@ pub struct Site {
     daemon: Option<Child>,
     environment: BTreeMap<String, String>,
     tenants: Vec<String>,
+    /// What happened before the daemon's first start is history to it.
+    has_history: bool,
     dir: TempDir,
 }
 
@@ -69,6 +74,7 @@ impl Site {
             daemon: None,
             environment: BTreeMap::from([("NO_COLOR".to_owned(), "1".to_owned())]),
             tenants: Vec::new(),
+            has_history: false,
             dir,
         };
         std::fs::create_dir(site.path("rules")).unwrap();
@@ -101,6 +107,14 @@ impl Site {
         site
     }
 
+    /// Alerts about what happened before the first start are not sent, as it is outside of tests. Without this, the store says
+    /// beforehand that nothing is of the past.
+    #[must_use]
+    pub fn with_history(mut self) -> Self {
+        self.has_history = true;
+        self
+    }
+
     /// A tenant named like its account.
     ///
     /// # Panics
@@ -114,9 +128,10 @@ impl Site {
         });
         let text = format!(
             "source:\n  type: duo\n  api_hostname: \"{host}\"\n  integration_key: {ikey}\n  {secret}\n  ca_file: ./ca.pem\n  \
-             poll_interval: 0.1\n  start: 60d\n  collect: [{logs}]\n{more}",
+             poll_interval: 0.1\n  start: {start}\n  collect: [{logs}]\n{more}",
             host = self.duo.host(),
             logs = source.collect.join(", "),
+            start = source.start,
             more = source.more,
         );
         self.write(&format!("tenants.d/{account}.yaml"), &text);
@@ -191,6 +206,12 @@ impl Site {
     /// It cannot be started, or runs already.
     pub fn start(&mut self) {
         assert!(self.daemon.is_none(), "the daemon runs already");
+        if !self.has_history && !self.path("data/picket.db").exists() {
+            let store = SqliteStore::open(&self.path("data")).unwrap();
+            for tenant in &self.tenants {
+                store.set_note(tenant, "first_start", Some("0")).unwrap();
+            }
+        }
         let log = |name: &str| {
             let mut options = OpenOptions::new();
             options.create(true).append(true).open(self.path(name)).unwrap()
