@@ -63,11 +63,6 @@ impl SecretSource {
             },
         }
     }
-
-    /// Whether a new secret is found without a restart.
-    pub(crate) fn is_read_again(&self) -> bool {
-        matches!(self, SecretSource::File(_) | SecretSource::Credential(_))
-    }
 }
 
 /// The name in `${NAME}`.

@@ -28,7 +28,9 @@ pub(crate) fn of(daemon: &Daemon) -> anyhow::Result<Value> {
     for running in &daemon.fleet.running() {
         let id = &running.config.id;
         let logs = running.board.status(now);
-        let own = troubles::of_logs(running, &logs);
+        let stock = running.holdings.status();
+        let mut own = troubles::of_logs(running, &logs);
+        own.extend(troubles::of_inventory(id, &stock));
         let worst = own.iter().map(|trouble| trouble.rank).min();
         let live = lock(&daemon.registry).live(id);
         let mut told = Vec::new();
@@ -43,6 +45,7 @@ pub(crate) fn of(daemon: &Daemon) -> anyhow::Result<Value> {
         if let Value::Object(object) = &mut tenant {
             object.insert("host".to_owned(), json!(running.config.source.api_hostname));
             object.insert("logs".to_owned(), Value::Array(told));
+            object.insert("inventory".to_owned(), serde_json::to_value(&stock)?);
             object.insert("well".to_owned(), json!(own.is_empty()));
         }
         troubles.extend(own);

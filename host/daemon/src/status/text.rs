@@ -1,5 +1,7 @@
 //! The status as people read it.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 use crate::when;
@@ -89,6 +91,47 @@ fn account(value: &Value, now: i64, lines: &mut Vec<String>) {
             lines.push(format!("    {:<28} holds back {rules}: {}", "", held.join(", ")));
         }
     }
+    inventory(&list(value, "inventory").collect::<Vec<_>>(), now, lines);
+}
+
+/// How many there are of what, how old that is, and what the application is not granted.
+fn inventory(stock: &[&Value], now: i64, lines: &mut Vec<String>) {
+    if stock.is_empty() {
+        return;
+    }
+    let time = |kind: &Value, name: &str| kind.get(name).and_then(Value::as_i64);
+    let name = |kind: &Value| of(kind, "kind").replace('_', " ");
+    let counted: Vec<String> = stock
+        .iter()
+        .filter_map(|kind| {
+            Some(format!(
+                "{} {}",
+                kind.get("objects").and_then(Value::as_u64)?,
+                name(kind)
+            ))
+        })
+        .collect();
+    let mut parts = vec![if counted.is_empty() {
+        "nothing yet".to_owned()
+    } else {
+        counted.join(", ")
+    }];
+    let oldest = stock.iter().filter_map(|kind| time(kind, "taken")).min();
+    parts.extend(oldest.map(|taken| format!("{} old at most", when::long(now - taken))));
+    let next = stock.iter().filter_map(|kind| time(kind, "next")).min();
+    parts.extend(next.map(|next| format!("next in {}", when::long(next - now))));
+    lines.push(format!("    {:<18} {:<9} {}", "inventory", "", parts.join("; ")));
+    let mut refused: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for kind in stock.iter().filter(|kind| of(kind, "standing") == "closed") {
+        refused.entry(of(kind, "permission")).or_default().push(name(kind));
+    }
+    for (permission, kinds) in refused {
+        lines.push(format!(
+            "    {:<28} not granted (\"{permission}\"): {}",
+            "",
+            kinds.join(", ")
+        ));
+    }
 }
 
 /// Cursor, lag, last answer, next poll, how much comes.
@@ -168,6 +211,9 @@ mod tests {
             {"log": "activity", "standing": "failing", "complete_to": 0, "lag": 61_000, "rate_limited_last_hour": 2,
                 "events_last_hour": 7, "holds_back": ["a", "b"]},
             {"log": "trust_monitor", "standing": "not_collected"},
+        ], "inventory": [
+            {"kind": "users", "standing": "working", "objects": 3, "taken": 0, "next": 0, "permission": "Grant resource - Read"},
+            {"kind": "admins", "standing": "closed", "objects": null, "permission": "Grant administrators - Read"},
         ]})
     }
 
@@ -183,6 +229,8 @@ mod tests {
             "2 x 429 in the hour",
             "7/h",
             "holds back 2 rules: a, b",
+            "3 users; ",
+            "not granted (\"Grant administrators - Read\"): admins",
         ] {
             assert!(text.contains(part), "{part} is not in {text}");
         }

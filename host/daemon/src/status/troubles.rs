@@ -1,10 +1,14 @@
 //! What is wrong, in words that name the next thing to do.
 
+use picket_collect::inventory::StockHealth;
 use picket_collect::{LogHealth, Standing};
 use serde_json::Value;
 
 use crate::daemon::{Daemon, Running, lock};
 use crate::when;
+
+/// Duo's lock-outs last four minutes at most, ms.
+const PATIENCE_WITH_LIMITS: i64 = 300_000;
 
 /// Something worth a word. Sorted, the worst is first.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -91,6 +95,18 @@ pub(super) fn of_logs(running: &Running, logs: &[LogHealth]) -> Vec<Trouble> {
     grouped.into_iter().map(say).collect()
 }
 
+/// Of what an account's inventory meets. What is not granted is no trouble: it is optional, and its line says so.
+pub(super) fn of_inventory(tenant: &str, stock: &[StockHealth]) -> Vec<Trouble> {
+    let failing = stock.iter().filter(|kind| kind.standing == Standing::Failing);
+    let told = failing.filter_map(|kind| {
+        let error = kind.last_error.as_ref()?;
+        let rank = u8::from(!error.is_configuration);
+        let text = without_place(&error.text);
+        Some(trouble(rank, format!("{tenant}: inventory of {}: {text}", kind.kind)))
+    });
+    told.collect()
+}
+
 /// How long a log may be behind before it is worth a word, ms: Duo's two minutes and three polls.
 fn patience(running: &Running) -> i64 {
     let interval = i64::try_from(running.config.source.poll_interval).unwrap_or(i64::MAX);
@@ -106,6 +122,7 @@ fn of_log(running: &Running, health: &LogHealth) -> Option<(u8, String)> {
     match (health.standing, error) {
         (Standing::NotCollected, _) => None,
         (Standing::Closed, error) => Some((0, error.map_or("closed".to_owned(), |error| without_place(&error.text)))),
+        (_, Some(error)) if is_waited_out(health, error) => None,
         (_, Some(error)) if error.is_configuration => Some((0, without_place(&error.text))),
         (_, Some(error)) => Some((1, without_place(&error.text))),
         _ => {
@@ -113,6 +130,12 @@ fn of_log(running: &Running, health: &LogHealth) -> Option<(u8, String)> {
             Some((2, format!("is {} behind Duo and catching up", when::long(lag))))
         }
     }
+}
+
+/// A rate limit that was met just now is waited out and needs nobody: the log's line counts it.
+fn is_waited_out(health: &LogHealth, error: &picket_collect::Trouble) -> bool {
+    let since = health.failing_since.unwrap_or(error.at);
+    error.text.contains("rate limit") && error.at.saturating_sub(since) < PATIENCE_WITH_LIMITS
 }
 
 /// The path says again which log it is; without it, logs that meet the same read alike. The host stays.
