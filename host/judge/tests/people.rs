@@ -7,7 +7,6 @@
     reason = "a test fails by panicking, in its helpers too"
 )]
 
-#[allow(dead_code, reason = "shared by several tests")]
 mod common;
 
 use std::sync::Arc;

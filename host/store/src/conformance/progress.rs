@@ -271,7 +271,7 @@ pub(super) fn a_segment_is_a_journal_of_its_own_whose_alerts_are_the_tenants(sto
     };
     ok(store, &name, whole(1));
     assert_eq!(store.tenants().expect("tenants"), ["acme".into()] as [Arc<str>; 1]);
-    assert_eq!(store.segments("acme").expect("segments"), [name.clone()]);
+    assert_eq!(store.segments("acme").expect("segments"), std::slice::from_ref(&name));
     assert_eq!(store.last_seq("acme").expect("last_seq"), 0);
     assert_eq!(store.known("acme", "authentication", &["a"]).expect("known"), [false]);
     let known = |name: &str| store.known(name, "authentication", &["a"]).expect("known");
