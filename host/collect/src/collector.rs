@@ -1,6 +1,6 @@
 //! All logs of one tenant.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use picket_duo::Log;
@@ -95,14 +95,13 @@ impl<D: DuoLogs, A: Admit, C: Clock> Collector<D, A, C> {
         tasks.shutdown().await;
     }
 
-    /// Logs that nobody asks for in any form, one of each name in the journal.
+    /// Logs that nobody asks for in any form.
     fn others(&self) -> Vec<Log> {
-        let mut others: BTreeMap<&str, Log> = BTreeMap::new();
-        for log in Log::ALL {
-            others.entry(log.journal()).or_insert(log);
-        }
-        others.retain(|name, _| self.logs.iter().all(|log| log.journal() != *name));
-        others.into_values().collect()
+        let is_collected = |name| self.logs.iter().any(|log| log.journal() == name);
+        Log::ALL
+            .into_iter()
+            .filter(|log| !is_collected(log.journal()))
+            .collect()
     }
 }
 

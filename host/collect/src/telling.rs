@@ -26,7 +26,9 @@ pub(crate) async fn close_uncollected<D, A: Admit, C>(shared: &Shared<D, A, C>, 
 
 async fn close<D, A: Admit, C>(shared: &Shared<D, A, C>, log: Log) -> Result<(), AdmitError> {
     let mut held = shared.ledger.hold(&*shared.admit, log).await?;
-    if held.cursor().closed {
+    // A form that was never asked for is closed with the other one.
+    let is_other_form = log.journal() != log.as_str() && held.cursor().start.is_none();
+    if held.cursor().closed || (is_other_form && shared.board.standing(log) == Standing::NotCollected) {
         return Ok(());
     }
     let after = Cursor {

@@ -306,3 +306,47 @@ async fn first_polls_are_spread_over_the_poll_interval() {
         tenant.kill().await;
     }
 }
+
+#[tokio::test]
+async fn the_other_form_of_a_log_goes_on_where_the_one_before_stopped() {
+    let clock = TestClock::new();
+    let duo = FakeDuo::new(&clock, 1);
+    for minute in -60..600 {
+        let time = T0 + minute * MINUTE + 30_000;
+        duo.add(Log::Telephony, time, &format!("v2-{minute}"), 0);
+        duo.add(Log::TelephonyV1, time, &format!("v1-{minute}"), 0);
+    }
+    let journal = FakeJournal::new(1);
+    let lives: [&[Log]; 5] = [
+        &[Log::Telephony],
+        &[Log::TelephonyV1],
+        &[Log::Authentication],
+        &[Log::TelephonyV1],
+        &[Log::Telephony],
+    ];
+    for logs in lives {
+        let running = start(logs, settings().starting(2 * HOUR).unwrap(), &duo, &journal);
+        clock.run(HOUR).await;
+        running.kill().await;
+    }
+    let mut minutes: Vec<i64> = journal
+        .ids(Log::Telephony)
+        .iter()
+        .map(|id| id.split_once('-').unwrap().1.parse().unwrap())
+        .collect();
+    minutes.sort_unstable();
+    let until = *minutes.last().unwrap();
+    assert!(until > 290, "{until}");
+    assert_eq!(minutes, (-60..=until).collect::<Vec<i64>>(), "each once");
+    let standing: Vec<bool> = journal
+        .marks()
+        .iter()
+        .filter_map(|mark| match mark {
+            Mark::Closed { log } if &**log == "telephony" => Some(false),
+            Mark::Open { log } if &**log == "telephony" => Some(true),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(standing.last(), Some(&true), "{standing:?}");
+    assert!(standing.contains(&false));
+}
