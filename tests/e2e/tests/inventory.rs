@@ -5,6 +5,9 @@
     reason = "tests fail by panicking, in their helpers as well"
 )]
 
+use std::collections::BTreeMap;
+
+use duo_simulator::company::{Options, generate};
 use duo_simulator::inventory::Kind;
 use duo_simulator::model::Account;
 use picket_contract::Mark;
@@ -163,5 +166,73 @@ fn an_inventory_that_is_not_read_is_waited_for_by_nobody() {
         Vec::<Value>::new(),
         "no table, no alert"
     );
+    site.stop();
+}
+
+/// When the kinds with a log were read last, ms by Duo's clock.
+fn taken(site: &Site) -> Vec<i64> {
+    let cursors = site.store().cursors("acme").unwrap();
+    let kinds = cursors.iter().filter(|cursor| cursor.log.starts_with("inventory:"));
+    let taken = kinds.filter_map(|cursor| serde_json::from_str::<Value>(&cursor.cursor).unwrap()["taken"].as_i64());
+    taken.collect()
+}
+
+/// Change of every row of the inventory's logs, counted.
+fn told(site: &Site) -> BTreeMap<String, usize> {
+    let rows = site.store().search("acme", &EventFilter::default()).unwrap();
+    let mut told = BTreeMap::new();
+    for row in rows.iter().filter(|row| tells_changes(&row.log)) {
+        let json: Value = serde_json::from_str(&row.event.raw).unwrap();
+        let change = json["change"].as_str().unwrap();
+        *told.entry(format!("{} {change}", row.log)).or_default() += 1;
+    }
+    told
+}
+
+fn tells_changes(log: &str) -> bool {
+    !["authentication", "activity", "telephony", "administrator"].contains(&log)
+}
+
+#[test]
+fn a_company_at_rest_changes_nothing_and_one_at_work_does() {
+    let start = NOON - 10 * 24 * HOUR;
+    let company = generate(&Options {
+        seed: 7,
+        name: "acme".to_owned(),
+        users: 700,
+        start_us: start * 1000,
+        days: 10,
+        target_events: Some(3_000),
+        plant: true,
+    });
+    let mut site = Site::new(Duo::start(vec![company], NOON - 9 * 24 * HOUR));
+    site.tenant(&Source {
+        collect: &["inventory", "telephony"],
+        more: "  inventory_interval: 1s\n",
+        ..Source::of("acme")
+    });
+    site.run();
+    let first = site.wait("every kind to be read", || {
+        Some(taken(&site)).filter(|taken| taken.len() == 15)
+    });
+    let again = |before: &[i64]| {
+        site.wait("every kind to be read again, twice", || {
+            let now = taken(&site);
+            now.iter()
+                .zip(before)
+                .all(|(now, before)| *now > before + 1)
+                .then_some(now)
+        })
+    };
+    let rested = again(&first);
+    let at_rest = told(&site);
+    assert!(at_rest.keys().all(|change| change.ends_with(" first")), "{at_rest:?}");
+    assert!(at_rest["user first"] > 600, "{at_rest:?}");
+
+    site.duo.set_clock(NOON);
+    again(&rested);
+    let at_work = told(&site);
+    assert!(at_work.keys().any(|change| change.ends_with(" updated")), "{at_work:?}");
+    eprintln!("{at_work:?}");
     site.stop();
 }
