@@ -1,5 +1,6 @@
 //! Where objects come from, and where they are kept.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use picket_contract::Mark;
@@ -69,6 +70,16 @@ pub(crate) struct Marked {
     pub(crate) to: Option<i64>,
 }
 
+/// Kinds whose logs were closed before they were ever read.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Closed {
+    #[serde(default)]
+    kinds: BTreeSet<Inventory>,
+}
+
+/// Name of the cursor of kinds that were never read.
+const CLOSED: &str = "inventory:closed";
+
 /// Name of the cursor of all marks.
 pub(crate) const MARKED: &str = "inventory";
 
@@ -94,28 +105,58 @@ pub(crate) fn row<T: Serialize>(name: &str, cursor: &T) -> Result<CursorRow, Adm
     })
 }
 
+/// Where the reading of a kind goes on.
+pub(crate) async fn cursor_of(keep: &impl Keep, kind: Inventory) -> Result<Cursor, AdmitError> {
+    let name = cursor_name(kind);
+    if keep.mark_of(&name).await?.is_some() {
+        return load(keep, &name).await;
+    }
+    let closed: Closed = load(keep, CLOSED).await?;
+    Ok(Cursor {
+        taken: None,
+        closed: closed.kinds.contains(&kind),
+    })
+}
+
 /// Closes the logs of all kinds but these, so that no rule waits for them. Logs that are closed already stay as they are.
 ///
 /// # Errors
 /// The journal's: some may be closed and some not; to be called again.
 pub async fn close_stock(keep: &impl Keep, but: &[Inventory]) -> Result<(), AdmitError> {
+    let mut closed: Closed = load(keep, CLOSED).await?;
+    let mut marks = Vec::new();
     for kind in Inventory::ALL.into_iter().filter(|kind| !but.contains(kind)) {
-        close(keep, kind).await?;
+        if keep.mark_of(&cursor_name(kind)).await?.is_some() {
+            close(keep, kind).await?;
+        } else if let Some(log) = log_of(kind)
+            && closed.kinds.insert(kind)
+        {
+            marks.push(Mark::Closed { log: log.into() });
+        }
     }
-    Ok(())
+    if marks.is_empty() {
+        return Ok(());
+    }
+    // Kinds that were never read go together: most accounts have no inventory read, and there are thousands of accounts.
+    keep.keep(Part {
+        log: MARKED.into(),
+        marks,
+        cursor: Some(row(CLOSED, &closed)?),
+        ..Part::default()
+    })
+    .await
 }
 
 pub(crate) async fn close(keep: &impl Keep, kind: Inventory) -> Result<(), AdmitError> {
     let Some(log) = log_of(kind) else { return Ok(()) };
-    let name = cursor_name(kind);
-    let cursor: Cursor = load(keep, &name).await?;
+    let cursor = cursor_of(keep, kind).await?;
     if cursor.closed {
         return Ok(());
     }
     keep.keep(Part {
         log: log.into(),
         marks: vec![Mark::Closed { log: log.into() }],
-        cursor: Some(row(&name, &Cursor { closed: true, ..cursor })?),
+        cursor: Some(row(&cursor_name(kind), &Cursor { closed: true, ..cursor })?),
         ..Part::default()
     })
     .await

@@ -10,7 +10,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::board::StockBoard;
 use super::diff::{Change, Changes, Taken, diff};
-use super::keep::{Cursor, DuoInventory, Keep, MARKED, Marked, Part, close, close_stock, cursor_name, load, row};
+use super::keep::{
+    Cursor, DuoInventory, Keep, MARKED, Marked, Part, close, close_stock, cursor_name, cursor_of, load, row,
+};
 use super::object::log_of;
 use super::settings::StockSettings;
 use super::snapshot::{Snapshot, Step, Walk};
@@ -168,7 +170,7 @@ impl<D: DuoInventory, K: Keep, C: Clock> Stock<D, K, C> {
         self.marked = load(&*self.keep, MARKED).await?;
         let now = self.clock.now_ms();
         for kind in &mut self.kinds {
-            let cursor: Cursor = load(&*self.keep, &cursor_name(kind.kind)).await?;
+            let cursor = cursor_of(&*self.keep, kind.kind).await?;
             kind.cursor = Some(cursor);
             // A restart is no reason for another snapshot; the schedule goes on, never later than it would begin anew.
             if let Some(taken) = cursor.taken.filter(|_| !cursor.closed) {
@@ -220,7 +222,7 @@ impl<D: DuoInventory, K: Keep, C: Clock> Stock<D, K, C> {
         };
         let cursor = match cursor {
             Some(cursor) => cursor,
-            None => load(&*self.keep, &cursor_name(kind)).await?,
+            None => cursor_of(&*self.keep, kind).await?,
         };
         let snapshot = self.walk(kind).await?;
         let at = self
@@ -428,7 +430,7 @@ impl<D: DuoInventory, K: Keep, C: Clock> Stock<D, K, C> {
         });
         if standing == Standing::Closed && !cursor.is_some_and(|cursor| cursor.closed) {
             let closed = match close(&*self.keep, kind).await {
-                Ok(()) => load(&*self.keep, &cursor_name(kind)).await,
+                Ok(()) => cursor_of(&*self.keep, kind).await,
                 Err(error) => Err(error),
             };
             match (closed, self.kinds.get_mut(place)) {
