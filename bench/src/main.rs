@@ -5,12 +5,16 @@
 #![forbid(unsafe_code)]
 
 mod clockwork;
+mod collect;
 mod company;
+mod daemon;
+mod duo;
 mod figure;
 mod pipeline;
 mod reload;
 mod rules;
 mod sandbox;
+mod scale;
 
 use std::path::PathBuf;
 
@@ -26,11 +30,19 @@ struct Arguments {
     bench_rule: PathBuf,
     /// Where `picket` was built.
     picket: PathBuf,
+    /// Where `duo-simulator` was built.
+    simulator: PathBuf,
+    /// A Python that has `duo_client`, for the group that needs it.
+    python: PathBuf,
+    /// How long `scale` runs.
+    minutes: u64,
     group: Option<String>,
     ndjson: bool,
 }
 
-const GROUPS: [&str; 3] = ["sandbox", "pipeline", "reload"];
+const GROUPS: [&str; 5] = ["sandbox", "pipeline", "reload", "collect", "scale"];
+/// How long `scale` runs unless told otherwise.
+const MINUTES: u64 = 5;
 
 fn main() -> anyhow::Result<()> {
     let arguments = arguments()?;
@@ -47,11 +59,20 @@ fn main() -> anyhow::Result<()> {
     if wants("reload") {
         reload::run(&arguments.rules, &arguments.picket, &printer)?;
     }
+    if wants("collect") {
+        let (picket, simulator) = (&arguments.picket, &arguments.simulator);
+        collect::run(&arguments.rules, picket, simulator, &arguments.python, &printer)?;
+    }
+    if wants("scale") {
+        let (picket, simulator) = (&arguments.picket, &arguments.simulator);
+        scale::run(&arguments.rules, picket, simulator, arguments.minutes, &printer)?;
+    }
     Ok(())
 }
 
 fn arguments() -> anyhow::Result<Arguments> {
-    let (mut rules, mut bench_rule, mut picket, mut group, mut ndjson) = (None, None, None, None, false);
+    let (mut rules, mut bench_rule, mut picket, mut simulator, mut python) = (None, None, None, None, None);
+    let (mut group, mut minutes, mut ndjson) = (None, MINUTES, false);
     let mut given = std::env::args().skip(1);
     while let Some(argument) = given.next() {
         let mut value = || given.next().with_context(|| format!("{argument} needs a value"));
@@ -59,6 +80,9 @@ fn arguments() -> anyhow::Result<Arguments> {
             "--rules" => rules = Some(PathBuf::from(value()?)),
             "--bench-rule" => bench_rule = Some(PathBuf::from(value()?)),
             "--picket" => picket = Some(PathBuf::from(value()?)),
+            "--simulator" => simulator = Some(PathBuf::from(value()?)),
+            "--python" => python = Some(PathBuf::from(value()?)),
+            "--minutes" => minutes = value()?.parse().context("--minutes needs a whole number")?,
             "--ndjson" => ndjson = true,
             name if GROUPS.contains(&name) => group = Some(argument),
             other => bail!("there is no group `{other}`; the groups are {}", GROUPS.join(", ")),
@@ -69,6 +93,9 @@ fn arguments() -> anyhow::Result<Arguments> {
         rules: rules.context(missing)?,
         bench_rule: bench_rule.context(missing)?,
         picket: picket.context(missing)?,
+        simulator: simulator.context(missing)?,
+        python: python.unwrap_or_default(),
+        minutes,
         group,
         ndjson,
     })

@@ -9,16 +9,19 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, bail};
 use clap::ValueEnum;
 
-use crate::{programs, rules};
+use crate::{duo_client, programs, rules};
 
 /// What to measure.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// One group of figures: sandbox, pipeline, reload. All of them if none is named.
+    /// One group of figures: sandbox, pipeline, reload, collect, scale. All of them if none is named.
     group: Option<String>,
     /// For people, or one JSON object a line with name, unit and value.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
+    /// How long `scale` runs, minutes, from 3 on; the promise is for 10
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    minutes: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -44,6 +47,8 @@ pub(crate) fn run(root: &Path, arguments: &Arguments) -> anyhow::Result<()> {
             "picket-bench",
             "--package",
             "picket-daemon",
+            "--package",
+            "duo-simulator",
         ])
         .stdout(Stdio::null())
         .status()
@@ -59,6 +64,11 @@ pub(crate) fn run(root: &Path, arguments: &Arguments) -> anyhow::Result<()> {
         .arg("--bench-rule")
         .arg(&bench_rule.path);
     bench.arg("--picket").arg(release.join("picket"));
+    bench.arg("--simulator").arg(release.join("duo-simulator"));
+    bench.arg("--minutes").arg(arguments.minutes.to_string());
+    if arguments.group.as_deref().is_none_or(|group| group == "collect") {
+        bench.arg("--python").arg(duo_client::python(root)?);
+    }
     if arguments.format == Format::Ndjson {
         bench.arg("--ndjson");
     }

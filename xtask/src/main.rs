@@ -3,6 +3,7 @@
 
 mod bench;
 mod demo;
+mod duo_client;
 mod programs;
 mod rules;
 mod test;

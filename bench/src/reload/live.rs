@@ -4,21 +4,17 @@
 //! as `cargo xtask rules` does it. The clock stops at the daemon's line that its rules are swapped. That includes the watcher's
 //! wait until the file has settled, compiling, and the module's own timed cases in the sandbox.
 
-use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
 use duo_simulator::company::{Options as CompanyOptions, generate};
 use duo_simulator::server::{Options, Simulator};
+
+use crate::daemon::Daemon;
 
 const CHANGES: u32 = 40;
 const CHANGED: &str = "push-abuse.wasm";
 const SWAPPED: &str = "rules swapped";
-/// How long the daemon may take to start, or to take up a change, before the bench gives up.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// From the file's rename to the swap, for every change.
 ///
@@ -85,59 +81,4 @@ fn with_mark(component: &[u8], number: u32) -> Vec<u8> {
     const NAME: &[u8] = b"bench";
     let size = (1 + NAME.len() + size_of::<u32>()) as u8;
     [component, &[0, size, NAME.len() as u8], NAME, &number.to_le_bytes()].concat()
-}
-
-/// A daemon that ends with the value.
-struct Daemon {
-    child: Child,
-    lines: Receiver<String>,
-}
-
-impl Daemon {
-    fn start(picket: &Path, root: &Path, secret: &str) -> anyhow::Result<Self> {
-        let mut child = Command::new(picket)
-            .current_dir(root)
-            .args(["--config", "picket.yaml", "run"])
-            .env("BENCH_SECRET", secret)
-            .env("NO_COLOR", "1")
-            .env_remove("PICKET_LOG")
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .with_context(|| format!("{} cannot be run", picket.display()))?;
-        let output = child.stderr.take().context("the daemon has no output")?;
-        let (say, lines) = channel();
-        std::thread::spawn(move || {
-            for line in BufReader::new(output).lines().map_while(Result::ok) {
-                // Nobody listens any more at the end.
-                let _ = say.send(line);
-            }
-        });
-        let daemon = Daemon { child, lines };
-        daemon.wait_for("picket runs")?;
-        Ok(daemon)
-    }
-
-    fn wait_for(&self, what: &str) -> anyhow::Result<()> {
-        let end = Instant::now() + PATIENCE;
-        let mut heard = Vec::new();
-        loop {
-            let left = end.saturating_duration_since(Instant::now());
-            let Ok(line) = self.lines.recv_timeout(left) else {
-                anyhow::bail!("the daemon did not say “{what}”, but:\n{}", heard.join("\n"));
-            };
-            if line.contains(what) {
-                return Ok(());
-            }
-            heard.push(line);
-        }
-    }
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        // It is gone already, or goes now.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
