@@ -53,6 +53,7 @@ mod settings;
 mod source;
 mod telling;
 mod walk;
+mod window;
 
 pub use admit::{Admit, AdmitError, Admitted, Identity, Intake};
 pub use back_off::BackOff;

@@ -15,7 +15,8 @@ use crate::lane::Lane;
 use crate::ledger::Ledger;
 use crate::settings::Settings;
 use crate::source::DuoLogs;
-use crate::walk::{Step, Walk, Window, final_at, history_window, is_aged, window};
+use crate::walk::{Step, Walk};
+use crate::window::{Window, final_at, history_window, is_aged, window};
 
 /// What the tasks of one tenant share.
 pub(crate) struct Shared<D, A, C> {

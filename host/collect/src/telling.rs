@@ -14,7 +14,8 @@ use crate::lane::Lane;
 use crate::ledger::Entry;
 use crate::poller::{Poller, Shared};
 use crate::source::DuoLogs;
-use crate::walk::{Step, Taken, Window, final_at};
+use crate::walk::{Step, Taken};
+use crate::window::{Window, final_at};
 
 /// Closes a log that the configuration does not ask for, unless it is closed already.
 pub(crate) async fn close_uncollected<D, A: Admit, C>(shared: &Shared<D, A, C>, log: Log) -> Result<(), AdmitError> {
