@@ -78,8 +78,8 @@ fn accounts_and_logs_fail_alone() {
     });
     assert_eq!(limited["standing"], "failing", "{limited}");
     for (tenant, place) in [
-        ("deleted", "deleted: authentication: "),
-        ("forbidden", "forbidden: telephony: "),
+        ("deleted", "! deleted: "),
+        ("forbidden", "! forbidden: "),
         ("revoked", "revoked: activity: "),
     ] {
         let status = site.wait(tenant, || {

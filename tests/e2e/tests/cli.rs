@@ -251,7 +251,7 @@ fn the_check_says_which_key_log_or_permission_is_wrong() {
     );
     assert_eq!(
         wrong.iter().filter(|line| line.contains("globex")).count(),
-        3,
+        1,
         "{}",
         bad.out
     );

@@ -43,7 +43,7 @@ pub(super) async fn probe(tenant: &TenantConfig, transports: &Transports) -> Pro
     };
     let (mut answered, mut refused) = (Vec::new(), Vec::new());
     for asked in everything(tenant) {
-        match asked.of(&*client).await {
+        match asked.of(&client).await {
             Ok(()) => answered.push(asked),
             Err(error) if is_of_all(error.kind()) && answered.is_empty() => {
                 let place = tenant.source.secret.place();
