@@ -418,7 +418,8 @@ pub(crate) fn journal_of_first_start(events: &[Event], seed: u64) -> Vec<Admissi
             entries
         })
         .collect();
-    (history.reverse(), now.reverse());
+    history.reverse();
+    now.reverse();
     while !history.is_empty() || !now.is_empty() {
         let next = if dice.below(2) == 0 { history.pop() } else { now.pop() };
         entries.extend(next);
