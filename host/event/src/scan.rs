@@ -520,7 +520,7 @@ fn first_odd(bytes: &[u8], from: usize) -> usize {
     let clean = chunks.take_while(|chunk| !chunk.iter().fold(false, |found, byte| found | odd(byte)));
     let passed = clean.map(<[u8]>::len).sum::<usize>();
     let tail = rest.get(passed..).unwrap_or_default();
-    from + passed + tail.iter().position(|byte| odd(byte)).unwrap_or(tail.len())
+    from + passed + tail.iter().position(odd).unwrap_or(tail.len())
 }
 
 impl Text<'_> {
