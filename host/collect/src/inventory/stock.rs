@@ -1,11 +1,14 @@
 //! The task that reads an account's inventory, kind by kind.
 
+mod asking;
+mod beating;
+
 use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use picket_contract::Mark;
-use picket_duo::{Context, DuoError, Inventory, InventoryPage};
+use picket_duo::{Context, DuoError, Inventory};
 use tokio_util::sync::CancellationToken;
 
 use super::board::StockBoard;
@@ -15,9 +18,8 @@ use super::keep::{
 };
 use super::object::log_of;
 use super::settings::StockSettings;
-use super::snapshot::{Snapshot, Step, Walk};
 use crate::admit::AdmitError;
-use crate::budget::{Budget, Class};
+use crate::budget::Budget;
 use crate::clock::Clock;
 use crate::health::{Standing, Trouble};
 
@@ -313,66 +315,6 @@ impl<D: DuoInventory, K: Keep, C: Clock> Stock<D, K, C> {
         }
     }
 
-    /// All pages of a kind, from a walk during which nothing moved.
-    async fn walk(&mut self, kind: Inventory) -> Result<Snapshot, Failure> {
-        for _ in 0..MOST_WALKS {
-            let mut walk = Walk::new(kind);
-            loop {
-                let page = self.page(kind, walk.offset).await?;
-                match walk.take(&page) {
-                    Step::Next => {}
-                    Step::Finished => return Ok(walk.finish()),
-                    Step::Moved => break,
-                }
-            }
-        }
-        Err(Failure::Restless)
-    }
-
-    async fn page(&mut self, kind: Inventory, offset: u64) -> Result<InventoryPage, Failure> {
-        let mut attempt = 0;
-        loop {
-            attempt += 1;
-            self.beat_if_due().await;
-            let budget = self.budget.clone();
-            let permit = budget.acquire(&*self.clock, Class::Inventory, kind.path()).await;
-            let answer = self.duo.inventory(kind, offset).await;
-            let now = self.clock.now_ms();
-            let error = match answer {
-                Ok(page) => {
-                    permit.good();
-                    if let Some(date) = page.server_date_ms {
-                        self.skew = date - now;
-                    }
-                    return Ok(page);
-                }
-                Err(error) => error,
-            };
-            let seed = format!("{}/{kind}", self.tenant);
-            let wait = match &error {
-                DuoError::RateLimited { retry_after, .. } => {
-                    self.board.update(kind, |health| health.rate_limited += 1);
-                    // The budget holds the next call back for so long.
-                    permit.limited(now, *retry_after, &seed);
-                    0
-                }
-                DuoError::Unauthorized { code: 40103, .. } => {
-                    permit.refused(now);
-                    return Err(Failure::Duo(error));
-                }
-                error if error.is_configuration() || matches!(error, DuoError::BadRequest { .. }) => {
-                    permit.good();
-                    return Err(Failure::Duo(error.clone()));
-                }
-                _ => self.settings.back_off.after_failure(attempt, &seed),
-            };
-            if attempt >= MOST_ATTEMPTS {
-                return Err(Failure::Duo(error));
-            }
-            self.clock.sleep(wait.max(1)).await;
-        }
-    }
-
     /// What follows from a snapshot that could not be taken. Returns how long to wait, ms.
     async fn failed(&mut self, place: usize, failure: &Failure) -> i64 {
         let Some(Kind {
@@ -443,52 +385,6 @@ impl<D: DuoInventory, K: Keep, C: Clock> Stock<D, K, C> {
             }
         }
         wait
-    }
-
-    /// Marks the logs that rules read as complete up to now: the next snapshot will be later.
-    async fn beat_if_due(&mut self) {
-        if self.clock.now_ms() < self.beat_at {
-            return;
-        }
-        self.beat_at = self.clock.now_ms().saturating_add(self.settings.heartbeat.max(1));
-        if let Err(error) = self.beat().await {
-            tracing::warn!(tenant = %self.tenant, "inventory: {error}");
-        }
-    }
-
-    async fn beat(&mut self) -> Result<(), AdmitError> {
-        let to = self.duo_now() - 1;
-        if self.marked.to >= Some(to) {
-            return Ok(());
-        }
-        let has_waited = self.clock.now_ms() - self.begun >= self.settings.max_wait;
-        let mut marks = Vec::new();
-        for Kind { kind, cursor, .. } in &self.kinds {
-            let Some(log) = log_of(*kind).filter(|log| self.listeners.has(log)) else {
-                continue;
-            };
-            let log: Arc<str> = log.into();
-            match cursor {
-                Some(cursor) if cursor.closed => {}
-                Some(Cursor { taken: Some(_), .. }) => marks.push(Mark::Complete { log, to }),
-                _ if has_waited => marks.push(Mark::Stalled { log, to }),
-                _ => {}
-            }
-        }
-        if marks.is_empty() {
-            return Ok(());
-        }
-        let marked = Marked { to: Some(to) };
-        self.keep
-            .keep(Part {
-                log: MARKED.into(),
-                marks,
-                cursor: Some(row(MARKED, &marked)?),
-                ..Part::default()
-            })
-            .await?;
-        self.marked = marked;
-        Ok(())
     }
 
     fn duo_now(&self) -> i64 {
