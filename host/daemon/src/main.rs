@@ -91,7 +91,15 @@ async fn dispatch(cli: &Cli) -> anyhow::Result<bool> {
             return commands::rule_test::run(modules, output.format);
         }
         Verb::Run => daemon::run(config::load_for_run(&cli.config)?).await?,
-        _ => return configured(cli, config::load(&cli.config)?).await,
+        Verb::Check { .. } => return configured(cli, config::load(&cli.config)?).await,
+        _ => {
+            // One customer's slip of the pen must not hide the others: the daemon goes on, and so do the verbs beside it.
+            let loaded = config::load_for_run(&cli.config)?;
+            for (tenant, problems) in &loaded.broken {
+                eprintln!("picket: {tenant} is left out: {problems}");
+            }
+            return configured(cli, loaded.config).await;
+        }
     }
     Ok(true)
 }

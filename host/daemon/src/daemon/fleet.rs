@@ -109,6 +109,11 @@ impl Fleet {
         lock(&self.broken).remove(id);
     }
 
+    /// Those whose file was wrong and is mended or gone are not missed any more; `still`: whose file is wrong now.
+    pub(crate) fn forgive_files(&self, still: impl Fn(&str) -> bool) {
+        lock(&self.broken).retain(|id, broken| broken.config.is_some() || still(id));
+    }
+
     /// Tries those again that could not be started.
     pub(crate) async fn retry(&self) -> Vec<String> {
         let again: Vec<TenantConfig> = self.broken().into_values().filter_map(|broken| broken.config).collect();

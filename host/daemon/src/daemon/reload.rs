@@ -88,6 +88,7 @@ impl Daemon {
         let before = self.config();
         wrong.extend(needs_restart(&before, &loaded.config));
         let is_broken = |id: &str| loaded.broken.iter().any(|(broken, _)| broken == id);
+        self.fleet.forgive_files(is_broken);
         let mut stopped = Vec::new();
         for tenant in &before.tenants {
             let now = loaded.config.tenants.iter().find(|now| now.id == tenant.id);
