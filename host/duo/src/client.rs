@@ -32,6 +32,9 @@ pub type Now = Arc<dyn Fn() -> i64 + Send + Sync>;
 /// A date further off than this may be refused (Duo's own tools disagree between one and five minutes).
 const SAFE_SKEW_MS: i64 = 60_000;
 
+/// Room that is made for an answer before it comes, bytes: a full page of most logs.
+const USUAL_BODY: usize = 2 << 20;
+
 /// What a client is made of.
 #[derive(Clone)]
 pub struct ClientConfig {
@@ -362,7 +365,11 @@ impl Client {
             let skew = date_ms.saturating_sub((self.config.now)());
             self.skew.store(skew, Ordering::Relaxed);
         }
-        let mut bytes = Vec::new();
+        // What a server promises is believed up to a page's usual size.
+        let promised = response
+            .content_length()
+            .and_then(|length| usize::try_from(length).ok());
+        let mut bytes = Vec::with_capacity(promised.unwrap_or(0).min(USUAL_BODY));
         while let Some(chunk) = response.chunk().await.map_err(failed)? {
             if bytes.len() + chunk.len() > self.config.max_body {
                 let why = format!("it is larger than {} bytes", self.config.max_body);
@@ -371,7 +378,8 @@ impl Client {
             bytes.extend_from_slice(&chunk);
         }
         // One wrongly encoded text must not cost the page.
-        let body = String::from_utf8_lossy(&bytes).into_owned();
+        let body =
+            String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
         Ok(Answer {
             at,
             status,

@@ -87,9 +87,16 @@ impl<'c> Journal<'c> {
         let mut statement = self
             .connection
             .prepare_cached("SELECT 1 FROM seen WHERE tenant = ?1 AND id = ?2")?;
-        ids.iter()
-            .map(|id| Ok(statement.exists(params![self.tenant, hash(log, id)])?))
-            .collect()
+        // In the table's order, so that each of its pages is read once.
+        let mut hashes: Vec<([u8; 16], usize)> = (0..).zip(ids).map(|(at, id)| (hash(log, id), at)).collect();
+        hashes.sort_unstable();
+        let mut known = vec![false; ids.len()];
+        for (hash, at) in hashes {
+            if let Some(known) = known.get_mut(at) {
+                *known = statement.exists(params![self.tenant, hash])?;
+            }
+        }
+        Ok(known)
     }
 
     pub(super) fn read(&self, after: u64, max_events: usize) -> Result<Vec<Admission>, Fault> {

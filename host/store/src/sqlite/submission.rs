@@ -50,6 +50,7 @@ pub(super) struct Entry {
     pub(super) first_seq: u64,
     pub(super) last_seq: u64,
     pub(super) log: Arc<str>,
+    /// By hash.
     pub(super) events: Vec<Seen>,
     pub(super) block: Option<Block>,
     pub(super) marks: Vec<Mark>,
@@ -111,7 +112,9 @@ impl Entry {
             time: event.time,
             id: event.id,
         };
-        let events = events.into_iter().map(seen).collect();
+        let mut events: Vec<Seen> = events.into_iter().map(seen).collect();
+        // In the order of the table that remembers them: each of its pages is looked up, read and written once.
+        events.sort_unstable_by_key(|event| event.hash);
         Ok(Entry {
             first_seq,
             last_seq,

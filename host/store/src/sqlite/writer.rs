@@ -1,7 +1,7 @@
 //! The one thread that writes, with group commit.
 //!
 //! A durable commit costs a flush of the disk, whatever is in it. So the writer takes everything that waits, writes it in one
-//! transaction (each submission in a savepoint of its own, so that a refused one takes nothing with it), commits once and then
+//! transaction (each of several submissions in a savepoint of its own, so that a refused one takes nothing with it), commits once and then
 //! answers everybody. The queue is bounded: who submits faster than the disk flushes waits.
 //!
 //! An error of the engine before the commit makes the writer try each submission of the group alone, so that one tenant's
@@ -214,16 +214,25 @@ fn write_all(connection: &Connection, group: &[Job], path: &str, hook: Option<&H
         .execute_batch("BEGIN IMMEDIATE")
         .map_err(|error| Failed::Whole("beginning", Arc::new(error)))?;
     let mut replies = Vec::with_capacity(group.len());
+    // One alone needs no savepoint, which would copy every page that it changes: the transaction is its own.
+    let (set, keep, undo) = match group {
+        [_] => ("", "", "ROLLBACK; BEGIN IMMEDIATE"),
+        _ => (
+            "SAVEPOINT submission",
+            "RELEASE submission",
+            "ROLLBACK TO submission; RELEASE submission",
+        ),
+    };
     for job in group {
-        run("SAVEPOINT submission")?;
+        run(set)?;
         match write::apply(connection, &job.work) {
             Ok(count) => {
-                run("RELEASE submission")?;
+                run(keep)?;
                 replies.push(Ok(count));
             }
             Err(Fault::Engine(error)) => return Err(Failed::Writing(error)),
             Err(refused) => {
-                run("ROLLBACK TO submission; RELEASE submission")?;
+                run(undo)?;
                 replies.push(Err(refused.at(path, "writing")));
             }
         }
