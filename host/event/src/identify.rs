@@ -26,7 +26,8 @@ use sha2::{Digest, Sha256};
 
 use crate::occurrence::is_hash;
 use crate::repair::repaired;
-use crate::scan::{Key, Members, Scan, Shape, Text, Unusual};
+use crate::scan::{Key, Members, Scan, Text, Unusual};
+use crate::shape::Shape;
 use crate::time::{epoch_to_ms, rfc3339_to_ms};
 use crate::{MAX_EVENT_BYTES, rare};
 

@@ -67,6 +67,7 @@ mod rare;
 mod repair;
 mod scan;
 mod select;
+mod shape;
 mod subject;
 mod time;
 mod v1;

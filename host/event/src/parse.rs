@@ -15,7 +15,8 @@ use crate::dictionary::Dictionary;
 use crate::identify::{Head, Identity, Problem, Scalar, identify, is_common, placed};
 use crate::layout::{Node, Variant};
 use crate::repair::repaired;
-use crate::scan::{self, Lead, Members, Scan, Shape, Text, Unusual};
+use crate::scan::{self, Members, Scan, Text, Unusual};
+use crate::shape::{Lead, Shape};
 
 /// Longest row that is read as an event, bytes. Duo's are below 20 kB.
 pub const MAX_EVENT_BYTES: usize = 1 << 20;

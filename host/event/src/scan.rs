@@ -10,19 +10,12 @@
 //! what stood there in rows before, and what a key leads to is remembered with it ([`Shape`]). And what nobody wants is
 //! often what it was in the row before, and is then passed over as a whole.
 
-use std::ops::Range;
-
-use rustc_hash::FxHashMap;
 use serde::de::DeserializeOwned;
+
+use crate::shape::{KnownKey, Lead, NONE, Shape, VALUE_BYTES};
 
 /// Deeper nesting is left to serde_json, which has a limit of its own at twice this.
 const DEEPEST: u32 = 64;
-
-/// Most keys that are remembered, and the longest, with what stands around it, bytes.
-const KEYS: usize = 1024;
-const KEY_BYTES: usize = 64;
-/// Longest value that is remembered, bytes.
-const VALUE_BYTES: usize = 1024;
 
 /// Why nothing is returned: something unusual, or no JSON at all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,39 +34,6 @@ pub(crate) struct Key<'a> {
     /// Under which number the shape knows it, or [`NONE`].
     known: u32,
 }
-
-/// What a key of an object at `parent` leads to. The meaning is that of whoever reads the rows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Lead {
-    pub(crate) parent: u32,
-    pub(crate) child: Option<u32>,
-}
-
-/// What earlier rows looked like. It changes how quickly a row is read, never as what.
-#[derive(Debug, Default)]
-pub(crate) struct Shape {
-    keys: Vec<KnownKey>,
-    /// By what stands there.
-    numbers: FxHashMap<Box<str>, u32>,
-}
-
-/// What stood between two values: a comma unless it is an object's first key, the key, the colon, and white space.
-#[derive(Debug)]
-struct KnownKey {
-    text: [u8; KEY_BYTES],
-    length: usize,
-    is_first: bool,
-    /// Where in it the key itself is.
-    key: Range<usize>,
-    /// The two that came next most recently.
-    next: [u32; 2],
-    lead: Option<Lead>,
-    /// The value that was last passed over.
-    value: String,
-}
-
-/// Stands for the beginning of a row, and for no key at all.
-const NONE: u32 = u32::MAX;
 
 /// A place in a JSON text.
 #[derive(Debug)]
@@ -444,74 +404,6 @@ impl<'a, 'k> Scan<'a, 'k> {
     }
 }
 
-impl Shape {
-    /// What stands ahead, if it is one of those that came after `last` before.
-    #[inline]
-    fn expected(&self, last: u32, is_first: bool, ahead: &[u8]) -> Option<(u32, &KnownKey)> {
-        let next = match self.keys.get(last as usize) {
-            Some(known) => known.next,
-            // A row begins as the first row did.
-            None => [0, NONE],
-        };
-        next.into_iter().find_map(|number| {
-            let known = self.keys.get(number as usize)?;
-            // Whether there must be a comma is not for the text to say.
-            (known.is_first == is_first && known.stands(ahead)).then_some((number, known))
-        })
-    }
-
-    /// Remembers what stands between two values and comes after `last`. None: it is not worth it.
-    fn remember(&mut self, last: u32, is_first: bool, whole: &str, key: Range<usize>) -> Option<u32> {
-        let number = match self.numbers.get(whole) {
-            Some(number) => *number,
-            None => {
-                let number = u32::try_from(self.keys.len()).ok().filter(|_| self.keys.len() < KEYS)?;
-                let mut text = [0; KEY_BYTES];
-                text.get_mut(..whole.len())?.copy_from_slice(whole.as_bytes());
-                self.keys.push(KnownKey {
-                    text,
-                    length: whole.len(),
-                    is_first,
-                    key,
-                    next: [NONE; 2],
-                    lead: None,
-                    value: String::new(),
-                });
-                self.numbers.insert(whole.into(), number);
-                number
-            }
-        };
-        if let Some(known) = self.keys.get_mut(last as usize)
-            && known.next.first() != Some(&number)
-        {
-            known.next = [number, known.next[0]];
-        }
-        Some(number)
-    }
-}
-
-impl KnownKey {
-    #[inline]
-    fn stands(&self, ahead: &[u8]) -> bool {
-        let Some(ahead) = ahead.first_chunk::<KEY_BYTES>() else {
-            return self.text.get(..self.length).is_some_and(|text| ahead.starts_with(text));
-        };
-        let (words, known) = (ahead.as_chunks::<8>().0, self.text.as_chunks::<8>().0);
-        let mut left = self.length;
-        for (word, known) in words.iter().zip(known) {
-            let differs = u64::from_le_bytes(*word) ^ u64::from_le_bytes(*known);
-            if left <= 8 {
-                return left == 8 && differs == 0 || left < 8 && differs & ((1 << (8 * left)) - 1) == 0;
-            }
-            if differs != 0 {
-                return false;
-            }
-            left -= 8;
-        }
-        false
-    }
-}
-
 /// Where the first escape or control character is, from `from` on; the length if there is none.
 fn first_odd(bytes: &[u8], from: usize) -> usize {
     let odd = |byte: &u8| (*byte < 0x20) | (*byte == b'\\');
@@ -541,129 +433,4 @@ impl<'a> Members<'a> for Nobody {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde::de::IgnoredAny;
-
-    use super::*;
-
-    #[test]
-    fn nothing_is_accepted_that_serde_json_refuses() {
-        let plain = |json: &str| Scan::whole(json, None, &mut Nobody).is_ok();
-        let values = [
-            "0",
-            "-1",
-            "10",
-            "1.5",
-            "1e9",
-            "1E-9",
-            "-0",
-            "01",
-            "1.",
-            ".5",
-            "-",
-            "+1",
-            "1e",
-            "--1",
-            "1 2",
-            "true",
-            "tru",
-            "null",
-            "nul",
-            "nulll",
-            r#""a""#,
-            r#""a"#,
-            r#""\n\"\\""#,
-            r#""\u00e9""#,
-            r#""\u00g9""#,
-            r#""\u12""#,
-            r#""\x""#,
-            "\"\t\"",
-            "\"long enough for a word\u{1}\"",
-            "\"é\u{7f}ü, quite long\"",
-            "[]",
-            "[1]",
-            "[1,]",
-            "[,1]",
-            "[1 2]",
-            "[[], {}]",
-            "{}",
-            r#"{"a":1}"#,
-            r#"{"a":1,}"#,
-            r#"{"a" 1}"#,
-            r#"{a:1}"#,
-            r#"{"a":}"#,
-            "",
-            "[",
-            "{",
-        ];
-        for value in values {
-            for json in [
-                format!(r#"{{"k": {value}}}"#),
-                format!(r#" {{"k":{value} , "l":[{value}]}} "#),
-            ] {
-                let theirs = serde_json::from_str::<IgnoredAny>(&json).is_ok();
-                assert!(theirs || !plain(&json), "{json}");
-                assert_eq!(theirs, plain(&json), "plain enough to be read at once: {json}");
-            }
-        }
-        for json in ["", " ", "[1]", "{} x", "{}}", "\u{feff}{}"] {
-            assert!(!plain(json), "{json}");
-        }
-        let deep = |depth: usize| format!(r#"{{"k":{}{}}}"#, "[".repeat(depth), "]".repeat(depth));
-        assert!(plain(&deep(60)) && !plain(&deep(100_000)));
-    }
-
-    #[test]
-    fn whole_numbers_of_ordinary_size() {
-        let read = |json: &'static str| Scan::new(json, None).whole_number();
-        assert_eq!(read("1700000000"), Ok(1_700_000_000));
-        assert_eq!(read("-7"), Ok(-7));
-        assert_eq!(read("0"), Ok(0));
-        for unusual in ["-0", "1.0", "1e3", "9223372036854775808", "x"] {
-            assert_eq!(read(unusual), Err(Unusual), "{unusual}");
-        }
-    }
-
-    #[test]
-    fn the_row_before_changes_nothing() {
-        let rows = [
-            r#"{"a": 1, "b": {"c": "x", "d": 2}, "e": null}"#,
-            r#"{"a":1,"b":{"c":"x","d":2},"e":null}"#,
-            r#"{"a":  1, "b": {"d": 2}, "e": null, "f": []}"#,
-            r#"{"b": {}, "a": 1, "": 2, "": 3}"#,
-            r#"{"a": }"#,
-            r#"{"a": 1, "b": {"c": "x", "d": 2}, "e" null}"#,
-            r#"{, "a": 1, "b": {"c": "x", "d": 2}}"#,
-            r#"{"a": 1"b": {"c": "x", "d": 2}}"#,
-            r#"{"a": 1, , "b": {"c": "x", "d": 2}}"#,
-            r#"{"a": 1 , "b": {"c": "x" , "d": 2}, }"#,
-            r#"{"u": {"c": ["x", {"d": 2}]}, "a": 1, "b": 2, "e": "long enough for words to be compared, and then some"}"#,
-            r#"{"u": {"c": ["x", {"d": 2}]}, "a": "\"", "b": 2, "e": "long enough for words to be compared, and then \""}"#,
-            r#"{"u": {"c": ["x", {"d": 3}]}, "a": 1, "u": {"c": ["x", {"d": 3}]}, "u": {"c": ["x", {"d": 3}]"#,
-            r#"{"u": {"c": ["x", {"d": 3}]}x, "a": 1}"#,
-            r#"{"a\n": 1}"#,
-            r#"{"a"#,
-        ];
-        #[derive(Default, PartialEq, Debug)]
-        struct Keys(Vec<String>);
-        impl<'a> Members<'a> for Keys {
-            fn member(&mut self, key: Key<'a>, scan: &mut Scan<'a, '_>) -> Result<(), Unusual> {
-                self.0.push(key.text.to_owned());
-                match scan.peek() {
-                    Some(b'{') if key.text != "u" => scan.object(self),
-                    _ => scan.skip_value(&key),
-                }
-            }
-        }
-        for before in rows {
-            for row in rows {
-                let mut shape = Shape::default();
-                let _ = Scan::whole(before, Some(&mut shape), &mut Keys::default());
-                let (mut after, mut alone) = (Keys::default(), Keys::default());
-                let read = Scan::whole(row, Some(&mut shape), &mut after);
-                assert_eq!(read, Scan::whole(row, None, &mut alone), "{before} then {row}");
-                assert_eq!(after, alone, "{before} then {row}");
-            }
-        }
-    }
-}
+mod tests;
