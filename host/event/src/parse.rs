@@ -78,7 +78,12 @@ impl<'a> Reader<'a> {
             let head = row.head;
             self.shape = shape;
             if read.is_ok() {
-                return (placed(log, raw, &head), true);
+                let identity = match placed(log, raw, &head) {
+                    // A slip where nobody looks, in a row that is told by all of its content.
+                    Err(Problem::NotJson(_)) => identify(log, raw),
+                    placed => placed,
+                };
+                return (identity, true);
             }
         }
         (identify(log, raw), self.read(raw))

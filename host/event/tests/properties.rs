@@ -495,6 +495,36 @@ fn half_a_character_hides_nothing() {
 }
 
 #[test]
+fn one_pass_tells_of_a_row_what_two_tell() {
+    let plan = Plan::new(&[source(
+        "administrator",
+        &[("username", FieldType::Text, false)],
+        When::always(),
+    )]);
+    let rows: [Arc<str>; 5] = [
+        r#"{"timestamp":1,"username":"ada","action":"a"}"#.into(),
+        // Nobody reads the note, but the row is told by all of its content.
+        r#"{"timestamp":1,"username":"ada","note":"\ud83d"}"#.into(),
+        r#"{"timestamp":1.5,"username":"ada"}"#.into(),
+        r#"{"username":"ada"}"#.into(),
+        "nonsense".into(),
+    ];
+    let mut told = Vec::new();
+    let page = plan.read("administrator", "administrator", &rows, |number, identity| {
+        told.push(identity);
+        record(number, &rows[number])
+    });
+    for (number, raw) in (0..).zip(&rows) {
+        assert_eq!(told[number], identify("administrator", raw), "{raw}");
+        let alone = plan.parse("administrator", "administrator", &[record(number, raw)]);
+        let row = number as u32;
+        assert_eq!(page.broken(row), alone.broken(0), "{raw}");
+        assert_eq!(page.text(row, "username"), alone.text(0, "username"), "{raw}");
+    }
+    assert!(told[1].is_ok() && told[3].is_err());
+}
+
+#[test]
 fn deep_and_long_rows_are_refused_not_followed() {
     let plan = Plan::new(&[source("activity", &[("a", FieldType::Text, false)], When::always())]);
     let deep = format!("{{\"a\":{}1{}}}", "[".repeat(100_000), "]".repeat(100_000));

@@ -10,6 +10,7 @@
 mod common;
 
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -275,8 +276,8 @@ async fn a_restart_goes_on_where_the_store_stands() {
     assert_eq!(pipeline.admit(nothing).await.unwrap().alerts, 1);
 }
 
-#[tokio::test]
-async fn a_failed_commit_is_read_back_and_loses_nothing() {
+/// A house whose disk fails so many times from when it is told.
+fn failing() -> (House, Arc<AtomicUsize>) {
     let fail = Arc::new(AtomicUsize::new(0));
     let hook = {
         let fail = fail.clone();
@@ -295,7 +296,13 @@ async fn a_failed_commit_is_read_back_and_loses_nothing() {
         hook: Some(hook),
         ..picket_store::Options::default()
     };
-    let house = House::over(Arc::new(SqliteStore::in_memory_with(options).unwrap()), HOUR);
+    let store = Arc::new(SqliteStore::in_memory_with(options).unwrap());
+    (House::over(store, HOUR), fail)
+}
+
+#[tokio::test]
+async fn a_failed_commit_is_read_back_and_loses_nothing() {
+    let (house, fail) = failing();
     let pipeline = house.open(set(&[Does::Windows], "g1")).await;
     pipeline.admit(page(0..2, &DENIED, 2)).await.unwrap();
     fail.store(1, Ordering::SeqCst);
@@ -466,6 +473,68 @@ async fn a_rule_that_looks_back_knows_the_past_and_is_silent_about_it() {
     assert!(house.alerts().is_empty());
     pipeline.admit(page(5..6, &[(22, 1, false)], 30)).await.unwrap();
     assert_eq!(house.alerts().len(), 1, "two denials were seen while looking back");
+}
+
+/// Says so when it is first called, and waits until it may go on.
+#[derive(Debug)]
+struct Waits {
+    gate: Mutex<Option<(Sender<()>, Receiver<()>)>>,
+    then: Native,
+}
+
+impl Evaluate for Waits {
+    fn evaluate(&self, call: Call<'_>) -> Result<Outcome, Failure> {
+        if let Some((called, go)) = self.gate.lock().unwrap().take() {
+            called.send(()).unwrap();
+            go.recv().unwrap();
+        }
+        self.then.evaluate(call)
+    }
+}
+
+#[tokio::test]
+async fn a_swap_that_was_not_stored_leaves_nothing_behind() {
+    let (house, fail) = failing();
+    house.clock.store(60_000, Ordering::SeqCst);
+    let pipeline = house.open(set(&[], "g0")).await;
+    pipeline
+        .admit(page(0..2, &[(20, 1, false), (21, 1, false)], 21))
+        .await
+        .unwrap();
+    let ((called, is_called), (go, may_go)) = (channel(), channel());
+    let waits = Waits {
+        gate: Mutex::new(Some((called, may_go))),
+        then: Native(Does::Windows),
+    };
+    let mut looking = spec(Arc::new(waits), Does::Windows, "sha256:good");
+    let mut with_look_back = manifest(Does::Windows);
+    with_look_back.state.look_back_ms = 3_600_000;
+    looking.manifest = Arc::new(with_look_back);
+    let looking = RuleSet {
+        rules: vec![looking],
+        hash: "g1".into(),
+    };
+    let swapping = tokio::spawn({
+        let (pipeline, looking) = (pipeline.clone(), looking.clone());
+        async move { pipeline.replace_rules(looking).await }
+    });
+    tokio::task::spawn_blocking(move || is_called.recv().unwrap())
+        .await
+        .unwrap();
+    // While it looks back the journal goes on: it begins behind the journal's end.
+    pipeline.admit(page(2..3, &[(22, 2, false)], 22)).await.unwrap();
+    fail.store(1, Ordering::SeqCst);
+    go.send(()).unwrap();
+    assert!(swapping.await.unwrap().is_err());
+    pipeline.settle().await.unwrap();
+    let report = replaced(&pipeline, looking).await;
+    assert_eq!(
+        (report.generation, report.begun),
+        (2, vec![("windows".to_owned(), Beginning::LookedBack { historic: 0 })]),
+        "it has not half begun"
+    );
+    pipeline.admit(page(3..4, &[(23, 1, false)], 30)).await.unwrap();
+    assert_eq!(house.alerts().len(), 1, "and remembers what it looked back on");
 }
 
 /// Ends its thread.

@@ -308,7 +308,13 @@ impl Inner {
         let verdict = judge.feed(last, &admissions, &self.journal, (self.options.clock)())?;
         let after = admissions.last().map_or(last, Admission::last_seq);
         *head = None;
-        let committing = self.send(admissions, Vec::new(), verdict)?;
+        // What follows is refused by the store if this fails, as long as it builds on the mark: then it may follow at once.
+        let is_guarded = !same && verdict.commits.iter().all(|commit| commit.position.seq >= after);
+        let mut committing = self.send(admissions, Vec::new(), verdict)?;
+        if !is_guarded {
+            committing.wait()?;
+            committing = Committing::new(|| Ok(()));
+        }
         *head = Some(after);
         (desk.judge, desk.rules) = (Some(judge), set);
         let report = SwapReport {
