@@ -63,6 +63,26 @@ pub(crate) fn encode(events: &[EventRecord]) -> Result<Block, String> {
 
 /// Unpacks `count` events. The error says how the block is damaged.
 pub(crate) fn decode(block: &Block, count: usize) -> Result<Vec<EventRecord>, String> {
+    let plain = plain(block)?;
+    rows(&plain, count)?.map(|row| row?.record()).collect()
+}
+
+/// Of the `count` events of a block those at these places, in the places' order, which rises. Room is made for no others.
+pub(crate) fn pick(block: &Block, count: usize, places: &[usize]) -> Result<Vec<(usize, EventRecord)>, String> {
+    let plain = plain(block)?;
+    let mut places = places.iter().peekable();
+    let mut picked = Vec::new();
+    for (at, row) in rows(&plain, count)?.enumerate() {
+        let row = row?;
+        if places.next_if_eq(&&at).is_some() {
+            picked.push((at, row.record()?));
+        }
+    }
+    Ok(picked)
+}
+
+/// The block as it was before compression.
+fn plain(block: &Block) -> Result<Vec<u8>, String> {
     let found = crc32fast::hash(&block.body);
     if found != block.crc32 {
         return Err(format!("checksum {found:08x} where {:08x} was written", block.crc32));
@@ -71,28 +91,45 @@ pub(crate) fn decode(block: &Block, count: usize) -> Result<Vec<EventRecord>, St
         .ok()
         .filter(|size| *size <= MOST_BYTES)
         .ok_or("impossible size")?;
-    let plain = zstd::bulk::decompress(&block.body, size).map_err(|error| format!("cannot decompress: {error}"))?;
-    let mut rest = plain.as_slice();
-    let times: Vec<i64> = numbers(&mut rest, count)?.map(i64::from_le_bytes).collect();
-    let ids: Vec<u32> = numbers(&mut rest, count)?.map(u32::from_le_bytes).collect();
-    let raws: Vec<u32> = numbers(&mut rest, count)?.map(u32::from_le_bytes).collect();
-    let ids = ids
-        .into_iter()
-        .map(|length| text(&mut rest, length))
-        .collect::<Result<Vec<_>, _>>()?;
-    let raws = raws
-        .into_iter()
-        .map(|length| text(&mut rest, length))
-        .collect::<Result<Vec<_>, _>>()?;
+    zstd::bulk::decompress(&block.body, size).map_err(|error| format!("cannot decompress: {error}"))
+}
+
+/// One event where it lies.
+struct Row<'a> {
+    time: i64,
+    id: &'a [u8],
+    raw: &'a [u8],
+}
+
+impl Row<'_> {
+    fn record(&self) -> Result<EventRecord, String> {
+        let (id, raw) = (text(self.id)?, text(self.raw)?);
+        Ok(EventRecord {
+            id,
+            time: self.time,
+            raw,
+        })
+    }
+}
+
+/// The events of a plain block, where they lie.
+fn rows(plain: &[u8], count: usize) -> Result<impl Iterator<Item = Result<Row<'_>, String>>, String> {
+    let mut rest = plain;
+    let times = numbers(&mut rest, count)?.map(i64::from_le_bytes);
+    let lengths = |bytes: [u8; 4]| u32::from_le_bytes(bytes) as usize;
+    let id_lengths: Vec<usize> = numbers(&mut rest, count)?.map(lengths).collect();
+    let raw_lengths: Vec<usize> = numbers(&mut rest, count)?.map(lengths).collect();
+    let sum = |lengths: &[usize]| lengths.iter().fold(0_usize, |sum, length| sum.saturating_add(*length));
+    let mut ids = take(&mut rest, sum(&id_lengths))?;
+    let mut raws = take(&mut rest, sum(&raw_lengths))?;
     if !rest.is_empty() {
         return Err(format!("{} bytes left over", rest.len()));
     }
-    Ok(times
-        .into_iter()
-        .zip(ids)
-        .zip(raws)
-        .map(|((time, id), raw)| EventRecord { id, time, raw })
-        .collect())
+    let lengths = id_lengths.into_iter().zip(raw_lengths);
+    Ok(times.zip(lengths).map(move |(time, (id, raw))| {
+        let (id, raw) = (take(&mut ids, id)?, take(&mut raws, raw)?);
+        Ok(Row { time, id, raw })
+    }))
 }
 
 fn take<'a>(rest: &mut &'a [u8], length: usize) -> Result<&'a [u8], String> {
@@ -104,13 +141,12 @@ fn take<'a>(rest: &mut &'a [u8], length: usize) -> Result<&'a [u8], String> {
 fn numbers<'a, const N: usize>(
     rest: &mut &'a [u8],
     count: usize,
-) -> Result<impl Iterator<Item = [u8; N]> + 'a, String> {
+) -> Result<impl Iterator<Item = [u8; N]> + use<'a, N>, String> {
     let bytes = take(rest, count.checked_mul(N).ok_or("impossible count")?)?;
     Ok(bytes.as_chunks::<N>().0.iter().copied())
 }
 
-fn text(rest: &mut &[u8], length: u32) -> Result<Arc<str>, String> {
-    let bytes = take(rest, length as usize)?;
+fn text(bytes: &[u8]) -> Result<Arc<str>, String> {
     std::str::from_utf8(bytes)
         .map(Arc::from)
         .map_err(|error| format!("not UTF-8: {error}"))
@@ -134,6 +170,16 @@ mod tests {
         let block = encode(&events()).unwrap();
         assert_eq!(decode(&block, 50).unwrap(), events());
         assert_eq!(decode(&encode(&[]).unwrap(), 0).unwrap(), vec![]);
+    }
+
+    #[test]
+    fn what_is_picked_is_what_was_packed_there() {
+        let (block, events) = (encode(&events()).unwrap(), events());
+        let picked = pick(&block, 50, &[0, 7, 8, 49, 50]).unwrap();
+        let expected: Vec<(usize, EventRecord)> = [0, 7, 8, 49].map(|at| (at, events[at].clone())).into();
+        assert_eq!(picked, expected);
+        assert_eq!(pick(&block, 50, &[]).unwrap(), vec![]);
+        assert!(pick(&block, 49, &[1]).is_err());
     }
 
     #[test]

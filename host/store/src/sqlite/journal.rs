@@ -4,8 +4,7 @@
 //! be read back is an error that names it, or, where the store was opened to skip damage, noted and taken as having no events
 //! or no marks.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry::{Occupied, Vacant};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use picket_contract::{Admission, EventRecord, Mark};
@@ -162,25 +161,33 @@ impl<'c> Journal<'c> {
     pub(super) fn events(&self, seqs: &[u64]) -> Result<Vec<Option<StoredEvent>>, Fault> {
         let sql = format!("{ENTRY} WHERE tenant = ?1 AND last_seq >= ?2 ORDER BY last_seq LIMIT 1");
         let mut statement = self.connection.prepare_cached(&sql)?;
-        let mut blocks: HashMap<i64, Vec<EventRecord>> = HashMap::new();
-        let mut found = Vec::with_capacity(seqs.len());
-        for &seq in seqs {
+        // By entry: where in it, and where in the answer. Each block is unpacked once, and one at a time.
+        let mut wanted: BTreeMap<u64, (Entry, Vec<(usize, usize)>)> = BTreeMap::new();
+        for (place, &seq) in seqs.iter().enumerate() {
             let entry = statement.query_row(params![self.tenant, seq], Entry::read).optional()?;
-            let Some(entry) = entry.filter(|entry| entry.events > 0 && entry.first_seq <= seq) else {
-                found.push(None);
-                continue;
-            };
-            let events = match blocks.entry(entry.id) {
-                Occupied(unpacked) => unpacked.into_mut(),
-                Vacant(place) => place.insert(self.events_of(&entry)?),
-            };
-            let index = usize::try_from(seq - entry.first_seq).unwrap_or(usize::MAX);
-            let event = events.get(index).cloned();
-            found.push(event.map(|event| StoredEvent {
-                seq,
-                log: entry.log,
-                event,
-            }));
+            if let Some(entry) = entry.filter(|entry| entry.events > 0 && entry.first_seq <= seq) {
+                let index = usize::try_from(seq - entry.first_seq).unwrap_or(usize::MAX);
+                let (_, places) = wanted.entry(entry.last_seq).or_insert_with(|| (entry, Vec::new()));
+                places.push((index, place));
+            }
+        }
+        let mut found = vec![None; seqs.len()];
+        for (entry, mut places) in wanted.into_values() {
+            places.sort_unstable();
+            let mut indices: Vec<usize> = places.iter().map(|(index, _)| *index).collect();
+            indices.dedup();
+            let picked = self.unpacked(&entry, |block| block::pick(block, entry.events, &indices))?;
+            for (index, place) in places {
+                let event = picked.binary_search_by_key(&index, |(at, _)| *at).ok();
+                let event = event.and_then(|event| picked.get(event));
+                if let (Some((_, event)), Some(found), Some(&seq)) = (event, found.get_mut(place), seqs.get(place)) {
+                    *found = Some(StoredEvent {
+                        seq,
+                        log: entry.log.clone(),
+                        event: event.clone(),
+                    });
+                }
+            }
         }
         Ok(found)
     }
@@ -246,6 +253,15 @@ impl<'c> Journal<'c> {
         if entry.events == 0 {
             return Ok(Vec::new());
         }
+        self.unpacked(entry, |block| block::decode(block, entry.events))
+    }
+
+    /// What is in an entry's block.
+    fn unpacked<T>(
+        &self,
+        entry: &Entry,
+        unpack: impl FnOnce(&Block) -> Result<Vec<T>, String>,
+    ) -> Result<Vec<T>, Fault> {
         let mut statement = self
             .connection
             .prepare_cached("SELECT size, crc32, body FROM block WHERE admission = ?1")?;
@@ -259,7 +275,7 @@ impl<'c> Journal<'c> {
             })
             .optional();
         let unpacked = match block {
-            Ok(Some(block)) => block::decode(&block, entry.events),
+            Ok(Some(block)) => unpack(&block),
             Ok(None) => Err("its block is missing".to_owned()),
             // Damage of the file's pages, or of a column's type: as local as damage of the block itself.
             Err(error) if is_damage(&error) => Err(error.to_string()),
