@@ -7,8 +7,8 @@
 //! together.
 //!
 //! Where several wait, the more urgent [`Class`] goes first; the others leave a tenth of the account's calls to what is
-//! live, so that a long history delays no poll. Who has waited for five minutes counts as urgent. In the steady state a poll comes once in two minutes and needs one or two
-//! calls: one a minute at most.
+//! live, so that a long history delays no poll. Who has waited for five minutes counts as urgent. In the steady state a poll
+//! comes once in two minutes and needs one or two calls: one a minute at most.
 //!
 //! A limit means *so many calls in any minute*: the budget counts the calls of the last minute and has no burst besides.
 //! What is less urgent than a poll is spread evenly over the minute.
@@ -129,6 +129,8 @@ pub struct Permit<'a> {
     endpoint: &'static str,
     /// It waited for its endpoint's rate.
     was_held: bool,
+    /// 429s in a row when the call was made.
+    attempts: u32,
 }
 
 impl Budget {
@@ -171,6 +173,7 @@ impl Budget {
             budget: self,
             endpoint,
             was_held,
+            attempts: self.attempts(endpoint),
         }
     }
 
@@ -255,10 +258,17 @@ impl Budget {
         now.saturating_sub(learned.at) > self.minute.saturating_mul(REMEMBERED)
     }
 
-    fn good(&self, endpoint: &'static str, was_held: bool) {
+    fn attempts(&self, endpoint: &str) -> u32 {
+        let state = self.lock();
+        state.endpoints.get(endpoint).map_or(0, |known| known.learned.attempts)
+    }
+
+    fn good(&self, endpoint: &'static str, was_held: bool, attempts: u32) {
         let mut state = self.lock();
         let is_mended = state.probe_at.take().is_some();
-        if let Some(endpoint) = state.endpoints.get_mut(endpoint) {
+        // A call that was under way when another met the limit says nothing of the lock-out since.
+        let is_newest = |endpoint: &&mut Endpoint| endpoint.learned.attempts == attempts;
+        if let Some(endpoint) = state.endpoints.get_mut(endpoint).filter(is_newest) {
             endpoint.learned.attempts = 0;
             endpoint.learned.until = 0;
             if was_held {
@@ -319,7 +329,7 @@ impl Budget {
 impl Permit<'_> {
     /// The call was answered. What was forbidden to the caller was answered too.
     pub fn good(self) {
-        self.budget.good(self.endpoint, self.was_held);
+        self.budget.good(self.endpoint, self.was_held, self.attempts);
     }
 
     /// The call met Duo's rate limit at `now` (ms). `asked`: what `Retry-After` says; `seed` tells tasks apart. Returns how

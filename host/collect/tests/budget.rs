@@ -94,6 +94,18 @@ async fn a_log_begins_with_two_calls_a_minute_and_goes_faster_while_answers_are_
 }
 
 #[tokio::test]
+async fn a_good_answer_to_an_earlier_call_ends_no_lock_out() {
+    let clock = TestClock::new();
+    let budget = Budget::new(&settings());
+    let earlier = budget.acquire(&*clock, Class::History, ENDPOINTS[0]).await;
+    let limited = budget.acquire(&*clock, Class::Live, ENDPOINTS[0]).await;
+    let wait = limited.limited(clock.now_ms(), None, "acme");
+    earlier.good();
+    let learned = budget.learned(ENDPOINTS[0], clock.now_ms()).unwrap();
+    assert_eq!((learned.until, learned.attempts), (clock.now_ms() + wait, 1));
+}
+
+#[tokio::test]
 async fn what_is_live_goes_first_and_finds_room() {
     let clock = TestClock::new();
     let budget = Arc::new(Budget::new(&settings()));
