@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use picket_collect::{Admit, AdmitError, Admitted, Cursor, DuoLogs, Identity, Intake};
-use picket_duo::{Client, ClientConfig, DuoError, Host, Log, Page, Query, Scheme, Transport, TransportConfig};
+use picket_duo::{
+    BadConfig, Client, ClientConfig, DuoError, Host, Log, Page, Query, Scheme, Transport, TransportConfig,
+};
 use picket_judge::pipeline::{self, Pipeline};
 use picket_store::{CursorRow, Store};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -36,9 +38,9 @@ impl Transports {
             timeout,
             ..TransportConfig::default()
         };
-        self.0.get(&config).map_err(|error| match &network.ca_file {
-            Some(path) => anyhow::Error::new(error).context(format!("{} (ca_file)", path.display())),
-            None => error.into(),
+        self.0.get(&config).map_err(|error| match (&error, &network.ca_file) {
+            (BadConfig::Ca(_), Some(path)) => anyhow::Error::new(error).context(path.display().to_string()),
+            _ => error.into(),
         })
     }
 }

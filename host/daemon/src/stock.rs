@@ -132,6 +132,24 @@ impl Holdings {
         Ok(set)
     }
 
+    /// The same for a journal beside the tenant's own: that the tables in force there may be out of date stays known.
+    ///
+    /// # Errors
+    /// As [`Holdings::rules`].
+    pub(crate) fn rules_beside(
+        &self,
+        live: &[Arc<Live>],
+        config: &TenantConfig,
+        generation: impl Fn(Vec<JudgedRule>) -> RuleSet,
+    ) -> anyhow::Result<RuleSet> {
+        let was_stale = self.stale.load(Ordering::Acquire);
+        let set = self.rules(live, config, generation);
+        if was_stale {
+            self.stale.store(true, Ordering::Release);
+        }
+        set
+    }
+
     /// Puts these rules in force, one set after the other.
     ///
     /// # Errors

@@ -64,7 +64,10 @@ impl Backfills {
             Err(error @ BackfillError::Empty) => Some(error.to_string()),
         };
         let state = if failed.is_some() { State::Failed } else { State::Done };
-        tracing::info!(tenant = %self.tenant.id, backfill = record.number, why = failed, "backfill {state:?}");
+        match &failed {
+            None => tracing::info!(tenant = %self.tenant.id, backfill = record.number, "backfill done"),
+            Some(why) => tracing::warn!(tenant = %self.tenant.id, backfill = record.number, "backfill failed: {why}"),
+        }
         self.change(|records| {
             if let Some(known) = records.iter_mut().find(|known| known.number == record.number) {
                 (known.state, known.why, known.ended) = (state, failed, Some(when::now()));

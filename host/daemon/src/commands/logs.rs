@@ -14,10 +14,18 @@ use crate::when;
 /// Prints them.
 ///
 /// # Errors
-/// A source, tenant or time that is not there; the store.
+/// A source, log, tenant or time that is not there; the store.
 pub(crate) fn run(config: &Config, arguments: &Logs) -> anyhow::Result<()> {
     if arguments.source != "duo" {
         bail!("--source {}: the only source is duo", arguments.source);
+    }
+    if let Some(log) = arguments
+        .logs
+        .iter()
+        .find(|log| !picket_event::logs().any(|name| name == *log))
+    {
+        let names: Vec<&str> = picket_event::logs().collect();
+        bail!("--log {log}: there is no such log; the logs are {}", names.join(", "));
     }
     let now = when::now();
     let since = arguments

@@ -13,7 +13,7 @@ pub(crate) mod timeline;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use picket_store::{EventFilter, SqliteStore, Store as _, StoredEvent};
 
 use crate::accounts;
@@ -24,12 +24,7 @@ use crate::config::Config;
 /// # Errors
 /// There is none yet, or it cannot be read.
 pub(crate) fn store(config: &Config) -> anyhow::Result<SqliteStore> {
-    SqliteStore::open_read_only(&config.data_dir).with_context(|| {
-        format!(
-            "{}: nothing collected yet? `picket run` makes the store",
-            config.data_dir.display()
-        )
-    })
+    Ok(SqliteStore::open_read_only(&config.data_dir)?)
 }
 
 /// The configuration with the children of parents' keys as the store remembers them, so that a verb needs no network to know

@@ -44,10 +44,9 @@ impl Problem {
             return self;
         }
         self.place = Some((location.line(), location.column()));
-        let line = usize::try_from(location.line() - 1)
-            .ok()
-            .and_then(|index| text.lines().nth(index));
-        self.line = line.filter(|line| !is_secret(line)).map(str::to_owned);
+        let index = usize::try_from(location.line() - 1).ok();
+        let line = index.filter(|index| !may_hold_secret(text, *index));
+        self.line = line.and_then(|index| text.lines().nth(index)).map(str::to_owned);
         self
     }
 
@@ -56,18 +55,22 @@ impl Problem {
         let error = error.without_snippet();
         let location = error.location();
         let on_secret = location
-            .and_then(|location| {
-                text.lines()
-                    .nth(usize::try_from(location.line().saturating_sub(1)).ok()?)
-            })
-            .is_some_and(is_secret);
+            .and_then(|location| usize::try_from(location.line().saturating_sub(1)).ok())
+            .is_some_and(|index| may_hold_secret(text, index));
+        let message = error.to_string();
+        let message = message.lines().next().unwrap_or("cannot be read");
+        let message = without_location(message.strip_prefix("error: ").unwrap_or(message));
+        // The reader's word on a way out is for programmers.
+        let message = message.split(", set DuplicateKeyPolicy").next().unwrap_or(message);
+        // These name a key and no value.
+        let is_about_key = ["unknown field", "duplicate"]
+            .iter()
+            .any(|start| message.starts_with(start));
+        let on_secret = on_secret && !is_about_key;
         let message = if on_secret {
             "the secret cannot be read as a text (its value is not shown)".to_owned()
         } else {
-            let message = error.to_string();
-            let message = message.lines().next().unwrap_or("cannot be read").to_owned();
-            let message = message.strip_prefix("error: ").unwrap_or(&message);
-            without_location(message).to_owned()
+            message.to_owned()
         };
         let hint = if on_secret {
             Some("put it in quotes".to_owned())
@@ -94,6 +97,20 @@ fn without_location(message: &str) -> &str {
         .unwrap_or(message)
 }
 
+/// Whether a line may hold a secret: by itself, or because it goes on with the value of a key that does. `index`: from 0.
+fn may_hold_secret(text: &str, index: usize) -> bool {
+    let so_far: Vec<&str> = text.lines().take(index.saturating_add(1)).collect();
+    for line in so_far.iter().rev() {
+        if is_secret(line) {
+            return true;
+        }
+        if line.contains(": ") || line.trim_end().ends_with(':') {
+            return false;
+        }
+    }
+    false
+}
+
 /// A line that may hold a secret; a proxy's address may hold a password.
 fn is_secret(line: &str) -> bool {
     let line = line.trim_start().to_ascii_lowercase();
@@ -104,6 +121,9 @@ fn is_secret(line: &str) -> bool {
 
 /// The nearest of the names that an "unknown field `x`, expected one of a, b" message offers.
 fn did_you_mean(message: &str) -> Option<String> {
+    if ["invalid floating point", "invalid integer"].contains(&message) {
+        return Some("write a number alone, without a unit".to_owned());
+    }
     let (unknown, expected) = message.split_once(", expected ")?;
     if !unknown.starts_with("unknown field") && !unknown.starts_with("unknown variant") {
         return None;

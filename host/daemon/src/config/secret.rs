@@ -34,7 +34,7 @@ impl SecretSource {
         let secret: SecretString = match self {
             SecretSource::Inline(secret) => secret.clone(),
             SecretSource::Env(name) => std::env::var(name)
-                .map_err(|_| format!("the environment variable {name} is not set; export it, or use secret_key_file:"))?
+                .map_err(|_| format!("the environment variable {name} is not set; export it, or use secret_key_file"))?
                 .into(),
             SecretSource::File(path) => read_file(path)?,
             SecretSource::Credential(name) => {
@@ -49,6 +49,15 @@ impl SecretSource {
             return Err(format!("{} holds nothing", self.place()));
         }
         Ok(secret)
+    }
+
+    /// Whether both lead to the same secret. What a file or a variable holds is not looked at: it is read when it is needed.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        use secrecy::ExposeSecret as _;
+        match (self, other) {
+            (SecretSource::Inline(one), SecretSource::Inline(other)) => one.expose_secret() == other.expose_secret(),
+            _ => format!("{self:?}") == format!("{other:?}"),
+        }
     }
 
     /// Where a new secret has to be put, for people.
@@ -112,6 +121,8 @@ mod tests {
         assert!(source.read().unwrap_err().contains("holds nothing"));
         let inline = SecretSource::from_text("hush-hush");
         assert!(!format!("{inline:?}").contains("hush"));
+        assert!(inline.is_same(&SecretSource::from_text("hush-hush")));
+        assert!(!inline.is_same(&SecretSource::from_text("hush")) && !inline.is_same(&source));
     }
 
     #[test]

@@ -83,6 +83,10 @@ fn a_secret_written_into_the_file_is_in_no_error() {
         "secret_key: {a: hush-hush}",
         "secret_key: \"hush-hush",
         "secret_key: hush-hush\n  x: 1",
+        "secret_key:\n    [hush-hush]",
+        "secret_key: >\n    hush-hush\n   x",
+        "secretkey: hush-hush",
+        "secret_key: hush-hush\n  secret_key: hush-hush",
     ] {
         let problem = load_text(&SMALLEST.replace("secret_key: ${DUO_SECRET_KEY}", broken))
             .unwrap_err()
@@ -91,6 +95,22 @@ fn a_secret_written_into_the_file_is_in_no_error() {
     }
     let config = load_text(&SMALLEST.replace("${DUO_SECRET_KEY}", "hush-hush")).unwrap();
     assert!(!format!("{config:?}").contains("hush"));
+    // On a line of its own it is a value none the less, and the file may be read by others.
+    let config = load_text(&SMALLEST.replace("${DUO_SECRET_KEY}", "\n    hush-hush")).unwrap();
+    let warnings = Problems(config.warnings.clone()).to_string();
+    assert!(!format!("{config:?}{warnings}").contains("hush"), "{warnings}");
+}
+
+#[test]
+fn a_key_that_only_looks_like_a_secrets_is_named() {
+    let problem = said(&SMALLEST.replace("secret_key:", "secretkey:"));
+    assert!(problem.contains("unknown field `secretkey`"), "{problem}");
+    assert!(problem.contains("did you mean `secret_key`?"), "{problem}");
+    let twice = said(&SMALLEST.replace("  poll", "  secret_key: ${OTHER}\n  poll"));
+    assert!(
+        twice.contains("duplicate") && twice.contains("secret_key") && !twice.contains("Policy"),
+        "{twice}"
+    );
 }
 
 #[test]

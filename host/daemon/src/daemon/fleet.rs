@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Mutex as AsyncMutex, Semaphore};
 use tokio::task::JoinSet;
 
 use super::lock;
@@ -21,6 +21,9 @@ pub(crate) struct Fleet {
     shared: Arc<Shared>,
     running: RwLock<BTreeMap<String, Arc<Running>>>,
     broken: Mutex<BTreeMap<String, Broken>>,
+    /// Who begins or ends tenants. Reload, the parents' lists and the minute's retry all do: two at once could start one
+    /// tenant twice, or leave one running that was to end.
+    changing: AsyncMutex<()>,
 }
 
 /// A tenant that is not collected.
@@ -38,6 +41,7 @@ impl Fleet {
             shared,
             running: RwLock::default(),
             broken: Mutex::default(),
+            changing: AsyncMutex::default(),
         }
     }
 
@@ -59,6 +63,11 @@ impl Fleet {
 
     /// Starts tenants, many at once; the ids of those that run now. Who runs already is left alone.
     pub(crate) async fn start(&self, configs: Vec<TenantConfig>) -> Vec<String> {
+        let _one = self.changing.lock().await;
+        self.begin(configs).await
+    }
+
+    async fn begin(&self, configs: Vec<TenantConfig>) -> Vec<String> {
         let known = self.running().len();
         let slots = Arc::new(Semaphore::new(AT_ONCE));
         let mut starting = JoinSet::new();
@@ -116,15 +125,17 @@ impl Fleet {
 
     /// Tries those again that could not be started.
     pub(crate) async fn retry(&self) -> Vec<String> {
+        let _one = self.changing.lock().await;
         let again: Vec<TenantConfig> = self.broken().into_values().filter_map(|broken| broken.config).collect();
         if again.is_empty() {
             return Vec::new();
         }
-        self.start(again).await
+        self.begin(again).await
     }
 
     /// Ends a tenant; what it has stored stays. False: it did not run.
     pub(crate) async fn stop(&self, id: &str) -> bool {
+        let _one = self.changing.lock().await;
         self.forgive(id);
         let running = {
             let mut all = self.running.write().unwrap_or_else(PoisonError::into_inner);

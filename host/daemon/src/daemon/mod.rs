@@ -36,6 +36,8 @@ use tenant::Shared;
 const TICK: Duration = Duration::from_secs(1);
 /// How often, in ticks, a tenant that could not be started is tried again.
 const RETRY: u64 = 60;
+/// How long what is under way has to end at a signal. With the second that threads are given after it, less than ten.
+const ENDING: Duration = Duration::from_secs(8);
 
 /// The running daemon.
 pub(crate) struct Daemon {
@@ -73,7 +75,7 @@ pub(crate) async fn run(loaded: Loaded) -> anyhow::Result<()> {
     // Watching ends when the watcher is dropped.
     let _watcher = watch::watch(daemon.clone(), &tasks, &shutdown);
     tracing::info!(tenants = daemon.fleet.running().len(), store = %config.data_dir.display(), "picket runs");
-    signals(&daemon, &shutdown).await?;
+    signals(&daemon, &tasks, &shutdown).await?;
     tracing::info!("stopping");
     tasks.close();
     let ended = async {
@@ -82,8 +84,8 @@ pub(crate) async fn run(loaded: Loaded) -> anyhow::Result<()> {
         }
         tasks.wait().await;
     };
-    if tokio::time::timeout(Duration::from_secs(10), ended).await.is_err() {
-        tracing::warn!("some tasks did not end in 10 s; what they did is in the store or will be done again");
+    if tokio::time::timeout(ENDING, ended).await.is_err() {
+        tracing::warn!("some tasks did not end in time; what they did is in the store or will be done again");
     }
     let _ = std::fs::remove_file(&config.control_socket);
     Ok(())
@@ -239,7 +241,7 @@ async fn tick(daemon: Arc<Daemon>, shutdown: CancellationToken) {
     }
 }
 
-async fn signals(daemon: &Arc<Daemon>, shutdown: &CancellationToken) -> anyhow::Result<()> {
+async fn signals(daemon: &Arc<Daemon>, tasks: &TaskTracker, shutdown: &CancellationToken) -> anyhow::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -248,10 +250,14 @@ async fn signals(daemon: &Arc<Daemon>, shutdown: &CancellationToken) -> anyhow::
         tokio::select! {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
+            // Beside this loop: a thousand tenants take their time, and the next signal may be the one to stop.
             _ = hang_up.recv() => {
-                if let Err(error) = daemon.reload().await {
-                    tracing::error!("reload: {error:#}");
-                }
+                let daemon = daemon.clone();
+                tasks.spawn(async move {
+                    if let Err(error) = daemon.reload().await {
+                        tracing::error!("reload: {error:#}");
+                    }
+                });
             }
         }
     }

@@ -92,8 +92,10 @@ impl Daemon {
         let mut stopped = Vec::new();
         for tenant in &before.tenants {
             let now = loaded.config.tenants.iter().find(|now| now.id == tenant.id);
-            // Secrets are in no Debug text: that one was replaced in the file itself is not seen.
-            let is_same = now.is_some_and(|now| format!("{now:?}") == format!("{tenant:?}"));
+            // Secrets are in no Debug text.
+            let is_same = now.is_some_and(|now| {
+                format!("{now:?}") == format!("{tenant:?}") && now.source.secret.is_same(&tenant.source.secret)
+            });
             if !is_same && !is_broken(&tenant.id) {
                 self.fleet.stop(&tenant.id).await;
                 if now.is_none() {

@@ -227,7 +227,7 @@ fn in_force(config: &TenantConfig, shared: &Shared, holdings: Arc<Holdings>) -> 
     let (config, engine, registry) = (config.clone(), shared.engine.clone(), shared.registry.clone());
     Box::new(move || {
         let live = lock(&registry).live(&config.id);
-        holdings.rules(&live, &config, |rules| ruleset(&engine, rules))
+        holdings.rules_beside(&live, &config, |rules| ruleset(&engine, rules))
     })
 }
 

@@ -8,6 +8,8 @@ use crate::when;
 
 /// Tenants shown whole; of more, those that are not well.
 const MOST_TENANTS: usize = 20;
+/// Kinds of inventory of which there is one each: no number worth a word.
+const SINGLE: [&str; 4] = ["settings", "summary", "telephony_credits", "authentication_attempts"];
 /// Troubles listed.
 const MOST_TROUBLES: usize = 30;
 
@@ -94,6 +96,14 @@ fn account(value: &Value, now: i64, lines: &mut Vec<String>) {
     inventory(&list(value, "inventory").collect::<Vec<_>>(), now, lines);
 }
 
+/// `users` is `user`, `policies` is `policy`.
+fn one(many: &str) -> String {
+    match many.strip_suffix("ies") {
+        Some(stem) => format!("{stem}y"),
+        None => many.strip_suffix('s').unwrap_or(many).to_owned(),
+    }
+}
+
 /// How many there are of what, how old that is, and what the application is not granted.
 fn inventory(stock: &[&Value], now: i64, lines: &mut Vec<String>) {
     if stock.is_empty() {
@@ -101,22 +111,20 @@ fn inventory(stock: &[&Value], now: i64, lines: &mut Vec<String>) {
     }
     let time = |kind: &Value, name: &str| kind.get(name).and_then(Value::as_i64);
     let name = |kind: &Value| of(kind, "kind").replace('_', " ");
-    let counted: Vec<String> = stock
-        .iter()
-        .filter_map(|kind| {
-            Some(format!(
-                "{} {}",
-                kind.get("objects").and_then(Value::as_u64)?,
-                name(kind)
-            ))
+    let many = stock.iter().filter(|kind| !SINGLE.contains(&of(kind, "kind").as_str()));
+    let counted: Vec<String> = many
+        .filter_map(|kind| match kind.get("objects")?.as_u64()? {
+            1 => Some(format!("1 {}", one(&name(kind)))),
+            count => Some(format!("{count} {}", name(kind))),
         })
         .collect();
-    let mut parts = vec![if counted.is_empty() {
-        "nothing yet".to_owned()
-    } else {
-        counted.join(", ")
-    }];
     let oldest = stock.iter().filter_map(|kind| time(kind, "taken")).min();
+    let mut parts = match (counted.is_empty(), oldest) {
+        (false, _) => vec![counted.join(", ")],
+        // Taken before the last start: what there is is counted with the next snapshot.
+        (true, Some(_)) => Vec::new(),
+        (true, None) => vec!["nothing yet".to_owned()],
+    };
     parts.extend(oldest.map(|taken| format!("{} old at most", when::long(now - taken))));
     let next = stock.iter().filter_map(|kind| time(kind, "next")).min();
     parts.extend(next.map(|next| format!("next in {}", when::long(next - now))));
@@ -213,6 +221,8 @@ mod tests {
             {"log": "trust_monitor", "standing": "not_collected"},
         ], "inventory": [
             {"kind": "users", "standing": "working", "objects": 3, "taken": 0, "next": 0, "permission": "Grant resource - Read"},
+            {"kind": "policies", "standing": "working", "objects": 1, "taken": 0, "next": 0, "permission": "Grant resource - Read"},
+            {"kind": "settings", "standing": "working", "objects": 1, "taken": 0, "next": 0, "permission": "Grant settings"},
             {"kind": "admins", "standing": "closed", "objects": null, "permission": "Grant administrators - Read"},
         ]})
     }
@@ -229,7 +239,7 @@ mod tests {
             "2 x 429 in the hour",
             "7/h",
             "holds back 2 rules: a, b",
-            "3 users; ",
+            "3 users, 1 policy; ",
             "not granted (\"Grant administrators - Read\"): admins",
         ] {
             assert!(text.contains(part), "{part} is not in {text}");
