@@ -10,6 +10,8 @@ pub(crate) struct Lane {
     class: Class,
     /// In a row.
     pub(crate) failures: u32,
+    /// How often it was led in a circle since it last came to a window's end.
+    pub(crate) circles: u32,
     /// When the overlap is due to be read again, ms.
     pub(crate) again_at: i64,
     /// There is more to read already: what others poll live goes first.
@@ -24,6 +26,7 @@ impl Lane {
             is_past: class != Class::Live,
             class,
             failures: 0,
+            circles: 0,
             again_at: i64::MIN,
             is_behind: false,
             resume: None,

@@ -228,6 +228,9 @@ impl<D: DuoLogs, A: Admit, C: Clock> Poller<D, A, C> {
                 }
                 Step::Circle => {
                     lane.resume = reached;
+                    // Its pages are good, and yet it fails: each time a longer pause.
+                    lane.failures = lane.circles;
+                    lane.circles += 1;
                     let why = "the same `next_offset` comes again, with other rows".to_owned();
                     return Err(Failure::Duo(DuoError::Malformed {
                         at: self.log.path().to_owned(),
@@ -235,6 +238,7 @@ impl<D: DuoLogs, A: Admit, C: Clock> Poller<D, A, C> {
                     }));
                 }
                 Step::Finished => {
+                    lane.circles = 0;
                     lane.is_behind = window.is_behind;
                     // Where the overlap alone fills pages, it is not read with each poll: that would cost more requests
                     // than Duo likes, and with them the promptness of what is new.

@@ -51,6 +51,10 @@ pub(crate) struct Walk {
     empty: u32,
     /// Ids of the page before.
     before: HashSet<Arc<str>>,
+    /// The last row's time, ms, if the last page with rows was full: there may be more behind it.
+    full: Option<i64>,
+    /// v1: the second asked for has rows that are known.
+    is_known: bool,
     pub(crate) pages: u32,
 }
 
@@ -66,6 +70,8 @@ impl Walk {
             seen: HashSet::new(),
             empty: 0,
             before: HashSet::new(),
+            full: None,
+            is_known: false,
             pages: 0,
         }
     }
@@ -102,7 +108,13 @@ impl Walk {
                     (Identity { id, time }, true)
                 }
                 Some(identity) => {
-                    reached = Some(identity.time.min(self.end));
+                    let time = Some(identity.time.min(self.end));
+                    // v1 gives the earliest rows: in whatever order they come, the latest of them tells how far they go.
+                    reached = if shape == Shape::FromSecond {
+                        reached.max(time)
+                    } else {
+                        time
+                    };
                     (identity, true)
                 }
                 // A row without a time stands where Duo put it.
@@ -129,10 +141,18 @@ impl Walk {
         let ids: HashSet<Arc<str>> = events.iter().map(|event| event.id.clone()).collect();
         let is_new = ids.iter().any(|id| !self.before.contains(id));
         self.before = ids;
+        if !page.rows.is_empty() {
+            self.full = reached.filter(|_| page.rows.len() >= usize::from(self.limit));
+        }
         let step = if shape == Shape::FromSecond {
             self.step_v1(page, reached.filter(|_| !beyond), is_new)
         } else {
             self.step(page, reached, is_new)
+        };
+        let reached = match step {
+            Step::Restart if shape == Shape::FromSecond => Some(self.min),
+            Step::Restart => reached.or(self.full),
+            _ => reached,
         };
         Taken {
             events,
@@ -142,30 +162,39 @@ impl Walk {
         }
     }
 
-    /// An offset is no promise of more, and its absence the only sure end. One that came before leads in a circle: with an
-    /// empty page that is Duo's way to say that this was all; with rows it is not, so the rest is asked for by time.
+    /// An offset is no promise of more. One that came before leads in a circle: with an empty page that is Duo's way to say
+    /// that this was all; with rows it is not, so the rest is asked for by time. Nor is its absence a promise that this was
+    /// all where the page is full: that is asked for by time as well, as is what lies behind a full page if an empty one with
+    /// an offset follows it. An empty page without an offset is believed.
     fn step(&mut self, page: &Page, reached: Option<i64>, is_new: bool) -> Step {
         self.empty = if page.rows.is_empty() { self.empty + 1 } else { 0 };
-        let Some(next) = &page.next_offset else {
-            return Step::Finished;
-        };
-        if self.seen.insert(next.clone()) && self.empty < 2 {
+        let has_offset = page.next_offset.is_some();
+        if let Some(next) = &page.next_offset
+            && self.seen.insert(next.clone())
+            && self.empty < 2
+        {
             self.offset = Some(next.clone());
             return Step::Next;
         }
-        match reached {
+        let is_end = page.rows.is_empty() && !has_offset;
+        match reached.filter(|_| has_offset).or(self.full.filter(|_| !is_end)) {
             Some(reached) if reached > self.window.min => Step::Restart,
-            _ if is_new => Step::Circle,
+            _ if is_new && has_offset => Step::Circle,
             _ => Step::Finished,
         }
     }
 
     /// v1 gives the earliest rows from a second on, as many as it likes. So the last second is asked for again, until that
-    /// brings nothing new. `reached` is none where the answer went beyond what is final, or had no rows.
+    /// brings nothing new. `reached` is none where the answer went beyond what is final, or had no rows; no rows of a second
+    /// that has some is no answer.
     fn step_v1(&mut self, page: &Page, reached: Option<i64>, is_new: bool) -> Step {
-        let Some(reached) = reached else { return Step::Finished };
+        let Some(reached) = reached else {
+            let is_wrong = page.rows.is_empty() && self.is_known;
+            return if is_wrong { Step::Restart } else { Step::Finished };
+        };
         let second = reached.div_euclid(1000) * 1000;
-        if second > self.min {
+        self.is_known = second > self.min;
+        if self.is_known {
             self.min = second;
             return if is_new { Step::Next } else { Step::Finished };
         }
@@ -288,6 +317,57 @@ mod tests {
             Step::Circle,
             "new rows, and no way past them"
         );
+    }
+
+    #[test]
+    fn behind_a_full_page_there_may_be_more() {
+        let mut lost = walk(Log::Activity);
+        assert_eq!(
+            take(&mut lost, "2000:a 3000:b 4000:c", None).0,
+            Step::Restart,
+            "a full page without an offset"
+        );
+
+        let mut empty = walk(Log::Authentication);
+        assert_eq!(take(&mut empty, "2000:a 3000:b 4000:c", Some("4000,c")).0, Step::Next);
+        let nothing = Page {
+            rows: Vec::new(),
+            next_offset: Some(Offset::new("4000,c")),
+            server_date_ms: None,
+        };
+        let taken = empty.take(&nothing, |_| None);
+        assert_eq!((taken.step, taken.reached), (Step::Restart, Some(4_000)));
+
+        let mut end = walk(Log::Authentication);
+        assert_eq!(take(&mut end, "2000:a 3000:b 4000:c", Some("4000,c")).0, Step::Next);
+        assert_eq!(take(&mut end, "", None).0, Step::Finished, "that is an end");
+
+        let mut one_moment = walk(Log::Activity);
+        assert_eq!(
+            take(&mut one_moment, "1000:a 1000:b 1000:c", None).0,
+            Step::Finished,
+            "asking by time leads no further"
+        );
+    }
+
+    #[test]
+    fn a_v1_second_that_has_rows_and_is_empty_is_asked_for_again() {
+        let mut walk = walk(Log::Administrator);
+        assert_eq!(take(&mut walk, "2000:a 3000:b", None).0, Step::Next);
+        let nothing = Page {
+            rows: Vec::new(),
+            next_offset: None,
+            server_date_ms: None,
+        };
+        let taken = walk.take(&nothing, |_| None);
+        assert_eq!((taken.step, taken.reached), (Step::Restart, Some(3_000)));
+    }
+
+    #[test]
+    fn a_v1_page_out_of_order_goes_as_far_as_its_latest_row() {
+        let mut walk = walk(Log::Administrator);
+        let (step, query) = take(&mut walk, "5000:c 2000:a 3000:b", None);
+        assert_eq!((step, query.mintime), (Step::Next, 5_000));
     }
 
     #[test]

@@ -192,7 +192,7 @@ impl Asked {
     pub(crate) fn leave_out(self) -> String {
         match self {
             Asked::Log(Log::OfflineEnrollment) => "take offline_access out of `collect`".to_owned(),
-            Asked::Log(log) => format!("take {log} out of `collect`"),
+            Asked::Log(log) => format!("take {} out of `collect`", log.journal()),
             Asked::Inventory(_) => "do without it (the rest is read all the same)".to_owned(),
             Asked::Accounts | Asked::Ping | Asked::Other => "do without it".to_owned(),
         }
