@@ -5,12 +5,12 @@
 //! not, the page is admitted alone, so that no rule, however slow, holds collection up, and the judge follows: its verdict is
 //! committed when it is there, and what was admitted meanwhile is read back from the journal.
 //!
-//! What is in memory is only ever ahead of the store by what is on its way there, in order. When a commit fails its outcome is unknown, so
-//! everything in memory is thrown away and read back; the same happens when a judge panics. What was not committed is judged
-//! again with the same result.
+//! What is in memory is only ever ahead of the store by what is on its way there, in order. When a commit fails its outcome
+//! is unknown, so everything in memory is thrown away and read back; the same happens when a judge panics. What was not
+//! committed is judged again with the same result.
 //!
-//! Locks: `swapping` before `judge` (who is fed) before `head` (who gives numbers). Admission holds `head` and only tries for `judge`; following
-//! holds `judge` alone.
+//! Locks: `swapping` before `judge` (who is fed) before `head` (who gives numbers). Admission holds `head` and only tries for
+//! `judge`; following holds `judge` alone.
 
 mod admit;
 mod follow;

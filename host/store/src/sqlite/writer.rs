@@ -1,8 +1,8 @@
 //! The one thread that writes, with group commit.
 //!
 //! A durable commit costs a flush of the disk, whatever is in it. So the writer takes everything that waits, writes it in one
-//! transaction (each of several submissions in a savepoint of its own, so that a refused one takes nothing with it), commits once and then
-//! answers everybody. The queue is bounded: who submits faster than the disk flushes waits.
+//! transaction (each of several submissions in a savepoint of its own, so that a refused one takes nothing with it), commits
+//! once and then answers everybody. The queue is bounded: who submits faster than the disk flushes waits.
 //!
 //! An error of the engine before the commit makes the writer try each submission of the group alone, so that one tenant's
 //! impossible row fails that tenant's transaction and no other. An error at the commit itself leaves the outcome unknown (the
