@@ -1,5 +1,6 @@
 //! The simulated Duo in a process of its own, so that what it costs is nobody else's.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
@@ -95,6 +96,22 @@ impl Status {
                 && request.get("status").and_then(Value::as_u64).is_some_and(&is_wanted)
         });
         requests.filter_map(|request| request.get("count")?.as_u64()).sum()
+    }
+
+    /// What was refused, for people: HTTP status, path, count.
+    pub(crate) fn refusals(&self) -> String {
+        let requests = self.0.get("requests").and_then(Value::as_array);
+        let mut refused: BTreeMap<(u64, &str), u64> = BTreeMap::new();
+        for request in requests.into_iter().flatten() {
+            let status = request.get("status").and_then(Value::as_u64).unwrap_or_default();
+            let path = request.get("path").and_then(Value::as_str).unwrap_or_default();
+            if status != 200 {
+                *refused.entry((status, path)).or_default() +=
+                    request.get("count").and_then(Value::as_u64).unwrap_or_default();
+            }
+        }
+        let line = |((status, path), count): (&(u64, &str), &u64)| format!("{count} x {status} {path}");
+        refused.iter().map(line).collect::<Vec<_>>().join(", ")
     }
 
     /// Different rows of a log that were sent, of one account or of all.

@@ -78,6 +78,7 @@ pub(crate) fn run(
     let (since, before_s) = steady.context("it was too short")?;
     let steady_cores = (usage.cpu_s - before_s) / since.elapsed().as_secs_f64();
     let status = duo.status()?;
+    say(&format!("what Duo refused: {}", status.refusals()));
     // What is on its way when the counts are taken arrives a moment later.
     std::thread::sleep(Duration::from_secs(5));
     let (accounts, stored) = stored(&root.join("data"))?;
