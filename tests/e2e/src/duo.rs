@@ -3,8 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use duo_simulator::clock::Clock;
-use duo_simulator::model::Account;
-use duo_simulator::server::{Limit, Options, Parent, Request, Settings, Simulator};
+use duo_simulator::model::{Account, Feed};
+use duo_simulator::server::{Limit, Options, Parent, Request, Settings, Simulator, Twin};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
@@ -33,6 +33,26 @@ impl Duo {
     /// It cannot be started.
     #[must_use]
     pub fn family(parent: Option<&str>, accounts: Vec<Account>, now: i64) -> Self {
+        Duo::serve(parent, accounts, Vec::new(), now)
+    }
+
+    /// This account, and one of each of these names with the same rows and keys of its own.
+    ///
+    /// # Panics
+    /// It cannot be started.
+    #[must_use]
+    pub fn twins(account: Account, names: &[&str], now: i64) -> Self {
+        let twin = |(number, name): (usize, &&str)| Twin {
+            name: (*name).to_owned(),
+            ikey: format!("DITWIN{number:014}"),
+            skey: format!("{:0<40}", format!("hush{name}")),
+            of: 0,
+        };
+        let twins = names.iter().enumerate().map(twin).collect();
+        Duo::serve(None, vec![account], twins, now)
+    }
+
+    fn serve(parent: Option<&str>, accounts: Vec<Account>, twins: Vec<Twin>, now: i64) -> Self {
         let parent = parent.map(|name| Parent {
             name: name.to_owned(),
             ikey: format!("DI{:X<18}", name.to_uppercase()),
@@ -42,7 +62,9 @@ impl Duo {
         let own = own.map(|account| (account.name.clone(), account.ikey.clone(), account.skey.clone()));
         let parents = parent.iter();
         let parents = parents.map(|parent| (parent.name.clone(), parent.ikey.clone(), parent.skey.clone()));
-        let keys = own.chain(parents).collect();
+        let copies = twins.iter();
+        let copies = copies.map(|twin| (twin.name.clone(), twin.ikey.clone(), twin.skey.clone()));
+        let keys = own.chain(copies).chain(parents).collect();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -58,6 +80,7 @@ impl Duo {
                 ..Settings::default()
             },
             parent,
+            twins,
             ..Options::new(accounts)
         };
         let simulator = runtime.block_on(Simulator::start(options)).unwrap();
@@ -82,6 +105,12 @@ impl Duo {
     /// Sets the simulated clock, ms. A row appears two minutes after it happened.
     pub fn set_clock(&self, now: i64) {
         self.tell(&json!({"now": Timestamp::from_millisecond(now).unwrap().to_string()}));
+    }
+
+    /// All that a log of an account will ever have: (id, JSON), in order of time.
+    #[must_use]
+    pub fn rows(&self, account: &str, feed: Feed) -> Vec<(String, String)> {
+        self.simulator.state().rows(account, feed)
     }
 
     /// `/sim/status`.
