@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use anyhow::{Context as _, bail};
-use picket_collect::{Board, Budget, Settings};
+use picket_collect::{Board, Budget, Cursor, Settings};
 use picket_duo::Log;
 use picket_judge::Tenant;
 use picket_judge::pipeline::{Options, RuleSet};
@@ -136,10 +136,13 @@ impl Backfills {
         if from > to {
             bail!("--from is after --to");
         }
-        let to = to.min(now - self.settings.delay - 1);
+        // What live polling has yet to read is its own to tell of: an alert that a backfill stores first is never sent.
+        let to = to.min(now - self.settings.delay - 1).min(self.read_so_far(&wanted)?);
         let from = from.max(now - KEPT);
         if from >= to {
-            bail!("there is nothing to read: Duo keeps 180 days, and gives events after two minutes");
+            bail!(
+                "there is nothing to read: Duo keeps 180 days, and what polling has not come to yet it reads by itself"
+            );
         }
         let logs: Vec<String> = wanted.iter().map(|log| log.as_str().to_owned()).collect();
         let record = self.change(|records| {
@@ -167,6 +170,22 @@ impl Backfills {
         })?;
         self.wanted.notify_one();
         self.view(&record)
+    }
+
+    /// Up to when the tenant's own journal has read all of these logs that it reads, ms.
+    fn read_so_far(&self, logs: &[Log]) -> anyhow::Result<i64> {
+        let rows = self.store.cursors(&self.tenant.id)?;
+        let mut so_far = i64::MAX;
+        for row in rows
+            .iter()
+            .filter(|row| logs.iter().any(|log| *row.log == *log.as_str()))
+        {
+            let cursor = Cursor::read(Some(row)).with_context(|| format!("the cursor of {}", row.log))?;
+            if !cursor.closed {
+                so_far = so_far.min(cursor.newest().unwrap_or(i64::MIN));
+            }
+        }
+        Ok(so_far)
     }
 
     /// All of them, the oldest first.
@@ -204,10 +223,10 @@ pub(crate) fn records(store: &dyn Store, tenant: &str) -> anyhow::Result<Vec<Rec
 }
 
 /// How far a segment's cursors are, by log, ms.
-fn reached(store: &dyn Store, segment: &str) -> anyhow::Result<BTreeMap<Arc<str>, picket_collect::Cursor>> {
+fn reached(store: &dyn Store, segment: &str) -> anyhow::Result<BTreeMap<Arc<str>, Cursor>> {
     let cursors = store.cursors(segment)?;
     let read = cursors.into_iter().map(|row| {
-        let cursor = picket_collect::Cursor::read(Some(&row))?;
+        let cursor = Cursor::read(Some(&row))?;
         Ok((row.log, cursor))
     });
     read.collect()
