@@ -71,11 +71,7 @@ impl Plan {
     /// each event.
     #[must_use]
     pub fn parse(&self, log: &str, duo_log: &str, events: &[EventRecord]) -> Page {
-        let layout = self
-            .layouts
-            .get(log)
-            .cloned()
-            .unwrap_or_else(|| Arc::new(Layout::new(log, Vec::new())));
+        let layout = self.layout_of(log);
         Page::parse(&layout, duo_log, events.to_vec(), &self.enrichment)
     }
 
@@ -88,11 +84,7 @@ impl Plan {
         rows: &[Arc<str>],
         mut record: impl FnMut(usize, Result<Identity, Problem>) -> EventRecord,
     ) -> Page {
-        let layout = self
-            .layouts
-            .get(log)
-            .cloned()
-            .unwrap_or_else(|| Arc::new(Layout::new(log, Vec::new())));
+        let layout = self.layout_of(log);
         let mut columns = Columns::new(&layout, duo_log, rows.len());
         let mut events = Vec::with_capacity(rows.len());
         for (number, raw) in rows.iter().enumerate() {
@@ -125,6 +117,12 @@ impl Plan {
             Some(layout) if !page.is_of(layout) => Arc::new(self.parse(page.log(), page.duo_log(), page.events())),
             _ => page.clone(),
         }
+    }
+
+    /// How a log is read: one that no rule names gives rows without columns.
+    fn layout_of(&self, log: &str) -> Arc<Layout> {
+        let known = self.layouts.get(log).cloned();
+        known.unwrap_or_else(|| Arc::new(Layout::new(log, Vec::new())))
     }
 
     pub(crate) fn layout(&self, log: &str) -> Option<&Arc<Layout>> {

@@ -194,6 +194,32 @@ fn catalogued() -> impl Strategy<Value = Value> {
         .prop_map(|map| Value::Object(map.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()))
 }
 
+/// Rows that resemble one another, written with or without white space, and some with a slip of the pen.
+fn likenesses() -> impl Strategy<Value = Vec<String>> {
+    let identity = json!({"txid": "t", "isotimestamp": "2026-01-01T00:00:00Z", "factor": "p\"ush", "timestamp": 7});
+    let row = (
+        catalogued(),
+        any::<bool>(),
+        prop::option::weighted(0.3, (any::<prop::sample::Index>(), "[,{}:\"x ]?")),
+    );
+    prop::collection::vec(row, 1..4).prop_flat_map(move |kinds| {
+        let identity = identity.clone();
+        prop::collection::vec(prop::sample::select(kinds), 1..12).prop_map(move |rows| {
+            let write = |(mut row, spaced, slip): (Value, bool, Option<(prop::sample::Index, String)>)| {
+                let members = row.as_object_mut().unwrap();
+                members.extend(identity.as_object().unwrap().clone());
+                let text = if spaced { format!("{row:#}") } else { row.to_string() };
+                let Some((at, instead)) = slip else { return text };
+                let mut characters: Vec<String> = text.chars().map(String::from).collect();
+                let at = at.index(characters.len());
+                characters[at] = instead;
+                characters.concat()
+            };
+            rows.into_iter().map(write).collect()
+        })
+    })
+}
+
 /// The same JSON with its keys the other way round, at every level.
 fn reversed(value: &Value) -> String {
     match value {
@@ -332,6 +358,29 @@ proptest! {
         if let Some(once) = once {
             let [twice, _] = read(&Value::from(once.as_str()));
             prop_assert_eq!(twice, Some(once), "{} {} {}", log, path, received);
+        }
+    }
+
+    #[test]
+    fn the_rows_before_change_nothing_of_how_a_row_is_read(rows in likenesses()) {
+        let fields: Vec<(&str, FieldType, bool)> = picket_catalogue::log("authentication").unwrap().fields.iter()
+            .map(|field| (field.path, FieldType::Text, false))
+            .collect();
+        let plan = Plan::new(&[source("authentication", &fields, When::always())]);
+        let rows: Vec<Arc<str>> = rows.into_iter().map(Arc::from).collect();
+        let mut told = Vec::new();
+        let page = plan.read("authentication", "authentication", &rows, |number, identity| {
+            told.push(identity);
+            record(number, &rows[number])
+        });
+        for (number, raw) in rows.iter().enumerate() {
+            prop_assert_eq!(&told[number], &identify("authentication", raw), "{}", raw);
+            let alone = plan.parse("authentication", "authentication", &[record(number, raw)]);
+            let row = u32::try_from(number).unwrap();
+            prop_assert_eq!(page.broken(row), alone.broken(0), "{}", raw);
+            for (path, _, _) in &fields {
+                prop_assert_eq!(page.text(row, path), alone.text(0, path), "{} of {}", path, raw);
+            }
         }
     }
 
