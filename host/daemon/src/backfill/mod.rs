@@ -66,13 +66,7 @@ pub(crate) type Rules = Box<dyn Fn() -> anyhow::Result<RuleSet> + Send + Sync>;
 
 /// The backfills of one tenant.
 pub(crate) struct Backfills {
-    pub(crate) tenant: Arc<Tenant>,
-    pub(crate) store: Arc<dyn Store>,
-    pub(crate) account: Arc<Account>,
-    pub(crate) settings: Settings,
-    pub(crate) budget: Arc<Budget>,
-    pub(crate) options: Options,
-    pub(crate) rules: Rules,
+    parts: Parts,
     /// One change of the list at a time.
     changing: Mutex<()>,
     wanted: Notify,
@@ -88,7 +82,7 @@ struct Reading {
     boards: Vec<Arc<Board>>,
 }
 
-/// The parts of a [`Backfills`].
+/// What a tenant's backfills work with.
 pub(crate) struct Parts {
     pub(crate) tenant: Arc<Tenant>,
     pub(crate) store: Arc<dyn Store>,
@@ -102,13 +96,7 @@ pub(crate) struct Parts {
 impl Backfills {
     pub(crate) fn new(parts: Parts) -> Self {
         Backfills {
-            tenant: parts.tenant,
-            store: parts.store,
-            account: parts.account,
-            settings: parts.settings,
-            budget: parts.budget,
-            options: parts.options,
-            rules: parts.rules,
+            parts,
             changing: Mutex::default(),
             wanted: Notify::new(),
             reading: Mutex::default(),
@@ -121,7 +109,7 @@ impl Backfills {
     /// # Errors
     /// A log or time that makes no sense; the store.
     pub(crate) fn ask(&self, logs: &[String], from: i64, to: i64) -> anyhow::Result<Value> {
-        let now = (self.options.clock)();
+        let now = (self.parts.options.clock)();
         let mut wanted: Vec<Log> = Vec::new();
         for log in logs {
             wanted.push(log.parse().with_context(|| format!("--log {log}"))?);
@@ -137,7 +125,9 @@ impl Backfills {
             bail!("--from is after --to");
         }
         // What live polling has yet to read is its own to tell of: an alert that a backfill stores first is never sent.
-        let to = to.min(now - self.settings.delay - 1).min(self.read_so_far(&wanted)?);
+        let to = to
+            .min(now - self.parts.settings.delay - 1)
+            .min(self.read_so_far(&wanted)?);
         let from = from.max(now - KEPT);
         if from >= to {
             bail!(
@@ -174,7 +164,7 @@ impl Backfills {
 
     /// Up to when the tenant's own journal has read all of these logs that it reads, ms.
     fn read_so_far(&self, logs: &[Log]) -> anyhow::Result<i64> {
-        let rows = self.store.cursors(&self.tenant.id)?;
+        let rows = self.parts.store.cursors(&self.parts.tenant.id)?;
         let mut so_far = i64::MAX;
         for row in rows
             .iter()
@@ -193,20 +183,20 @@ impl Backfills {
     /// # Errors
     /// The store's.
     pub(crate) fn list(&self) -> anyhow::Result<Vec<Value>> {
-        let records = records(&*self.store, &self.tenant.id)?;
+        let records = records(&*self.parts.store, &self.parts.tenant.id)?;
         records.iter().map(|record| self.view(record)).collect()
     }
 
     fn segment(&self, record: &Record) -> Arc<str> {
-        segment::name(&self.tenant.id, record.number)
+        segment::name(&self.parts.tenant.id, record.number)
     }
 
     fn change<T>(&self, change: impl FnOnce(&mut Vec<Record>) -> T) -> anyhow::Result<T> {
         let _one = lock(&self.changing);
-        let mut records = records(&*self.store, &self.tenant.id)?;
+        let mut records = records(&*self.parts.store, &self.parts.tenant.id)?;
         let changed = change(&mut records);
         let note = serde_json::to_string(&records)?;
-        self.store.set_note(&self.tenant.id, NOTE, Some(&note))?;
+        self.parts.store.set_note(&self.parts.tenant.id, NOTE, Some(&note))?;
         Ok(changed)
     }
 }

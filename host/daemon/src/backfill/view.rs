@@ -9,7 +9,7 @@ use crate::when;
 
 impl Backfills {
     pub(super) fn view(&self, record: &Record) -> anyhow::Result<Value> {
-        let mut view = view(&*self.store, &self.tenant.id, record)?;
+        let mut view = view(&*self.parts.store, &self.parts.tenant.id, record)?;
         let reading = lock(&self.reading);
         let Some(reading) = reading.as_ref().filter(|reading| reading.number == record.number) else {
             if record.state == State::Running {
@@ -18,7 +18,11 @@ impl Backfills {
             return Ok(view);
         };
         let now = when::now();
-        let covered = covered(&*self.store, &segment::name(&self.tenant.id, record.number), record)?;
+        let covered = covered(
+            &*self.parts.store,
+            &segment::name(&self.parts.tenant.id, record.number),
+            record,
+        )?;
         let (since, before) = reading.began;
         let left = (record.to - record.from).saturating_sub(covered);
         if let Some(ready) = ready(now, left, now - since, covered - before) {
@@ -33,7 +37,7 @@ impl Backfills {
     }
 
     pub(super) fn covered(&self, record: &Record) -> anyhow::Result<i64> {
-        covered(&*self.store, &self.segment(record), record)
+        covered(&*self.parts.store, &self.segment(record), record)
     }
 }
 

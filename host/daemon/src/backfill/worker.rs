@@ -21,7 +21,7 @@ impl Backfills {
     /// Reads what is unfinished, and what is asked for from now on, until stopped. What is under way then goes on the next time.
     pub(crate) async fn run(self: Arc<Self>, stop: CancellationToken) {
         if let Err(error) = self.tidy() {
-            tracing::warn!(tenant = %self.tenant.id, "backfill: {error:#}");
+            tracing::warn!(tenant = %self.parts.tenant.id, "backfill: {error:#}");
         }
         loop {
             let step = async {
@@ -40,7 +40,7 @@ impl Backfills {
             };
             *lock(&self.reading) = None;
             if let Err(error) = ended {
-                tracing::warn!(tenant = %self.tenant.id, "backfill: {error:#}; it is tried again");
+                tracing::warn!(tenant = %self.parts.tenant.id, "backfill: {error:#}; it is tried again");
                 tokio::select! {
                     () = stop.cancelled() => return,
                     () = tokio::time::sleep(AGAIN) => {}
@@ -50,7 +50,7 @@ impl Backfills {
     }
 
     fn next(&self) -> anyhow::Result<Option<Record>> {
-        let mut records = records(&*self.store, &self.tenant.id)?.into_iter();
+        let mut records = records(&*self.parts.store, &self.parts.tenant.id)?.into_iter();
         Ok(records.find(|record| record.state == State::Running))
     }
 
@@ -65,8 +65,10 @@ impl Backfills {
         };
         let state = if failed.is_some() { State::Failed } else { State::Done };
         match &failed {
-            None => tracing::info!(tenant = %self.tenant.id, backfill = record.number, "backfill done"),
-            Some(why) => tracing::warn!(tenant = %self.tenant.id, backfill = record.number, "backfill failed: {why}"),
+            None => tracing::info!(tenant = %self.parts.tenant.id, backfill = record.number, "backfill done"),
+            Some(why) => {
+                tracing::warn!(tenant = %self.parts.tenant.id, backfill = record.number, "backfill failed: {why}")
+            }
         }
         self.change(|records| {
             if let Some(known) = records.iter_mut().find(|known| known.number == record.number) {
@@ -74,18 +76,18 @@ impl Backfills {
             }
         })?;
         if state == State::Done {
-            self.store.discard(&segment)?;
+            self.parts.store.discard(&segment)?;
         }
         Ok(())
     }
 
     /// What a crash right after an end left behind.
     fn tidy(&self) -> anyhow::Result<()> {
-        let records = records(&*self.store, &self.tenant.id)?;
+        let records = records(&*self.parts.store, &self.parts.tenant.id)?;
         for record in records.iter().filter(|record| record.state == State::Done) {
             let segment = self.segment(record);
-            if !self.store.rules(&segment)?.is_empty() {
-                self.store.discard(&segment)?;
+            if !self.parts.store.rules(&segment)?.is_empty() {
+                self.parts.store.discard(&segment)?;
             }
         }
         Ok(())
@@ -93,30 +95,30 @@ impl Backfills {
 
     async fn read(&self, record: &Record, began: (i64, i64)) -> anyhow::Result<Result<(), BackfillError>> {
         let logs: Vec<Log> = record.logs.iter().map(|log| log.parse()).collect::<Result<_, _>>()?;
-        let rules = (self.rules)()?;
+        let rules = (self.parts.rules)()?;
         let opening = opening(&logs, &rules);
         let pipeline = Pipeline::open_segment(
-            self.tenant.clone(),
-            self.store.clone(),
+            self.parts.tenant.clone(),
+            self.parts.store.clone(),
             record.number,
             rules,
-            self.options.clone(),
+            self.parts.options.clone(),
         )
         .await?;
         pipeline.admit(opening).await?;
-        let door = Arc::new(Door::new(pipeline.clone(), self.store.clone()));
+        let door = Arc::new(Door::new(pipeline.clone(), self.parts.store.clone()));
         let mut boards = Vec::new();
         let mut walks = tokio::task::JoinSet::new();
         for log in logs {
             let walk = Backfill::new(
-                &self.tenant.id,
+                &self.parts.tenant.id,
                 log,
                 (record.from, record.to),
-                self.settings,
-                self.account.clone(),
+                self.parts.settings,
+                self.parts.account.clone(),
                 door.clone(),
                 Arc::new(SystemClock),
-                self.budget.clone(),
+                self.parts.budget.clone(),
             );
             boards.push(walk.board());
             walks.spawn(walk.run());
