@@ -15,14 +15,12 @@
 )]
 
 mod duo;
-mod modules;
 mod programs;
 mod rows;
 mod site;
 mod snapshot;
 
 pub use duo::Duo;
-pub use modules::{core_component, manifest_of, other_component, patched};
 pub use programs::{Said, installed, stock};
 pub use rows::{Story, person};
 pub use site::{Site, Source, until};

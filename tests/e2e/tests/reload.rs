@@ -5,7 +5,8 @@
     reason = "tests fail by panicking, in their helpers as well"
 )]
 
-use picket_e2e::{Duo, Site, Source, Story, core_component, installed, manifest_of, other_component, patched, stock};
+use picket_e2e::{Duo, Site, Source, Story, installed, stock};
+use picket_hostile::{Guest, NOTHING, other_component, patched};
 use serde_json::Value;
 
 /// 2026-11-18T12:00:00Z, ms.
@@ -110,7 +111,7 @@ fn what_is_no_rule_leaves_the_old_one_running_and_says_why() {
         ),
         (
             "traps in describe",
-            core_component(&manifest_of("t"), "unreachable"),
+            Guest::new(NOTHING).describe("unreachable").component(),
             "unreachable",
         ),
         ("truncated", good[..good.len() / 2].to_vec(), "unexpected end"),
