@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use picket_contract::state::{StateEntry, StateLimits};
+use picket_contract::state::{ENTRY_COST, Full, StateEntry, StateLimits, TIMER_COST};
 use picket_contract::{RuleState, StateOverlay};
 
 /// The plain map: key to (value, expiry), timers, clock.
@@ -12,9 +12,47 @@ struct Plain {
     entries: BTreeMap<Vec<u8>, (Vec<u8>, i64)>,
     timers: BTreeMap<Vec<u8>, i64>,
     clock: Option<i64>,
+    limits: StateLimits,
 }
 
 impl Plain {
+    fn bytes(&self) -> usize {
+        let entries = self
+            .entries
+            .iter()
+            .map(|(key, (value, _))| key.len() + value.len() + ENTRY_COST);
+        entries.sum::<usize>() + self.timers.keys().map(|key| key.len() + TIMER_COST).sum::<usize>()
+    }
+
+    fn put(&mut self, key: &[u8], value: &[u8], now: i64, expires_at: i64) -> Result<(), Full> {
+        self.pass(now);
+        let clock = self.clock.unwrap();
+        if expires_at <= clock {
+            self.entries.remove(key);
+            return Ok(());
+        }
+        let expires_at = expires_at.min(clock + self.limits.life_ms);
+        let before = self.entries.clone();
+        self.entries.insert(key.to_vec(), (value.to_vec(), expires_at));
+        let grows = before.get(key).is_none_or(|(old, _)| old.len() < value.len());
+        if grows && (self.bytes() > self.limits.total_bytes || self.entries.len() > self.limits.entries) {
+            self.entries = before;
+            return Err(Full::Total);
+        }
+        Ok(())
+    }
+
+    fn set_timer(&mut self, key: &[u8], at: i64) -> Result<(), Full> {
+        let before = self.timers.clone();
+        self.timers.insert(key.to_vec(), at);
+        let grows = !before.contains_key(key);
+        if grows && (self.bytes() > self.limits.total_bytes || self.timers.len() > self.limits.timers) {
+            self.timers = before;
+            return Err(Full::Total);
+        }
+        Ok(())
+    }
+
     fn pass(&mut self, now: i64) {
         self.clock = self.clock.max(Some(now));
         let clock = self.clock.unwrap_or(i64::MIN);
@@ -51,20 +89,32 @@ impl Dice {
 
 #[test]
 fn an_overlay_equals_a_plain_map() {
-    for seed in 0..500 {
+    let mut refused = 0;
+    for seed in 0..2000 {
         let mut dice = Dice(seed);
         let (mut plain, mut state) = (Plain::default(), RuleState::default());
         for _call in 0..6 {
-            let mut overlay = StateOverlay::new(&state, StateLimits::default());
+            // An operator may change the caps between two calls.
+            let limits = if seed % 2 == 0 {
+                StateLimits::default()
+            } else {
+                StateLimits {
+                    entries: 3 + dice.roll(20) as usize,
+                    timers: 2 + dice.roll(10) as usize,
+                    total_bytes: dice.roll(20 * ENTRY_COST as u64) as usize,
+                    ..StateLimits::default()
+                }
+            };
+            plain.limits = limits;
+            let mut overlay = StateOverlay::new(&state, limits);
             for _step in 0..30 {
                 let (key, now) = (dice.key(), dice.roll(100));
                 match dice.roll(7) {
                     0 | 1 => {
                         let (value, expires_at) = (dice.key(), dice.roll(150));
-                        overlay.put(&key, &value, now, expires_at).unwrap();
-                        plain.pass(now);
-                        plain.entries.insert(key, (value, expires_at));
-                        plain.pass(now);
+                        let put = overlay.put(&key, &value, now, expires_at);
+                        refused += usize::from(put.is_err());
+                        assert_eq!(put, plain.put(&key, &value, now, expires_at), "seed {seed}");
                     }
                     2 => {
                         overlay.delete(&key, now);
@@ -89,8 +139,7 @@ fn an_overlay_equals_a_plain_map() {
                     }
                     4 => {
                         let at = dice.roll(150);
-                        overlay.set_timer(&key, at).unwrap();
-                        plain.timers.insert(key, at);
+                        assert_eq!(overlay.set_timer(&key, at), plain.set_timer(&key, at), "seed {seed}");
                     }
                     5 => {
                         overlay.cancel_timer(&key);
@@ -120,8 +169,62 @@ fn an_overlay_equals_a_plain_map() {
             assert_eq!(entries, expected.collect(), "seed {seed}");
             let timers: BTreeMap<_, _> = state.timers().map(|(key, at)| (key.to_vec(), at)).collect();
             assert_eq!(timers, plain.timers, "seed {seed}");
+            assert_eq!(state.bytes(), plain.bytes(), "seed {seed}");
         }
     }
+    assert!(refused > 1000, "{refused}");
+}
+
+#[test]
+fn nothing_is_remembered_for_ever() {
+    let limits = StateLimits::default();
+    let mut state = RuleState::default();
+    let mut put = |now: i64, value: &[u8]| {
+        let mut overlay = StateOverlay::new(&state, limits);
+        overlay.put(b"key", value, now, i64::MAX).unwrap();
+        let changes = overlay.finish();
+        state.apply(&changes);
+        changes
+            .entries
+            .values()
+            .flatten()
+            .map(|entry| entry.expires_at)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(put(1000, b"a"), [1000 + limits.life_ms]);
+    // Renewed when it gains a sixteenth, and with another value.
+    let sixteenth = limits.life_ms / 16;
+    assert_eq!(put(1000 + sixteenth - 1, b"a"), [0; 0]);
+    assert_eq!(put(1000 + sixteenth - 1, b"b"), [1000 + sixteenth - 1 + limits.life_ms]);
+    assert_eq!(put(1000 + 2 * sixteenth, b"b"), [1000 + 2 * sixteenth + limits.life_ms]);
+}
+
+#[test]
+fn a_full_state_costs_no_more_than_another() {
+    const MANY: u32 = 100_000;
+    let limits = StateLimits {
+        total_bytes: MANY as usize * (4 + ENTRY_COST),
+        ..StateLimits::default()
+    };
+    let entry = |key: u32| {
+        let entry = StateEntry {
+            value: Arc::from([]),
+            expires_at: 1000 + i64::from(key),
+        };
+        (Arc::from(key.to_be_bytes()), entry)
+    };
+    let state = RuleState::restore(Some(0), (0..MANY).map(entry), []);
+    let mut overlay = StateOverlay::new(&state, limits);
+    // Each put meets the cap; each second one finds that another entry has expired. Were the expired counted anew each time,
+    // or what was written, this would take hours and not a moment.
+    for step in 0..2 * MANY {
+        let now = 1000 + i64::from(step / 2);
+        let put = overlay.put(&(MANY + step).to_be_bytes(), &[], now, i64::MAX);
+        assert_eq!(put.is_ok(), step % 2 == 0, "{step}");
+    }
+    let mut after = state.clone();
+    after.apply(&overlay.finish());
+    assert_eq!(after.bytes(), limits.total_bytes);
 }
 
 #[test]
