@@ -258,7 +258,7 @@ impl Registry {
     /// What was wrong, and the rule that another file has, if it was that.
     fn admit(&self, path: &Path, scope: &Scope, bytes: &[u8]) -> Result<Arc<Live>, (String, Option<String>)> {
         let loaded = self.engine.load(bytes);
-        let module = Arc::new(loaded.map_err(|rejected| (rejected.to_string(), None))?);
+        let module = Arc::new(loaded.map_err(|rejected| (rejected.line(), None))?);
         for rule in &module.manifest.rules {
             if let Some(other) = self.owner(path, scope, &rule.id) {
                 let reason = format!(

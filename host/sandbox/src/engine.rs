@@ -4,11 +4,10 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
-use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, Linker};
 use wasmtime::{Config, Enabled, InstanceAllocationStrategy, OperatorCost, OptLevel, PoolingAllocationConfig};
 
-use crate::admission::{self, Inspected, VERSION};
+use crate::admission::{self, Inspected, Size, VERSION};
 use crate::artifact::{Cache, CacheError};
 use crate::failure::failure;
 use crate::module::{Code, Guest, usage};
@@ -17,21 +16,12 @@ use crate::slots::Slots;
 use crate::{Limits, Module, Rejected, imports, manifest, text, wire};
 
 /// Core instances of one component: the rule itself, and what binding generators put around it.
-const CORE_INSTANCES: u32 = 16;
+pub(crate) const CORE_INSTANCES: u32 = 16;
 /// Tables of one component, for the same reason.
-const TABLES: u32 = 8;
+pub(crate) const TABLES: u32 = 8;
 /// Memory of a pooled instance that stays mapped between calls, bytes: what a call of ordinary size touches. Page faults are
 /// most of what a fresh instance costs.
 const KEEP_RESIDENT: usize = 1 << 20;
-
-/// The functions of the contract, by interface.
-const FUNCTIONS: &[(&str, &[&str])] = &[
-    ("state", &["get", "get-many", "put", "delete", "scan"]),
-    ("timers", &["set", "cancel", "next"]),
-    ("lookup", &["find"]),
-    ("params", &["get"]),
-    ("log", &["write"]),
-];
 
 /// Why there is no sandbox.
 #[derive(Debug, thiserror::Error)]
@@ -153,6 +143,15 @@ impl Engine {
         format!("sha256:{hex}")
     }
 
+    /// The first half of admitting a module: what the bytes alone tell, before anything is compiled. Gives everything that
+    /// was counted, with its limit.
+    ///
+    /// # Errors
+    /// [`Rejected`] says what was wrong and what would be right.
+    pub fn inspect(&self, bytes: &[u8]) -> Result<Vec<Size>, Rejected> {
+        Ok(admission::inspect(bytes, &self.inner.limits)?.sizes)
+    }
+
     /// Admits a module: structure, imports, compilation, `describe`, manifest.
     ///
     /// # Errors
@@ -204,26 +203,6 @@ impl Inner {
             supported: VERSION,
             detail: text::clean(&detail, 400),
         };
-        for (name, import) in component.component_type().imports(&self.engine) {
-            let ComponentItem::ComponentInstance(instance) = import.ty else {
-                continue;
-            };
-            let short = name
-                .strip_prefix("picket:rule/")
-                .and_then(|rest| rest.split('@').next())
-                .unwrap_or_default();
-            let known = FUNCTIONS
-                .iter()
-                .find(|(interface, _)| *interface == short)
-                .map_or(&[][..], |(_, known)| known);
-            for (function, item) in instance.exports(&self.engine) {
-                if matches!(item.ty, ComponentItem::ComponentFunc(_)) && !known.contains(&function) {
-                    let name = text::clean(&format!("{name} function {function}"), 160);
-                    let hint = ". This host's contract has no such function: the module may be built for a later one";
-                    return Err(Rejected::Import { name, hint });
-                }
-            }
-        }
         let pre = self
             .linker
             .instantiate_pre(component)

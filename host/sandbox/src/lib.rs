@@ -31,8 +31,9 @@ mod slots;
 mod text;
 mod wire;
 
+pub use admission::Size;
 pub use artifact::CacheError;
 pub use engine::{Engine, EngineError, Host};
 pub use limits::{AlertLimits, Limits, LogLimits, StaticLimits};
 pub use module::Module;
-pub use rejected::Rejected;
+pub use rejected::{CompileLimit, Rejected};

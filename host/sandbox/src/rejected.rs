@@ -36,6 +36,38 @@ pub enum Rejected {
         /// How many are allowed.
         limit: u64,
     },
+    /// It needs a proposal of WebAssembly, or a part of the component model, that is off.
+    #[error("uses {feature}, which no rule may: {words}")]
+    Feature {
+        /// Short and stable, such as `memory64`.
+        feature: &'static str,
+        /// What that is, and how to do without.
+        words: &'static str,
+    },
+    /// A component inside that is more than a shim.
+    #[error(
+        "is composed of components, and a rule is one: {detail}. Link what it needs into one core module, \
+         and make that into a component (`wit-component` adds nothing else than a shim that passes things on)"
+    )]
+    NestedComponent {
+        /// What was found.
+        detail: &'static str,
+    },
+    /// It lowers what it lifted.
+    #[error("calls itself through the component model: a rule lowers functions of picket:rule and no others")]
+    Adapter,
+    /// Text in another encoding.
+    #[error("passes text as {encoding}: a rule passes UTF-8 (string-encoding=utf8)")]
+    Encoding {
+        /// Which.
+        encoding: &'static str,
+    },
+    /// It exports more than a rule does.
+    #[error("exports {name} beside picket:rule/detection: a rule is one world and exports nothing else")]
+    Export {
+        /// What else.
+        name: String,
+    },
     /// The world's export is missing.
     #[error(
         "exports {found}, not picket:rule/detection@1.x: a rule exports the world `module` of package picket:rule (sdk/wit)"
@@ -74,6 +106,24 @@ pub enum Rejected {
         /// The compiler's words.
         detail: String,
     },
+    /// The compiler was stopped by one of the walls around it.
+    #[error(
+        "the compiler was stopped at {limit}: {detail}. Simplify the module, or raise sandbox.compile if you trust it"
+    )]
+    Killed {
+        /// Which wall.
+        limit: CompileLimit,
+        /// What it had used.
+        detail: String,
+    },
+    /// The compiler could not be run, which says nothing about the module.
+    #[error(
+        "the compiler could not be run, which is no fault of the module: {detail}. It is tried again at the next reload"
+    )]
+    Unavailable {
+        /// What the system said.
+        detail: String,
+    },
     /// `describe` (or bringing the module up) failed.
     #[error("failed in describe: {0}")]
     Describe(Failure),
@@ -85,8 +135,32 @@ pub enum Rejected {
     },
 }
 
+/// A wall around the compiler.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CompileLimit {
+    /// `sandbox.compile.seconds`.
+    Time,
+    /// `sandbox.compile.memory_mb`.
+    Memory,
+    /// The compiled code is larger than any rule's.
+    Output,
+    /// It asked the system for what a compiler has no use for.
+    Access,
+}
+
+impl std::fmt::Display for CompileLimit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            CompileLimit::Time => "its time limit",
+            CompileLimit::Memory => "its memory limit",
+            CompileLimit::Output => "the limit on compiled code",
+            CompileLimit::Access => "the system's door",
+        })
+    }
+}
+
 impl Rejected {
-    /// Short and stable, for machine output.
+    /// Short and stable, for machine output. `docs/rules.md` lists them.
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
@@ -95,13 +169,26 @@ impl Rejected {
             Rejected::CoreModule => "core-module",
             Rejected::Invalid { .. } => "invalid",
             Rejected::TooLarge { .. } => "too-large",
-            Rejected::NoDetection { .. } => "wrong-world",
-            Rejected::Version { .. } => "wrong-version",
-            Rejected::Import { .. } => "unknown-import",
-            Rejected::Contract { .. } => "wrong-types",
-            Rejected::Compile { .. } => "compile",
+            Rejected::Feature { .. } => "feature",
+            Rejected::NestedComponent { .. } => "nested-component",
+            Rejected::Adapter => "adapter",
+            Rejected::Encoding { .. } => "string-encoding",
+            Rejected::Export { .. } => "export",
+            Rejected::NoDetection { .. } => "no-detection",
+            Rejected::Version { .. } => "version",
+            Rejected::Import { .. } => "import",
+            Rejected::Contract { .. } => "contract",
+            Rejected::Compile { .. } => "compile-failed",
+            Rejected::Killed { .. } => "compile-killed",
+            Rejected::Unavailable { .. } => "compile-unavailable",
             Rejected::Describe(_) => "describe",
             Rejected::Manifest { .. } => "manifest",
         }
+    }
+
+    /// `CODE: sentence`, as the log, `picket rule list` and `picket check` show it.
+    #[must_use]
+    pub fn line(&self) -> String {
+        format!("{}: {self}", self.code())
     }
 }

@@ -94,17 +94,181 @@ fn types_that_differ_from_the_contract_are_refused() {
     assert!(matches!(refused, Rejected::Contract { .. }), "{refused}");
 }
 
-#[test]
-fn proposals_that_rules_do_not_use_are_refused() {
-    let simd = module_with("", "(func (drop (v128.const i64x2 1 2)))", NOTHING);
-    let refused = rejected(&component(&simd));
-    assert!(refused.to_string().contains("SIMD support is not enabled"), "{refused}");
-    let tail = module_with("", "(func $again (return_call $again))", NOTHING);
-    let refused = rejected(&component(&tail));
-    assert!(
-        refused.to_string().contains("tail calls support is not enabled"),
-        "{refused}"
+/// The code and the sentence of a refusal.
+fn refusal(bytes: &[u8]) -> (&'static str, String) {
+    let refused = rejected(bytes);
+    (refused.code(), refused.to_string())
+}
+
+/// A component around a core module that is refused before the world is looked for.
+fn around(module: &str) -> Vec<u8> {
+    let component = format!(
+        r#"(component
+            {module}
+            (core instance $i (instantiate $m))
+            (core func $f (alias core export $i "f"))
+            (func $lifted (canon lift (core func $f)))
+            (instance $api (export "describe" (func $lifted)))
+            (export "picket:rule/detection@1.0.0" (instance $api)))"#
     );
+    wat::parse_str(component).unwrap()
+}
+
+#[test]
+fn proposals_that_rules_do_not_use_are_refused_by_name() {
+    let core: &[(&str, &str)] = &[
+        ("memory64", "(memory i64 1)"),
+        ("memory64", "(table i64 1 funcref)"),
+        ("threads", "(memory 1 1 shared)"),
+        ("threads", "(memory 1) (func (drop (i32.atomic.load (i32.const 0))))"),
+        ("simd", "(func (drop (v128.const i64x2 1 2)))"),
+        ("simd", "(global v128 (v128.const i64x2 1 2))"),
+        (
+            "simd",
+            "(func (param v128) (drop (i8x16.relaxed_swizzle (local.get 0) (local.get 0))))",
+        ),
+        ("tail-call", "(func $again (return_call $again))"),
+        ("exceptions", "(tag $t) (func (throw $t))"),
+        ("exceptions", "(func (block $h (try_table (catch_all $h))))"),
+        ("multi-memory", "(memory 1) (memory 1)"),
+        (
+            "function-references",
+            "(type $t (func)) (func (param (ref $t)) (call_ref $t (local.get 0)))",
+        ),
+        (
+            "gc",
+            "(type $s (struct (field i32))) (func (drop (struct.new_default $s)))",
+        ),
+        ("gc", "(func (param externref))"),
+        ("gc", "(func (drop (ref.i31 (i32.const 1))))"),
+        (
+            "stack-switching",
+            "(type $f (func)) (type $c (cont $f)) (func (param (ref null $c)) (resume $c (local.get 0)))",
+        ),
+        ("custom-page-sizes", "(memory 1 (pagesize 1))"),
+        (
+            "wide-arithmetic",
+            "(func (param i64 i64) (result i64 i64) (i64.mul_wide_u (local.get 0) (local.get 1)))",
+        ),
+    ];
+    for (feature, items) in core {
+        let (code, said) = refusal(&around(&format!(r#"(core module $m {items} (func (export "f")))"#)));
+        assert_eq!(code, "feature", "{items}: {said}");
+        assert!(
+            said.starts_with(&format!("uses {feature}, which no rule may: ")),
+            "{items}: {said}"
+        );
+    }
+
+    let component: &[(&str, &str)] = &[
+        ("component-async", "(core func (canon task.cancel))"),
+        ("component-async", "(type (stream u8))"),
+        ("component-async", "(type (future u8))"),
+        ("component-async", "(core func (canon backpressure.inc))"),
+        ("component-error-context", "(core func (canon error-context.drop))"),
+        ("component-threads", "(core func (canon thread.available_parallelism))"),
+        ("component-resources", "(type (resource (rep i32)))"),
+        (
+            "component-resources",
+            "(type $r (resource (rep i32))) (core func (canon resource.new $r))",
+        ),
+        ("component-map", "(type (map u32 u32))"),
+        ("component-fixed-length-lists", "(type (list u32 4))"),
+    ];
+    for (feature, items) in component {
+        let text = format!(r#"{items} (core module $m (func (export "f")))"#);
+        let (code, said) = refusal(&around(&text));
+        assert_eq!(code, "feature", "{items}: {said}");
+        assert!(
+            said.starts_with(&format!("uses {feature}, which no rule may: ")),
+            "{items}: {said}"
+        );
+    }
+}
+
+#[test]
+fn a_rule_is_one_component_and_passes_text_as_utf8() {
+    let module = r#"(core module $m (memory (export "m") 1) (func (export "f"))
+        (func (export "s") (param i32 i32)) (func (export "r") (param i32 i32 i32 i32) (result i32) i32.const 0))"#;
+    let cases = [
+        (
+            "nested-component",
+            "code of its own",
+            "(component (core module (func)))".to_owned(),
+        ),
+        (
+            "nested-component",
+            "lifts or lowers",
+            r#"(component (import "f" (func $f)) (core func (canon lower (func $f))))"#.to_owned(),
+        ),
+        (
+            "nested-component",
+            "has a component inside",
+            "(component (component))".to_owned(),
+        ),
+        (
+            "nested-component",
+            "takes more than types",
+            r#"(component (import "i" (instance $i (export "f" (func)))) (alias export $i "f" (func)))"#.to_owned(),
+        ),
+        (
+            "nested-component",
+            "does more than pass on",
+            r#"(component (import "f" (func $f)) (instance (export "f" (func $f))))"#.to_owned(),
+        ),
+    ];
+    for (expected, detail, inside) in cases {
+        let (code, said) = refusal(&around(&format!("{inside} {module}")));
+        assert_eq!(code, expected, "{inside}: {said}");
+        assert!(said.contains(detail), "{inside}: {said}");
+    }
+
+    let lifts = |more: &str| {
+        around(&format!(
+            r#"{module}
+            (core instance $j (instantiate $m))
+            (core func $g (alias core export $j "s"))
+            (alias core export $j "m" (core memory $mem))
+            (core func $realloc (alias core export $j "r"))
+            {more}"#
+        ))
+    };
+    // What is lifted here is lowered here again, directly or on the way round through an instance.
+    let direct = r#"(func $own (param "a" u32) (param "b" u32) (canon lift (core func $g)))
+        (core func (canon lower (func $own)))"#;
+    assert_eq!(refusal(&lifts(direct)).0, "adapter");
+    let round = r#"(func $own (param "a" u32) (param "b" u32) (canon lift (core func $g)))
+        (instance $x (export "own" (func $own))) (alias export $x "own" (func $again)) (core func (canon lower (func $again)))"#;
+    assert_eq!(refusal(&lifts(round)).0, "adapter");
+
+    for (option, word) in [("utf16", "UTF-16"), ("latin1+utf16", "Latin-1")] {
+        let text = format!(
+            r#"(func (param "a" string) (canon lift (core func $g) (memory $mem) (realloc $realloc) string-encoding={option}))"#
+        );
+        let (code, said) = refusal(&lifts(&text));
+        assert_eq!(code, "string-encoding", "{said}");
+        assert!(said.contains(word), "{said}");
+    }
+}
+
+#[test]
+fn a_rule_exports_its_world_and_nothing_else() {
+    let more = r#"(core module $m (func (export "f"))) (core instance $j (instantiate $m))
+        (func $g (canon lift (core func $j "f"))) (export "extra" (func $g))"#;
+    let (code, said) = refusal(&around(more));
+    assert_eq!(code, "export", "{said}");
+    assert!(said.contains("exports extra beside"), "{said}");
+}
+
+#[test]
+fn names_that_a_module_chose_are_cut_and_cleaned() {
+    let long = "x".repeat(400);
+    let text = format!(r#"(component (import "evil:{long}/y" (instance)))"#);
+    let (code, said) = refusal(&wat::parse_str(text).unwrap());
+    assert_eq!(code, "import");
+    assert!(said.len() < 400 && said.contains('…'), "{said}");
+    let (_, said) = refusal(b"\x1b[31m\nred");
+    assert!(!said.contains('\u{1b}') && !said.contains('\n'), "{said}");
 }
 
 #[test]

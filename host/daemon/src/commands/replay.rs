@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use picket_judge::replay::{ReplayError, Rows};
 use picket_judge::{JudgedRule, Settings, Tenant, alerts, replay};
 use picket_sandbox::{Engine, Limits, Module};
@@ -97,7 +97,7 @@ pub(crate) fn modules(path: &Path) -> anyhow::Result<Vec<(PathBuf, Arc<Module>)>
         let bytes = std::fs::read(&file).with_context(|| format!("{}: cannot be read", file.display()))?;
         let module = engine
             .load(&bytes)
-            .with_context(|| format!("{}: refused", file.display()))?;
+            .map_err(|rejected| anyhow!("{}: refused: {}", file.display(), rejected.line()))?;
         Ok((file, Arc::new(module)))
     };
     files.into_iter().map(load).collect()
