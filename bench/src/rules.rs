@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use picket_contract::{RuleManifest, params};
 use picket_judge::pipeline::{RuleSet, RuleSpec};
-use picket_judge::{JudgedRule, Tenant};
+use picket_judge::{JudgedRule, Tenant, Terms};
 use picket_sandbox::{Engine, Limits, Module};
 
 /// A sandbox as the daemon has it.
@@ -67,6 +67,7 @@ pub(crate) fn set(modules: &[Arc<Module>], hash: &str) -> anyhow::Result<RuleSet
             attack_version: module.manifest.attack_version.as_str().into(),
             params: Arc::new(defaults(rule)?),
             tables: Arc::default(),
+            terms: Terms::default(),
         });
     }
     Ok(RuleSet {

@@ -80,10 +80,40 @@ pub struct LogLine {
 pub struct Failure {
     /// What kind, stable for authors and scripts.
     pub kind: FailureKind,
-    /// In words, with file and line of the rule where known.
+    /// What exactly, one word in kebab case (`divide-by-zero`), stable for authors and scripts.
+    pub code: &'static str,
+    /// In words.
     pub message: String,
+    /// File and line of the rule's source (`src/lib.rs:39`), where known.
+    pub location: Option<Box<str>>,
     /// What it cost until then.
     pub usage: Usage,
+    /// What it might have cost; none: whoever called set no limits.
+    pub given: Option<Allowance>,
+}
+
+impl Failure {
+    /// One of which no more is known than its kind.
+    #[must_use]
+    pub fn new(kind: FailureKind, message: impl Into<String>, usage: Usage) -> Self {
+        Failure {
+            kind,
+            code: kind.code(),
+            message: message.into(),
+            location: None,
+            usage,
+            given: None,
+        }
+    }
+}
+
+/// What a call may cost.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Allowance {
+    /// Fuel.
+    pub fuel: u64,
+    /// Bytes of linear memory.
+    pub memory: u64,
 }
 
 /// What kind of failure.
@@ -104,6 +134,22 @@ pub enum FailureKind {
     Malformed,
     /// The host could not make the call (no instance to be had, ...): not the rule's fault, tried again.
     Host,
+}
+
+impl FailureKind {
+    /// The code of a failure of which no more is known.
+    #[must_use]
+    pub fn code(self) -> &'static str {
+        match self {
+            FailureKind::OutOfFuel => "out-of-fuel",
+            FailureKind::OutOfMemory => "out-of-memory",
+            FailureKind::StackOverflow => "stack-overflow",
+            FailureKind::Trap => "trap",
+            FailureKind::RuleError => "rule-error",
+            FailureKind::Malformed => "malformed",
+            FailureKind::Host => "host",
+        }
+    }
 }
 
 impl std::fmt::Display for FailureKind {

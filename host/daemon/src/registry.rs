@@ -14,7 +14,7 @@ use picket_contract::{Evaluate, Params, RuleManifest, params};
 use picket_sandbox::{Engine, Module};
 use serde::Serialize;
 
-use crate::config::edits;
+use crate::config::{ModulePolicy, Sandbox, edits};
 
 /// Whom a module judges.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -40,6 +40,8 @@ impl Scope {
 #[derive(Debug)]
 pub(crate) struct Live {
     pub(crate) module: Arc<Module>,
+    /// What the operator says of it.
+    pub(crate) policy: ModulePolicy,
     /// Its rules, each with the parameters it has where nobody says otherwise.
     pub(crate) rules: Vec<(Arc<RuleManifest>, Arc<Params>)>,
     /// How many cases passed.
@@ -47,7 +49,7 @@ pub(crate) struct Live {
 }
 
 impl Live {
-    fn new(module: Arc<Module>, cases: usize) -> Result<Self, String> {
+    fn new(module: Arc<Module>, policy: ModulePolicy, cases: usize) -> Result<Self, String> {
         let mut rules = Vec::new();
         for rule in &module.manifest.rules {
             let defaults = params::resolve(rule, &BTreeMap::new()).map_err(|wrong| {
@@ -56,7 +58,12 @@ impl Live {
             })?;
             rules.push((Arc::new(rule.clone()), Arc::new(defaults)));
         }
-        Ok(Live { module, rules, cases })
+        Ok(Live {
+            module,
+            policy,
+            rules,
+            cases,
+        })
     }
 
     /// A module outside the rules directory.
@@ -64,7 +71,8 @@ impl Live {
     /// # Errors
     /// A parameter whose default is out of its own range.
     pub(crate) fn untested(module: Arc<Module>) -> Result<Arc<Self>, String> {
-        Ok(Arc::new(Live::new(module, 0)?))
+        let policy = Sandbox::default().module("");
+        Ok(Arc::new(Live::new(module, policy, 0)?))
     }
 }
 
@@ -114,15 +122,17 @@ impl Changes {
 pub(crate) struct Registry {
     directory: PathBuf,
     engine: Engine,
+    sandbox: Sandbox,
     slots: BTreeMap<PathBuf, Slot>,
 }
 
 impl Registry {
     /// Nothing is live before the first [`Registry::scan`].
-    pub(crate) fn new(directory: PathBuf, engine: Engine) -> Self {
+    pub(crate) fn new(directory: PathBuf, engine: Engine, sandbox: Sandbox) -> Self {
         Registry {
             directory,
             engine,
+            sandbox,
             slots: BTreeMap::new(),
         }
     }
@@ -257,7 +267,8 @@ impl Registry {
 
     /// What was wrong, and the rule that another file has, if it was that.
     fn admit(&self, path: &Path, scope: &Scope, bytes: &[u8]) -> Result<Arc<Live>, (String, Option<String>)> {
-        let loaded = self.engine.load(bytes);
+        let policy = self.sandbox.module(&path.display().to_string());
+        let loaded = self.engine.load_under(bytes, policy.limits);
         let module = Arc::new(loaded.map_err(|rejected| (rejected.line(), None))?);
         for rule in &module.manifest.rules {
             if let Some(other) = self.owner(path, scope, &rule.id) {
@@ -270,7 +281,9 @@ impl Registry {
             }
         }
         let cases = test(&module).map_err(|reason| (reason, None))?;
-        Ok(Arc::new(Live::new(module, cases).map_err(|reason| (reason, None))?))
+        Ok(Arc::new(
+            Live::new(module, policy, cases).map_err(|reason| (reason, None))?,
+        ))
     }
 
     /// Another file that has a live rule of this id for a tenant that `scope` covers too.

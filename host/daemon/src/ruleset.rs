@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use picket_contract::{ParamValue, RuleManifest, params};
-use picket_judge::JudgedRule;
+use picket_judge::{JudgedRule, Terms};
 use serde_json::Value;
 
 use crate::config::{Override, edits};
@@ -21,10 +21,11 @@ pub(crate) fn rules(
 ) -> Result<Vec<JudgedRule>, Vec<String>> {
     let mut rules = Vec::new();
     let mut wrong = Vec::new();
-    for (module, (rule, defaults)) in live
+    for (live, (rule, defaults)) in live
         .iter()
-        .flat_map(|live| live.rules.iter().map(move |rule| (&live.module, rule)))
+        .flat_map(|live| live.rules.iter().map(move |rule| (live, rule)))
     {
+        let module = &live.module;
         let own = overrides.get(&rule.id);
         if !own.is_none_or(|own| own.enabled.unwrap_or(true)) {
             continue;
@@ -37,6 +38,11 @@ pub(crate) fn rules(
             Ok(params) => {
                 let mut judged = JudgedRule::new(rule.clone(), module.clone(), module.digest.clone(), params);
                 judged.attack_version = module.manifest.attack_version.as_str().into();
+                judged.terms = Terms {
+                    mode: own.and_then(|own| own.mode).unwrap_or_default(),
+                    on_poison: live.policy.on_poison,
+                    limits: module.allowed().into(),
+                };
                 rules.push(judged);
             }
             Err(problems) => wrong.extend(problems),

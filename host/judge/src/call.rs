@@ -77,7 +77,6 @@ pub(crate) fn judge(
     slot: &mut Slot,
     run: &Run<'_>,
     offer: &Offer<'_>,
-    policy: OnPoison,
     evidence: &dyn Evidence,
 ) -> Result<Judged, StoreError> {
     let selection = slot.selector.select_from(offer, run.watermark);
@@ -92,7 +91,6 @@ pub(crate) fn judge(
         index,
         slot,
         run,
-        policy,
         evidence,
         judged: Judged::default(),
         changes: StateChanges::default(),
@@ -151,7 +149,6 @@ struct Caller<'a> {
     index: usize,
     slot: &'a mut Slot,
     run: &'a Run<'a>,
-    policy: OnPoison,
     evidence: &'a dyn Evidence,
     judged: Judged,
     changes: StateChanges,
@@ -194,7 +191,7 @@ impl Caller<'_> {
             if failure.kind == FailureKind::Host {
                 return Ok(Err(Stopped { failure, at, row: None }));
             }
-            if self.policy == OnPoison::Quarantine || self.judged.skipped.len() >= MOST_SKIPPED {
+            if self.slot.rule.terms.on_poison == OnPoison::Quarantine || self.judged.skipped.len() >= MOST_SKIPPED {
                 return Ok(Err(Stopped {
                     failure,
                     at,
@@ -266,11 +263,7 @@ impl Caller<'_> {
             match self.prove(alert)? {
                 Ok(alert) => raised.push(alert),
                 Err(message) => {
-                    return Ok(Err(Failure {
-                        kind: FailureKind::Malformed,
-                        message,
-                        usage,
-                    }));
+                    return Ok(Err(Failure::new(FailureKind::Malformed, message, usage)));
                 }
             }
         }

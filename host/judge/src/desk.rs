@@ -33,7 +33,7 @@ impl Judge for Desk<'_> {
                 self.acquaintance.learn(&offer, run.watermark);
                 continue;
             };
-            let judged = call::judge(*member, slot, run, &offer, self.settings.on_poison, self.evidence)?;
+            let judged = call::judge(*member, slot, run, &offer, self.evidence)?;
             let historic = run.to.seq <= slot.historic_until;
             self.raised
                 .extend(judged.raised.into_iter().map(|raised| Raised { historic, ..raised }));

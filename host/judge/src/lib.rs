@@ -48,5 +48,5 @@ mod verdict;
 
 pub use evidence::{Evidence, InJournal, Rebuild};
 pub use judge::TenantJudge;
-pub use rule::{JudgedRule, OnPoison, Tenant};
+pub use rule::{JudgedRule, Mode, OnPoison, Tenant, Terms};
 pub use verdict::{JudgeError, Said, Settings, Trouble, Verdict};

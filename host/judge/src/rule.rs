@@ -20,6 +20,8 @@ pub struct JudgedRule {
     pub params: Arc<Params>,
     /// The tenant's lookup tables.
     pub tables: Arc<Tables>,
+    /// On what terms it judges.
+    pub terms: Terms,
     /// How far it has come.
     pub position: Position,
     /// What it remembers.
@@ -44,6 +46,7 @@ impl JudgedRule {
             attack_version: "19".into(),
             params,
             tables: Arc::default(),
+            terms: Terms::default(),
             position: Position::start(),
             state: RuleState::default(),
             standing: Standing::default(),
@@ -68,6 +71,30 @@ pub struct Tenant {
     pub timezone: Arc<str>,
     /// Host of the Duo Admin Panel (`admin-1234abcd.duosecurity.com`), for links.
     pub panel: Option<Arc<str>>,
+}
+
+/// On what terms a rule judges: what the operator decides of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Terms {
+    /// Whether it judges, and for whom.
+    pub mode: Mode,
+    /// What becomes of a row that it fails on alone.
+    pub on_poison: OnPoison,
+    /// What its calls may spend, in one text: part of the generation, since it decides outcomes.
+    pub limits: Arc<str>,
+}
+
+/// Whether a rule judges, and for whom.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// Its alerts go out.
+    #[default]
+    Active,
+    /// It judges as if it were active, with a position and a memory of its own; its alerts are kept and listed apart, and
+    /// nobody is told.
+    Shadow,
+    /// It keeps its position and judges nothing. When it resumes it reads on from there.
+    Paused,
 }
 
 /// What becomes of a row that makes a rule fail when it is shown alone.

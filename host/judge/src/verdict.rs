@@ -6,15 +6,11 @@ use picket_contract::{LogLine, Usage};
 use picket_event::SelectError;
 use picket_store::{AlertRow, Repeat, RuleCommit, StoreError};
 
-use crate::rule::OnPoison;
-
 /// How rules are judged; alike for all tenants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Settings {
     /// Rows shown in one call at most.
     pub batch_rows: usize,
-    /// What becomes of a row that makes a rule fail.
-    pub on_poison: OnPoison,
     /// How long after a failure a rule is probed, ms; doubled for each probe that fails.
     pub probe_after_ms: i64,
     /// The longest time between probes, ms.
@@ -26,7 +22,6 @@ impl Default for Settings {
         // A batch of 1000 spreads the price of a fresh instance; probes start when an operator may have looked.
         Settings {
             batch_rows: 1000,
-            on_poison: OnPoison::Quarantine,
             probe_after_ms: 30_000,
             probe_at_most_ms: 3_600_000,
         }

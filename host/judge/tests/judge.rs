@@ -16,7 +16,7 @@ use picket_contract::{Admission, Call, Evaluate, EventRecord, Failure, Mark, Out
 use picket_judge::acquaintance::Acquaintance;
 use picket_judge::dedup::Dedup;
 use picket_judge::replay::{Rows, replay};
-use picket_judge::{JudgedRule, OnPoison, Settings, TenantJudge, Verdict};
+use picket_judge::{JudgedRule, OnPoison, Settings, TenantJudge, Terms, Verdict};
 
 /// An authentication row: second, user, let in.
 fn row(number: usize, second: i64, user: u8, word: bool) -> EventRecord {
@@ -105,11 +105,14 @@ fn a_poison_row_is_found_by_halving_and_what_went_before_is_kept() {
 fn by_policy_the_poison_row_is_skipped_and_the_rest_is_judged() {
     let journal = [entry(1, 0, denials(&[0, 2, 1, 1, 0, 2, 1]), vec![complete(0, 60)])];
     let mut judge = judge(
-        vec![rule(Does::Fails)],
-        Settings {
-            on_poison: OnPoison::Skip,
-            ..settings(1000)
-        },
+        vec![JudgedRule {
+            terms: Terms {
+                on_poison: OnPoison::Skip,
+                ..Terms::default()
+            },
+            ..rule(Does::Fails)
+        }],
+        settings(1000),
     );
     let verdict = feed(&mut judge, &journal);
     let skipped: Vec<&str> = verdict

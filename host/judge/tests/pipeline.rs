@@ -20,7 +20,7 @@ use picket_judge::people::Nobody;
 use picket_judge::pipeline::{
     Beginning, Observe, Options, Page, Pipeline, PipelineError, RuleSet, RuleSpec, SwapReport, first_start,
 };
-use picket_judge::{Said, Settings, Trouble};
+use picket_judge::{Said, Settings, Terms, Trouble};
 use picket_store::{AlertFilter, CursorRow, EventFilter, Moment, SqliteStore, Store};
 
 #[derive(Default)]
@@ -97,6 +97,7 @@ fn spec(evaluator: Arc<dyn Evaluate>, does: Does, module: &str) -> RuleSpec {
         attack_version: "19".into(),
         params: Arc::new(Params::new()),
         tables: Arc::new(Tables::default()),
+        terms: Terms::default(),
     }
 }
 
@@ -323,11 +324,7 @@ struct Mendable {
 impl Evaluate for Mendable {
     fn evaluate(&self, call: Call<'_>) -> Result<Outcome, Failure> {
         if self.broken.load(Ordering::SeqCst) > 0 {
-            return Err(Failure {
-                kind: FailureKind::Trap,
-                message: "unreachable".to_owned(),
-                usage: Usage::default(),
-            });
+            return Err(Failure::new(FailureKind::Trap, "unreachable", Usage::default()));
         }
         self.good.evaluate(call)
     }

@@ -3,6 +3,7 @@
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
+use picket_contract::Allowance;
 use sha2::{Digest, Sha256};
 use wasmtime::component::{Component, Linker};
 use wasmtime::{Config, Enabled, InstanceAllocationStrategy, OperatorCost, OptLevel, PoolingAllocationConfig};
@@ -13,7 +14,7 @@ use crate::failure::failure;
 use crate::module::{Code, Guest, usage};
 use crate::services::{Lent, SERVICES};
 use crate::slots::Slots;
-use crate::{Limits, Module, Rejected, imports, manifest, text, wire};
+use crate::{CallLimits, Limits, Module, Rejected, imports, manifest, text, wire};
 
 /// Core instances of one component: the rule itself, and what binding generators put around it.
 pub(crate) const CORE_INSTANCES: u32 = 16;
@@ -157,8 +158,25 @@ impl Engine {
     /// # Errors
     /// [`Rejected`] says what was wrong and what would be right.
     pub fn load(&self, bytes: &[u8]) -> Result<Module, Rejected> {
+        self.load_under(bytes, self.inner.limits.call())
+    }
+
+    /// The same, with limits of its own for each call. More memory than the pool is made for
+    /// ([`Limits::pool_memory_bytes`]) is not to be had.
+    ///
+    /// # Errors
+    /// As [`Engine::load`].
+    pub fn load_under(&self, bytes: &[u8], limits: CallLimits) -> Result<Module, Rejected> {
         let inner = &self.inner;
-        let inspected = admission::inspect(bytes, &inner.limits)?;
+        let limits = CallLimits {
+            memory_bytes: limits.memory_bytes.min(inner.limits.most_memory_bytes()),
+            ..limits
+        };
+        let caps = Limits {
+            memory_bytes: limits.memory_bytes,
+            ..inner.limits.clone()
+        };
+        let inspected = admission::inspect(bytes, &caps)?;
         let digest = Self::digest(bytes);
         let component = inner.compile(bytes, digest.trim_start_matches("sha256:"))?;
         let code = inner.link(&component, &inspected)?;
@@ -166,12 +184,13 @@ impl Engine {
             .component_type()
             .imports(&inner.engine)
             .any(|(name, _)| name.starts_with("picket:rule/lookup@"));
-        let described = inner.describe(&code)?;
+        let described = inner.describe(&code, limits.memory_bytes)?;
         let manifest = manifest::read(&described).map_err(|problems| Rejected::Manifest { problems })?;
         Ok(Module {
             digest: digest.into(),
             manifest: Arc::new(manifest),
             looks_up,
+            limits,
             engine: inner.clone(),
             code,
         })
@@ -212,19 +231,19 @@ impl Inner {
     }
 
     /// Brings the module up once: its types are checked, and it describes itself.
-    fn describe(&self, code: &Code) -> Result<String, Rejected> {
+    fn describe(&self, code: &Code, memory: usize) -> Result<String, Rejected> {
         let contract = |error: wasmtime::Error| Rejected::Contract {
             supported: VERSION,
             detail: text::clean(&format!("{error:#}"), 400),
         };
-        let limits = Limits {
+        let given = Allowance {
             fuel: self.limits.describe_fuel,
-            ..self.limits.clone()
+            memory: memory as u64,
         };
         let _slot = self.slots.take();
-        let mut lent = Lent::closed(&limits);
-        let mut store = Guest::store(&self.engine, &limits, limits.describe_fuel).map_err(contract)?;
-        store.set_hostcall_fuel(limits.manifest_bytes);
+        let mut lent = Lent::closed(self.limits.log);
+        let mut store = Guest::store(self, memory, given.fuel).map_err(contract)?;
+        store.set_hostcall_fuel(self.limits.manifest_bytes);
         let brought_up = SERVICES.set(&mut lent, || code.pre.instantiate(&mut store));
         let described = brought_up.map(|instance| {
             instance.get_typed_func::<wire::EvaluateParams<'_>, wire::EvaluateResults>(&mut store, &code.evaluate)?;
@@ -241,7 +260,14 @@ impl Inner {
             Ok((manifest,)) => Ok(manifest),
             Err(error) => {
                 let usage = usage(&store, lent.dropped());
-                Err(Rejected::Describe(failure(&error, lent.last_error(), usage, &limits)))
+                let stack = self.limits.stack_bytes;
+                Err(Rejected::Describe(failure(
+                    &error,
+                    lent.last_error(),
+                    usage,
+                    given,
+                    stack,
+                )))
             }
         }
     }
@@ -309,7 +335,7 @@ fn pool(limits: &Limits) -> PoolingAllocationConfig {
         .max_tables_per_component(TABLES)
         .max_memories_per_module(1)
         .max_tables_per_module(TABLES)
-        .max_memory_size(limits.memory_bytes)
+        .max_memory_size(limits.most_memory_bytes())
         .table_elements(limits.table_entries)
         .linear_memory_keep_resident(KEEP_RESIDENT)
         .table_keep_resident(64 << 10)

@@ -34,6 +34,6 @@ mod wire;
 pub use admission::Size;
 pub use artifact::CacheError;
 pub use engine::{Engine, EngineError, Host};
-pub use limits::{AlertLimits, Limits, LogLimits, StaticLimits};
+pub use limits::{AlertLimits, CallLimits, Limits, LogLimits, StaticLimits};
 pub use module::Module;
 pub use rejected::{CompileLimit, Rejected};

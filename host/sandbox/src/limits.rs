@@ -3,9 +3,35 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use picket_contract::Allowance;
 use picket_contract::state::StateLimits;
 
-/// What a module and each call of it may spend.
+/// What each call of one module may spend. What is not here is alike for all modules.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CallLimits {
+    /// Fuel for one call, however many rows.
+    pub fuel: u64,
+    /// Most linear memory of an instance, bytes.
+    pub memory_bytes: usize,
+    /// Caps on one rule's state for one tenant.
+    pub state: StateLimits,
+    /// Caps on what a call answers.
+    pub alerts: AlertLimits,
+    /// Caps on what a call logs.
+    pub log: LogLimits,
+}
+
+impl CallLimits {
+    /// What a failure says was given.
+    pub(crate) fn allowance(&self) -> Allowance {
+        Allowance {
+            fuel: self.fuel,
+            memory: self.memory_bytes as u64,
+        }
+    }
+}
+
+/// What modules and their calls may spend, and how many calls run at once.
 #[derive(Debug, Clone)]
 pub struct Limits {
     /// Fuel for one call, however many rows: about 30 ms of plain computing at worst.
@@ -16,6 +42,8 @@ pub struct Limits {
     pub describe_fuel: u64,
     /// Most linear memory of an instance, bytes.
     pub memory_bytes: usize,
+    /// Most linear memory that any module is given, bytes: what the pool is made for. Less than `memory_bytes` says nothing.
+    pub pool_memory_bytes: usize,
     /// Most entries of one table.
     pub table_entries: usize,
     /// Most stack of the guest, bytes. The calling thread needs as much and 512 KiB more.
@@ -48,6 +76,7 @@ impl Default for Limits {
             start_fuel: 5_000_000,
             describe_fuel: 50_000_000,
             memory_bytes: 16 << 20,
+            pool_memory_bytes: 0,
             table_entries: 10_000,
             stack_bytes: 256 << 10,
             handover_bytes: 1 << 20,
@@ -63,8 +92,28 @@ impl Default for Limits {
     }
 }
 
+impl Limits {
+    /// What a call of a module may spend of which nothing else is said.
+    #[must_use]
+    pub fn call(&self) -> CallLimits {
+        CallLimits {
+            fuel: self.fuel,
+            memory_bytes: self.memory_bytes,
+            state: self.state,
+            alerts: self.alerts,
+            log: self.log,
+        }
+    }
+
+    /// Most linear memory that any module may have, bytes.
+    #[must_use]
+    pub fn most_memory_bytes(&self) -> usize {
+        self.memory_bytes.max(self.pool_memory_bytes)
+    }
+}
+
 /// Caps on the alerts of one call. Text is cut; a wrong number makes the answer malformed.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AlertLimits {
     /// In one call.
     pub call: usize,
@@ -97,7 +146,7 @@ impl Default for AlertLimits {
 }
 
 /// Caps on the log of one call.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LogLimits {
     /// Lines.
     pub lines: usize,

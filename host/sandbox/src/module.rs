@@ -10,7 +10,7 @@ use wasmtime::{ResourceLimiter, Store};
 use crate::engine::Inner;
 use crate::failure::{OverCap, failure};
 use crate::services::{Lent, SERVICES};
-use crate::{Limits, answer, text, wire};
+use crate::{CallLimits, answer, text, wire};
 
 /// An admitted module. Calls of it may come from several threads at once; each gets an instance of its own.
 pub struct Module {
@@ -20,6 +20,8 @@ pub struct Module {
     pub manifest: Arc<Manifest>,
     /// It looks things up in the tenant's tables: whether it imports the interface.
     pub looks_up: bool,
+    /// What each call of it may spend.
+    pub limits: CallLimits,
     pub(crate) engine: Arc<Inner>,
     pub(crate) code: Code,
 }
@@ -79,17 +81,17 @@ impl ResourceLimiter for Guest {
 }
 
 impl Guest {
-    /// A store with its caps and `fuel`, for one instance and one call.
-    pub(crate) fn store(engine: &wasmtime::Engine, limits: &Limits, fuel: u64) -> wasmtime::Result<Store<Guest>> {
+    /// A store with its caps, and fuel to bring one instance up.
+    pub(crate) fn store(engine: &Inner, memory_bytes: usize, fuel: u64) -> wasmtime::Result<Store<Guest>> {
         let guest = Guest {
-            memory_most: limits.memory_bytes,
+            memory_most: memory_bytes,
             memory_peak: 0,
-            table_most: limits.table_entries,
+            table_most: engine.limits.table_entries,
             budget: 0,
         };
-        let mut store = Store::new(engine, guest);
+        let mut store = Store::new(&engine.engine, guest);
         store.limiter(|guest| guest);
-        store.set_hostcall_fuel(limits.handover_bytes);
+        store.set_hostcall_fuel(engine.limits.handover_bytes);
         refill(&mut store, fuel)?;
         Ok(store)
     }
@@ -113,13 +115,15 @@ pub(crate) fn usage(store: &Store<Guest>, log_dropped: u64) -> Usage {
 }
 
 impl Module {
-    fn limits(&self) -> &Limits {
-        &self.engine.limits
+    /// Says in one text what its limits are: part of a generation, since they decide outcomes.
+    #[must_use]
+    pub fn allowed(&self) -> String {
+        format!("{:?}", self.limits)
     }
 
     fn run(&self, store: &mut Store<Guest>, call: &Call<'_>) -> wasmtime::Result<Result<Vec<wire::Alert>, String>> {
         let instance = self.code.pre.instantiate(&mut *store)?;
-        refill(store, self.limits().fuel)?;
+        refill(store, self.limits.fuel)?;
         let evaluate = instance
             .get_typed_func::<wire::EvaluateParams<'_>, wire::EvaluateResults>(&mut *store, &self.code.evaluate)?;
         let (answer,) = evaluate.call(store, (call.rule, wire::Batch::from(call.batch)))?;
@@ -129,7 +133,7 @@ impl Module {
     /// Says so if a call took long on the wall clock. Nothing is decided by it.
     fn note_if_late(&self, rule: &str, started: Instant) {
         let took = started.elapsed();
-        if took > self.limits().late_after {
+        if took > self.engine.limits.late_after {
             let millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
             tracing::warn!(rule, module = %self.digest, took_ms = millis, "a call was late on the wall clock");
         }
@@ -138,36 +142,31 @@ impl Module {
 
 impl Evaluate for Module {
     fn evaluate(&self, call: Call<'_>) -> Result<Outcome, Failure> {
-        let limits = self.limits();
+        let limits = &self.limits;
+        let given = limits.allowance();
         let _slot = self.engine.slots.take();
         let started = Instant::now();
         let mut lent = Lent::new(call, limits);
-        let host = |error: wasmtime::Error| Failure {
-            kind: FailureKind::Host,
-            message: error.to_string(),
-            usage: Usage::default(),
-        };
-        let mut store = Guest::store(&self.engine.engine, limits, limits.start_fuel).map_err(host)?;
+        let host = |error: wasmtime::Error| Failure::new(FailureKind::Host, error.to_string(), Usage::default());
+        let mut store = Guest::store(&self.engine, limits.memory_bytes, self.engine.limits.start_fuel).map_err(host)?;
         let answer = SERVICES.set(&mut lent, || self.run(&mut store, &call));
         self.note_if_late(call.rule, started);
 
         let usage = usage(&store, lent.dropped());
+        let failed = |kind, message| Failure {
+            given: Some(given),
+            ..Failure::new(kind, message, usage)
+        };
         let alerts = match answer {
             Ok(Ok(alerts)) => alerts,
-            Ok(Err(message)) => {
-                return Err(Failure {
-                    kind: FailureKind::RuleError,
-                    message: text::clean(&message, 1000),
-                    usage,
-                });
+            Ok(Err(message)) => return Err(failed(FailureKind::RuleError, text::clean(&message, 1000))),
+            Err(error) => {
+                let stack = self.engine.limits.stack_bytes;
+                return Err(failure(&error, lent.last_error(), usage, given, stack));
             }
-            Err(error) => return Err(failure(&error, lent.last_error(), usage, limits)),
         };
-        let alerts = answer::check(alerts, call.batch, &limits.alerts).map_err(|message| Failure {
-            kind: FailureKind::Malformed,
-            message,
-            usage,
-        })?;
+        let alerts = answer::check(alerts, call.batch, &limits.alerts)
+            .map_err(|message| failed(FailureKind::Malformed, message))?;
         let (changes, log, _) = lent.finish();
         Ok(Outcome {
             alerts,

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use picket_contract::{Call, LogLine, Row, StateChanges, StateOverlay};
 use scoped_tls_hkt::scoped_thread_local;
 
-use crate::limits::{Limits, LogLimits};
+use crate::limits::{CallLimits, LogLimits};
 use crate::text;
 use crate::wire::{Level, Timer, Value};
 
@@ -49,18 +49,18 @@ pub(crate) struct Lent<'a> {
 
 impl<'a> Lent<'a> {
     /// For `evaluate`.
-    pub(crate) fn new(call: Call<'a>, limits: &Limits) -> Self {
+    pub(crate) fn new(call: Call<'a>, limits: &CallLimits) -> Self {
         Lent {
             call: Some((StateOverlay::new(call.state, limits.state), call)),
-            ..Lent::closed(limits)
+            ..Lent::closed(limits.log)
         }
     }
 
     /// For `describe`: only the log.
-    pub(crate) fn closed(limits: &Limits) -> Self {
+    pub(crate) fn closed(limits: LogLimits) -> Self {
         Lent {
             call: None,
-            limits: limits.log,
+            limits,
             lines: Vec::new(),
             dropped: 0,
             last_error: None,

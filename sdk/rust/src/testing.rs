@@ -98,11 +98,7 @@ impl contract::Evaluate for Native {
 }
 
 fn failure(kind: FailureKind, message: String) -> Failure {
-    Failure {
-        kind,
-        message,
-        usage: Usage::default(),
-    }
+    Failure::new(kind, message, Usage::default())
 }
 
 /// Borrows a host's batch as the SDK reads it.

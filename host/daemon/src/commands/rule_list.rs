@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use comfy_table::{ContentArrangement, Table, presets};
-use picket_sandbox::{Engine, Limits};
+use picket_sandbox::Engine;
 use picket_store::SqliteStore;
 use serde_json::Value;
 
@@ -24,7 +24,11 @@ pub(crate) async fn run(config: &Config, format: Format) -> anyhow::Result<()> {
         Some(Value::Array(rules)) => rules,
         Some(_) => anyhow::bail!("the daemon's answer is not a list: is it of another version?"),
         None => {
-            let mut registry = Registry::new(config.rules_dir.clone(), Engine::new(Limits::default())?);
+            let mut registry = Registry::new(
+                config.rules_dir.clone(),
+                Engine::new(config.sandbox.engine())?,
+                config.sandbox.clone(),
+            );
             registry.scan()?;
             let store = super::store(config).or_else(|_| SqliteStore::in_memory().map_err(anyhow::Error::from))?;
             let tenants: Vec<_> = config.tenants.iter().collect();

@@ -7,6 +7,8 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_saphyr::Spanned;
 
+use super::sandbox::SandboxFile;
+
 /// `picket.yaml`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -26,6 +28,8 @@ pub(super) struct RootFile {
     pub(super) control_socket: Option<PathBuf>,
     #[serde(default)]
     pub(super) sinks: Vec<SinkFile>,
+    #[serde(default)]
+    pub(super) sandbox: SandboxFile,
     /// Overrides for every tenant.
     #[serde(default)]
     pub(super) rules: Overrides,

@@ -62,6 +62,7 @@ fn read_all(path: &Path) -> Result<Loaded, Problems> {
         base,
     };
     let overrides = shared.overrides(&root.rules, &mut problems);
+    let sandbox = shared.sandbox(&root.sandbox, &mut problems);
 
     let mut entries = Vec::new();
     if let Some(source) = &root.source {
@@ -124,6 +125,7 @@ fn read_all(path: &Path) -> Result<Loaded, Problems> {
             .control_socket
             .map_or_else(|| data_dir.join("control.sock"), |socket| base.join(socket)),
         sinks: sinks(root.sinks, base),
+        sandbox,
         data_dir,
         tenants,
         parents,

@@ -8,6 +8,7 @@ mod file;
 mod load;
 mod network;
 mod problem;
+mod sandbox;
 mod secret;
 mod source;
 mod tenant;
@@ -15,12 +16,14 @@ mod tenant;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use picket_judge::Mode;
 use serde_json::Value;
 
 pub(crate) use file::StdoutFormat;
 pub(crate) use load::{Loaded, load, load_for_run};
 pub(crate) use network::Network;
 pub(crate) use problem::{Problem, Problems, edits};
+pub(crate) use sandbox::{ModulePolicy, Sandbox};
 pub(crate) use secret::SecretSource;
 
 /// Where the configuration is unless told otherwise.
@@ -39,6 +42,8 @@ pub(crate) struct Config {
     pub(crate) control_socket: PathBuf,
     /// Where alerts go.
     pub(crate) sinks: Vec<SinkConfig>,
+    /// What rules may spend.
+    pub(crate) sandbox: Sandbox,
     /// Accounts with a key of their own, by id. Those that a parent's key reads are found by asking: see `crate::accounts`.
     pub(crate) tenants: Vec<TenantConfig>,
     /// Keys of the Accounts API.
@@ -107,6 +112,8 @@ pub(crate) struct ChildConfig {
 pub(crate) struct Override {
     /// `enabled: false` switches the rule off.
     pub(crate) enabled: Option<bool>,
+    /// `mode: shadow` keeps its alerts apart, `mode: paused` stops it where it is.
+    pub(crate) mode: Option<Mode>,
     /// Parameter values as written, with where they were written (`file:line:column`).
     pub(crate) params: BTreeMap<String, (Value, String)>,
 }

@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use picket_judge::Mode;
+use serde_json::Value;
 use serde_saphyr::{Location, Spanned};
 
 use super::file::{Accounts, Lists, Overrides, SourceFile};
@@ -53,6 +55,7 @@ pub(super) fn over(shared: &AllOverrides, own: AllOverrides) -> AllOverrides {
     for (rule, own) in own {
         let all = overrides.entry(rule).or_default();
         all.enabled = own.enabled.or(all.enabled);
+        all.mode = own.mode.or(all.mode);
         all.params.extend(own.params);
     }
     overrides
@@ -92,6 +95,10 @@ impl Checker<'_> {
                     }
                     continue;
                 }
+                if name == "mode" {
+                    own.mode = self.mode(rule, value, problems);
+                    continue;
+                }
                 let place = value.referenced;
                 let place = format!("{}:{}:{}", self.path.display(), place.line(), place.column());
                 own.params.insert(name.clone(), (value.value.clone(), place));
@@ -99,6 +106,23 @@ impl Checker<'_> {
             overrides.insert(rule.clone(), own);
         }
         overrides
+    }
+
+    fn mode(&self, rule: &str, value: &Spanned<Value>, problems: &mut Vec<Problem>) -> Option<Mode> {
+        let mode = match value.value.as_str() {
+            Some("active") => Some(Mode::Active),
+            Some("shadow") => Some(Mode::Shadow),
+            Some("paused") => Some(Mode::Paused),
+            _ => None,
+        };
+        if mode.is_none() {
+            let what = format!("rules: {rule}: there is no such `mode`");
+            problems.push(self.problem(value.referenced, what).hint(
+                "active; shadow (it judges, its alerts are kept apart and not sent); paused (it stops where it is, and catches \
+                 up when it is active again)",
+            ));
+        }
+        mode
     }
 
     fn timezone(&self, zone: Option<&Spanned<String>>, problems: &mut Vec<Problem>) {

@@ -66,6 +66,49 @@ fn every_error_names_line_column_and_the_way_out() {
         ("120\n", "120\n  proxy: gopher://ada:hush@p\n", ":7:10:", "socks5h://"),
         ("telephony]", "inventry]", ":7:44:", "did you mean `inventory`?"),
         ("source:", "tenant: Acme Bank\nsource:", ":1:9:", "lower-case"),
+        ("source:", "sandbox:\n  limits: {fuel: many}\nsource:", ":2:18:", "2M"),
+        (
+            "source:",
+            "sandbox:\n  limits: {feul: 1M}\nsource:",
+            ":2:12:",
+            "did you mean `fuel`?",
+        ),
+        (
+            "source:",
+            "sandbox:\n  limits: {memory_mb: 0}\nsource:",
+            ":2:23:",
+            "1 at least",
+        ),
+        (
+            "source:",
+            "sandbox:\n  modules:\n    a.wasm: {on_poison: ignore}\nsource:",
+            ":3:25:",
+            "quarantine",
+        ),
+        (
+            "source:",
+            "sandbox:\n  modules:\n    a.wasm: {grant: [clock]}\nsource:",
+            ":3:22:",
+            "phone and raw",
+        ),
+        (
+            "source:",
+            "sandbox:\n  modules:\n    ../a.wasm: {}\nsource:",
+            ":3:16:",
+            "rules_dir",
+        ),
+        (
+            "source:",
+            "sandbox:\n  fuel_per_minute: 1\nsource:",
+            ":2:20:",
+            "at least",
+        ),
+        (
+            "source:",
+            "rules:\n  some-rule: {mode: dry}\nsource:",
+            ":2:21:",
+            "shadow",
+        ),
         ("source:", "timezone: Europe/Atlantis\nsource:", ":1:11:", "IANA"),
     ] {
         let text = SMALLEST.replace(from, to);
@@ -269,4 +312,30 @@ fn a_proxys_password_is_in_no_error_and_no_debug_text() {
         let problem = proxied(broken).unwrap_err().to_string();
         assert!(!problem.contains("hush"), "{broken}: {problem}");
     }
+}
+
+#[test]
+fn what_is_said_of_one_module_goes_over_what_is_said_of_all() {
+    let section = "sandbox:
+  fuel_per_minute: 60G
+  calls_at_once: 4
+  limits: {fuel: 200M, memory_mb: 32, alerts: 500}
+  state: {rule_mb: 8}
+  modules:
+    acme/vpn.wasm: {fuel: 1G, memory_mb: 64, on_poison: skip, deny_fields: [user.email], grant: [phone]}
+";
+    let sandbox = load_text(&format!("{section}{SMALLEST}")).unwrap().sandbox;
+    assert_eq!(sandbox.fuel_per_minute, 60_000_000_000);
+    let one = sandbox.module("acme/vpn.wasm");
+    assert_eq!((one.limits.fuel, one.limits.memory_bytes), (1_000_000_000, 64 << 20));
+    assert_eq!((one.limits.alerts.call, one.limits.state.total_bytes), (500, 8 << 20));
+    assert_eq!(one.on_poison, picket_judge::OnPoison::Skip);
+    assert_eq!(
+        (one.deny_fields, one.grant),
+        (vec!["user.email".to_owned()], vec!["phone".to_owned()])
+    );
+    assert_eq!(sandbox.module("other.wasm").limits.fuel, 200_000_000);
+    let engine = sandbox.engine();
+    assert_eq!((engine.concurrency, engine.most_memory_bytes()), (4, 64 << 20));
+    assert_eq!(load_text(SMALLEST).unwrap().sandbox, Sandbox::default());
 }

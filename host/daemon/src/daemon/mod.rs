@@ -105,13 +105,13 @@ async fn start(loaded: Loaded, shutdown: &CancellationToken) -> anyhow::Result<D
     let store: Arc<dyn Store> = engine_of_store.clone();
     let limits = Limits {
         cache: Some(config.data_dir.join("compiled")),
-        ..Limits::default()
+        ..config.sandbox.engine()
     };
     let engine = Engine::new(limits)?;
     if let Some(loss) = engine.host().losses() {
         tracing::warn!("{loss}");
     }
-    let mut registry = Registry::new(config.rules_dir.clone(), engine.clone());
+    let mut registry = Registry::new(config.rules_dir.clone(), engine.clone(), config.sandbox.clone());
     let changes = registry.scan().with_context(|| {
         format!(
             "rules_dir {}: cannot be read; make it, or copy the stock rules there",

@@ -113,6 +113,7 @@ impl Daemon {
             rules_dir: before.rules_dir.clone(),
             control_socket: before.control_socket.clone(),
             sinks: before.sinks.clone(),
+            sandbox: before.sandbox.clone(),
             ..config
         });
         self.wake_parents();
@@ -132,6 +133,7 @@ fn needs_restart(before: &Config, now: &Config) -> Vec<String> {
         ("rules_dir", before.rules_dir != now.rules_dir),
         ("control_socket", before.control_socket != now.control_socket),
         ("sinks", before.sinks != now.sinks),
+        ("sandbox", before.sandbox != now.sandbox),
         (
             "a source of type duo_accounts",
             format!("{:?}", before.parents) != format!("{:?}", now.parents),

@@ -237,7 +237,8 @@ pub(super) fn ruleset(engine: &Engine, rules: Vec<JudgedRule>) -> RuleSet {
     hasher.update(engine.fingerprint().as_bytes());
     let mut specs = Vec::new();
     for rule in rules {
-        hasher.update(format!("{}\0{}\0{:?}\0", rule.manifest.id, rule.module, rule.params).as_bytes());
+        let deciding = (&rule.params, &rule.terms);
+        hasher.update(format!("{}\0{}\0{deciding:?}\0", rule.manifest.id, rule.module).as_bytes());
         specs.push(RuleSpec {
             manifest: rule.manifest,
             evaluator: rule.evaluator,
@@ -245,6 +246,7 @@ pub(super) fn ruleset(engine: &Engine, rules: Vec<JudgedRule>) -> RuleSet {
             attack_version: rule.attack_version,
             params: rule.params,
             tables: rule.tables,
+            terms: rule.terms,
         });
     }
     RuleSet {

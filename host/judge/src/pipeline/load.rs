@@ -91,6 +91,7 @@ impl RuleSpec {
             attack_version: self.attack_version.clone(),
             params: self.params.clone(),
             tables: self.tables.clone(),
+            terms: self.terms.clone(),
             position,
             state,
             standing,

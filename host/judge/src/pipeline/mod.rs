@@ -30,7 +30,7 @@ use crate::evidence::InJournal;
 use crate::historic::Historic;
 use crate::judge::TenantJudge;
 use crate::people::People;
-use crate::rule::Tenant;
+use crate::rule::{Tenant, Terms};
 use crate::verdict::{JudgeError, Said, Settings, Trouble};
 
 pub use admit::{Admitted, Page};
@@ -55,6 +55,8 @@ pub struct RuleSpec {
     pub params: Arc<Params>,
     /// The tenant's lookup tables.
     pub tables: Arc<Tables>,
+    /// On what terms it judges.
+    pub terms: Terms,
 }
 
 /// Everything that judges a tenant.

@@ -12,7 +12,7 @@ use picket_contract::{
 };
 use picket_judge::acquaintance::Acquaintance;
 use picket_judge::dedup::Dedup;
-use picket_judge::{JudgedRule, OnPoison, Rebuild, Settings, Tenant, TenantJudge, Verdict, alerts};
+use picket_judge::{JudgedRule, Rebuild, Settings, Tenant, TenantJudge, Verdict, alerts};
 use picket_store::{DedupRow, Standing};
 
 pub(crate) const LOGS: [&str; 3] = ["authentication", "activity", "telephony"];
@@ -192,11 +192,7 @@ impl Native {
 
 impl Evaluate for Native {
     fn evaluate(&self, call: Call<'_>) -> Result<Outcome, Failure> {
-        let fail = |kind, message: &str| Failure {
-            kind,
-            message: message.to_owned(),
-            usage: Usage::default(),
-        };
+        let fail = |kind, message: &str| Failure::new(kind, message, Usage::default());
         let rows = rows(call.batch);
         if self.0 == Does::Greedy && rows.len() > 2 {
             return Err(fail(FailureKind::OutOfFuel, "more than two rows"));
@@ -306,7 +302,6 @@ pub(crate) fn tenant() -> Arc<Tenant> {
 pub(crate) fn settings(batch_rows: usize) -> Settings {
     Settings {
         batch_rows,
-        on_poison: OnPoison::Quarantine,
         ..Settings::default()
     }
 }

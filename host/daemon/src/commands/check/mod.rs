@@ -10,7 +10,7 @@ mod report;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use picket_sandbox::{Engine, Limits};
+use picket_sandbox::Engine;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
@@ -41,7 +41,11 @@ pub(crate) async fn run(config: &Config, known: &Config, offline: bool, format: 
             warning.to_string(),
         ));
     }
-    let mut registry = Registry::new(config.rules_dir.clone(), Engine::new(Limits::default())?);
+    let mut registry = Registry::new(
+        config.rules_dir.clone(),
+        Engine::new(config.sandbox.engine())?,
+        config.sandbox.clone(),
+    );
     let what = format!("rules directory {}", config.rules_dir.display());
     report.add(match registry.scan() {
         Ok(_) => Finding::ok(what),
