@@ -348,11 +348,14 @@ pub trait Store: Send + Sync {
     /// The engine's.
     fn last_seq(&self, tenant: &str) -> Result<u64, StoreError>;
 
-    /// Which of these event ids the journal holds already (as far as [`Store::forget_ids`] left them), in the order asked.
+    /// Which of these events (id and order time, ms) the journal holds already (as far as [`Store::forget_ids`] left them), in
+    /// the order asked. One is found by its id in every admission of the log whose events' times reach to within `near` (ms) of
+    /// its own. A row that tells its time has the same one each time it is read, so 0 finds it; what had to be placed beside its
+    /// neighbours is found by as much as they may differ; `i64::MAX` looks everywhere.
     ///
     /// # Errors
     /// The engine's.
-    fn known(&self, tenant: &str, log: &str, ids: &[&str]) -> Result<Vec<bool>, StoreError>;
+    fn known(&self, tenant: &str, log: &str, ids: &[(&str, i64)], near: i64) -> Result<Vec<bool>, StoreError>;
 
     /// Journal entries whose last number is above `after`, in order, until at least `max_events` events (marks alone count as
     /// one) or the end; empty only at the end. An admission is never cut: the first may hold events up to `after` too. What
@@ -461,8 +464,8 @@ pub trait Store: Send + Sync {
     /// The engine's.
     fn note(&self, tenant: &str, name: &str) -> Result<Option<String>, StoreError>;
 
-    /// Forgets that the journal holds events with an order time (ms) below `before`: how ids no longer asked for are pruned.
-    /// Returns how many were forgotten.
+    /// Forgets that the journal holds the events of admissions that have none with an order time (ms) from `before` on: how ids
+    /// no longer asked for are pruned. Returns how many were forgotten.
     ///
     /// # Errors
     /// [`StoreError::Engine`]: outcome unknown.

@@ -169,6 +169,63 @@ fn a_store_of_the_first_schema_is_taken_over_with_all_it_has() {
     assert_eq!(reader.inventory("acme", Some("users")).unwrap().len(), 1);
 }
 
+#[test]
+fn what_schema_3_remembers_of_events_is_known_after_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let old = sqlite(directory.path());
+    old.pragma_update(None, "journal_mode", "WAL").unwrap();
+    let schemas = [
+        include_str!("../src/sqlite/schema/1.sql"),
+        include_str!("../src/sqlite/schema/2.sql"),
+        include_str!("../src/sqlite/schema/3.sql"),
+    ];
+    let (id, time) = (|n: i64| format!("e{n}"), |n: i64| (n * 7_919) % 5_000);
+    let log = |n: i64| if n % 3 == 0 { "activity" } else { "authentication" };
+    old.execute_batch(&format!(
+        "BEGIN; {}; PRAGMA application_id = 1348692852; PRAGMA user_version = 3;
+         INSERT INTO tenant (name, last_seq) VALUES ('acme', 0), ('other', 0), ('empty', 0);",
+        schemas.join(";")
+    ))
+    .unwrap();
+    for n in 0..2_500 {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(log(n).as_bytes()).update(&[0]).update(id(n).as_bytes());
+        let tenant = if n % 5 == 0 { 2 } else { 1 };
+        old.execute(
+            "INSERT INTO seen (tenant, id, time) VALUES (?1, ?2, ?3)",
+            rusqlite::params![tenant, &hasher.finalize().as_bytes()[..16], time(n)],
+        )
+        .unwrap();
+    }
+    old.execute_batch("COMMIT").unwrap();
+    drop(old);
+
+    let store = SqliteStore::open(directory.path()).unwrap();
+    let known = |tenant: &str, of: &str, n: i64| store.known(tenant, of, &[(&id(n), time(n))], 0).unwrap() == [true];
+    for n in 0..2_500 {
+        let (own, foreign) = if n % 5 == 0 {
+            ("other", "acme")
+        } else {
+            ("acme", "other")
+        };
+        assert!(known(own, log(n), n), "{n}");
+        assert!(!known(foreign, log(n), n) && !known("empty", log(n), n), "{n}");
+        assert!(!known(own, "telephony", n), "{n}");
+    }
+    let again = admit(admission(1, log(1), &[("new", 1), (&id(1), time(1))], &[]));
+    let refusal = store.transact("acme", again).unwrap_err().to_string();
+    assert!(
+        refusal.contains("holds event e1 of authentication already"),
+        "{refusal}"
+    );
+    // What is admitted from now on stands beside it, and both are forgotten by age.
+    store
+        .transact("acme", admit(admission(1, "activity", &[("new", 4_000)], &[])))
+        .unwrap();
+    assert_eq!(store.forget_ids("acme", i64::MAX).unwrap(), 2_001);
+    assert!(!known("acme", log(1), 1) && known("other", log(5), 5));
+}
+
 /// A store whose next commit fails at `when`, with what had been written, after which it works.
 fn fails_once(directory: &Path, when: fn(Moment) -> bool) -> (SqliteStore, Arc<AtomicBool>) {
     let armed = Arc::new(AtomicBool::new(false));

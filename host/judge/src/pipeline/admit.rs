@@ -179,8 +179,7 @@ impl Inner {
         events.retain(|event| seen.insert(event.id.clone()));
         admitted.doubles = admitted.received - events.len();
         if !events.is_empty() {
-            let ids: Vec<&str> = events.iter().map(|event| &*event.id).collect();
-            let mut known = self.known(&page.log, &ids)?.into_iter();
+            let mut known = self.known(&page.log, &events)?.into_iter();
             events.retain(|_| known.next() == Some(false));
             admitted.known = admitted.received - admitted.doubles - events.len();
         }

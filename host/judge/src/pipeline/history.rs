@@ -2,11 +2,13 @@
 
 use std::sync::{Arc, PoisonError};
 
+use picket_contract::EventRecord;
 use picket_store::{Store, StoreError, segment};
 
 use super::{Inner, Options, Pipeline, PipelineError, RuleSet};
 use crate::historic::{DUO_LOGS, Historic, Starts};
 use crate::rule::Tenant;
+use crate::sheet::UNREADABLE;
 
 /// The store's note of a tenant's first start: ms since the Unix epoch, 0 meaning that nothing is of the past. With `:` and
 /// the name of a log: of a log that was added later.
@@ -97,18 +99,33 @@ impl Inner {
     }
 
     /// Which of these the journal holds; for a segment also what the tenant or another of its segments holds.
-    pub(super) fn known(&self, log: &str, ids: &[&str]) -> Result<Vec<bool>, StoreError> {
+    pub(super) fn known(&self, log: &str, events: &[EventRecord]) -> Result<Vec<bool>, StoreError> {
         let (store, own) = (&self.journal.store, &self.journal.tenant);
-        let mut known = store.known(own, log, ids)?;
+        let ids: Vec<(&str, i64)> = events.iter().map(|event| (&*event.id, event.time)).collect();
+        let near = near(log, events);
+        let mut known = store.known(own, log, &ids, near)?;
         let Some(owner) = segment::owner(own) else {
             return Ok(known);
         };
         let others = store.segments(owner)?.into_iter().filter(|name| name != own);
         for name in others.chain([Arc::from(owner)]) {
-            for (known, there) in known.iter_mut().zip(store.known(&name, log, ids)?) {
+            for (known, there) in known.iter_mut().zip(store.known(&name, log, &ids, near)?) {
                 *known |= there;
             }
         }
         Ok(known)
+    }
+}
+
+/// Within what time (ms) these events are found again. A row has the same time whenever it comes; but one that tells none
+/// stands beside a neighbour that need not always be there, and the Trust Monitor's stand no later than the window in which
+/// they were read.
+fn near(log: &str, events: &[EventRecord]) -> i64 {
+    if log == "trust_monitor" {
+        i64::MAX
+    } else if events.iter().any(|event| event.id.starts_with(UNREADABLE)) {
+        86_400_000
+    } else {
+        0
     }
 }

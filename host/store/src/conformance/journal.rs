@@ -47,7 +47,10 @@ pub(super) fn a_refused_transaction_leaves_nothing(store: &dyn Store) {
     };
     assert!(refused(store, whole).contains("rule r of acme has read up to 2, but the journal ends at 1"));
     assert_eq!(store.last_seq("acme").expect("last_seq"), 0);
-    assert_eq!(store.known("acme", "authentication", &["a"]).expect("known"), [false]);
+    assert_eq!(
+        store.known("acme", "authentication", &[("a", 1)], 0).expect("known"),
+        [false]
+    );
     assert!(store.cursors("acme").expect("cursors").is_empty());
     assert!(store.inventory("acme", None).expect("inventory").is_empty());
     assert!(store.outbox("file", 10).expect("outbox").is_empty());
@@ -57,7 +60,9 @@ pub(super) fn a_refused_transaction_leaves_nothing(store: &dyn Store) {
 pub(super) fn an_event_is_held_once(store: &dyn Store) {
     ok(store, "acme", admit([admission(1, "authentication", &[("a", 1)], &[])]));
     assert_eq!(
-        store.known("acme", "authentication", &["b", "a", "b"]).expect("known"),
+        store
+            .known("acme", "authentication", &[("b", 1), ("a", 1), ("b", 1)], 0)
+            .expect("known"),
         [false, true, false]
     );
     assert!(
@@ -72,6 +77,53 @@ pub(super) fn an_event_is_held_once(store: &dyn Store) {
         store,
         "other",
         admit([admission(1, "authentication", &[("a", 1)], &[])]),
+    );
+}
+
+/// What the overlap meets again: at the borders of an admission, in the same ms, and in another log.
+pub(super) fn an_event_is_known_around_its_time(store: &dyn Store) {
+    let rows = [("first", 10), ("a", 20), ("b", 20), ("last", 30)];
+    ok(store, "acme", admit([admission(1, "authentication", &rows, &[])]));
+    ok(
+        store,
+        "acme",
+        admit([admission(5, "authentication", &[("c", 30), ("d", 40)], &[])]),
+    );
+    ok(store, "acme", admit([admission(7, "activity", &[("a", 20)], &[])]));
+    let known = |log: &str, near: i64, ids: &[(&str, i64)]| store.known("acme", log, ids, near).expect("known");
+    let all: Vec<(&str, i64)> = rows.into_iter().chain([("c", 30), ("d", 40)]).collect();
+    assert_eq!(known("authentication", 0, &all), [true; 6]);
+    assert_eq!(
+        known(
+            "authentication",
+            0,
+            &[("x", 20), ("first", 9), ("last", 31), ("d", 30), ("a", 25)]
+        ),
+        [false, false, false, true, true],
+        "by id, where the times of an admission reach"
+    );
+    assert_eq!(
+        known("authentication", 1, &[("first", 9), ("last", 31), ("first", 8)]),
+        [true, true, false]
+    );
+    assert_eq!(
+        known(
+            "authentication",
+            i64::MAX,
+            &[("first", -9_000_000), ("first", 9_000_000)]
+        ),
+        [true, true]
+    );
+    assert_eq!(known("activity", 0, &all), [false, true, false, false, false, false]);
+    assert_eq!(known("telephony", i64::MAX, &all), [false; 6]);
+    assert_eq!(known("authentication", 0, &[]), [] as [bool; 0]);
+    let again = |log: &str, rows: &[(&str, i64)]| refused(store, admit([admission(8, log, rows, &[])]));
+    assert!(again("authentication", &[("new", 5), ("last", 30)]).contains("event last of authentication"));
+    assert!(again("activity", &[("x", 20), ("y", 20), ("x", 20)]).contains("event x of activity"));
+    ok(
+        store,
+        "acme",
+        admit([admission(8, "activity", &[("b", 20), ("a", 21)], &[])]),
     );
 }
 
@@ -192,19 +244,30 @@ pub(super) fn ids_are_forgotten_by_age(store: &dyn Store) {
     ok(
         store,
         "acme",
-        admit([admission(1, "authentication", &[("old", 10), ("new", 20)], &[])]),
+        admit([admission(1, "authentication", &[("old", 10), ("new", 19)], &[])]),
     );
     ok(
         store,
         "other",
         admit([admission(1, "authentication", &[("old", 10)], &[])]),
     );
-    assert_eq!(store.forget_ids("acme", 20).expect("forget_ids"), 1);
-    assert_eq!(
-        store.known("acme", "authentication", &["old", "new"]).expect("known"),
-        [false, true]
+    ok(
+        store,
+        "acme",
+        admit([admission(3, "authentication", &[("later", 20)], &[])]),
     );
-    assert_eq!(store.known("other", "authentication", &["old"]).expect("known"), [true]);
+    let known = |tenant: &str| {
+        let ids = [("old", 10), ("new", 19), ("later", 20)];
+        store.known(tenant, "authentication", &ids, 0).expect("known")
+    };
+    assert_eq!(
+        store.forget_ids("acme", 19).expect("forget_ids"),
+        0,
+        "an admission as a whole"
+    );
+    assert_eq!(store.forget_ids("acme", 20).expect("forget_ids"), 2);
+    assert_eq!(known("acme"), [false, false, true]);
+    assert_eq!(known("other"), [true, false, false]);
     assert_eq!(store.read("acme", 0, 10).expect("read")[0].events.len(), 2);
 }
 

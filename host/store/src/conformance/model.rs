@@ -1,6 +1,7 @@
 //! The store as anybody would write it who had no disk: the oracle of the property tests.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use picket_contract::{Admission, Mark, Position, RuleState};
@@ -23,7 +24,8 @@ pub struct Model {
 struct Tenant {
     journal: Vec<Admission>,
     last_seq: u64,
-    seen: BTreeSet<(Arc<str>, Arc<str>)>,
+    /// For each admission with events: its log, the span of their times, and their ids.
+    held: Vec<(Arc<str>, RangeInclusive<i64>, BTreeSet<Arc<str>>)>,
     cursors: BTreeMap<Arc<str>, String>,
     inventory: BTreeMap<(Arc<str>, Arc<str>), InventoryRow>,
     rules: BTreeMap<(Arc<str>, u32), (Position, Standing, RuleState)>,
@@ -140,12 +142,14 @@ impl Tenant {
                 return false;
             }
             self.last_seq = admission.last_seq();
-            if !admission
-                .events
-                .iter()
-                .all(|event| self.seen.insert((admission.log.clone(), event.id.clone())))
-            {
+            let (log, events) = (&admission.log, &admission.events);
+            let ids: BTreeSet<Arc<str>> = events.iter().map(|event| event.id.clone()).collect();
+            if ids.len() < events.len() || events.iter().any(|event| self.holds(log, &event.id, event.time, 0)) {
                 return false;
+            }
+            let times = || events.iter().map(|event| event.time);
+            if let (Some(first), Some(last)) = (times().min(), times().max()) {
+                self.held.push((log.clone(), first..=last, ids));
             }
             self.admit(admission);
         }
@@ -267,6 +271,13 @@ impl Tenant {
         self.compare_alerts(name, store);
     }
 
+    fn holds(&self, log: &str, id: &str, time: i64, near: i64) -> bool {
+        self.held.iter().any(|(held, span, ids)| {
+            let is_near = time.saturating_add(near) >= *span.start() && time.saturating_sub(near) <= *span.end();
+            **held == *log && is_near && ids.contains(id)
+        })
+    }
+
     fn compare_events(&self, name: &str, store: &dyn Store) {
         let mut stored = self.stored();
         let seqs: Vec<u64> = (0..self.last_seq + 2).rev().collect();
@@ -275,8 +286,19 @@ impl Tenant {
             store.events(name, &seqs).expect("events"),
             seqs.iter().map(by_number).collect::<Vec<_>>()
         );
-        for (log, id) in &self.seen {
-            assert_eq!(store.known(name, log, &["?", id]).expect("known"), [false, true]);
+        for log in ["authentication", "activity"] {
+            let asked = self.held.iter().flat_map(|(_, span, ids)| {
+                let times = [span.start() - 1, *span.start(), *span.end(), span.end() + 1];
+                ids.iter().flat_map(move |id| times.map(|time| (&**id, time)))
+            });
+            let asked: Vec<(&str, i64)> = [("?", 0)].into_iter().chain(asked).collect();
+            for near in [0, 1, 20, i64::MAX] {
+                let held = asked.iter().map(|(id, time)| self.holds(log, id, *time, near));
+                assert_eq!(
+                    store.known(name, log, &asked, near).expect("known"),
+                    held.collect::<Vec<_>>()
+                );
+            }
         }
         stored.sort_by_key(|event| (event.event.time, event.seq));
         let middle = stored.get(stored.len() / 2).map(|event| event.event.time);

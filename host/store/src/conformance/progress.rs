@@ -273,8 +273,8 @@ pub(super) fn a_segment_is_a_journal_of_its_own_whose_alerts_are_the_tenants(sto
     assert_eq!(store.tenants().expect("tenants"), ["acme".into()] as [Arc<str>; 1]);
     assert_eq!(store.segments("acme").expect("segments"), std::slice::from_ref(&name));
     assert_eq!(store.last_seq("acme").expect("last_seq"), 0);
-    assert_eq!(store.known("acme", "authentication", &["a"]).expect("known"), [false]);
-    let known = |name: &str| store.known(name, "authentication", &["a"]).expect("known");
+    let known = |name: &str| store.known(name, "authentication", &[("a", 1)], 0).expect("known");
+    assert_eq!(known("acme"), [false]);
     assert_eq!(known(&name), [true]);
     assert_eq!(store.alerts("acme", &AlertFilter::default()).expect("alerts").len(), 1);
     // A dedup window that a segment opened is its own: what the tenant itself raises is not taken for a repeat of it.

@@ -16,6 +16,7 @@ pub fn check(empty: &dyn Fn() -> Box<dyn Store>) {
     journal::the_journal_is_numbered_without_gaps(&*empty());
     journal::a_refused_transaction_leaves_nothing(&*empty());
     journal::an_event_is_held_once(&*empty());
+    journal::an_event_is_known_around_its_time(&*empty());
     journal::an_admission_is_never_cut(&*empty());
     journal::idle_marks_are_merged(&*empty());
     journal::live_and_complete_marks_are_merged_each_by_itself(&*empty());
@@ -57,7 +58,9 @@ fn nothing_is_an_answer(store: &dyn Store) {
     assert!(store.tenants().expect("tenants").is_empty());
     assert_eq!(store.last_seq("acme").expect("last_seq"), 0);
     assert_eq!(
-        store.known("acme", "authentication", &["a", "b"]).expect("known"),
+        store
+            .known("acme", "authentication", &[("a", 1), ("b", 1)], 0)
+            .expect("known"),
         [false, false]
     );
     assert!(store.read("acme", 0, 10).expect("read").is_empty());
@@ -96,7 +99,8 @@ fn tenants_do_not_see_each_other(store: &dyn Store) {
     assert_eq!(store.alerts("b", &AlertFilter::default()).expect("alerts").len(), 1);
     let objects = store.inventory("b", None).expect("inventory");
     assert!(objects.len() == 1 && objects[0].json.contains(r#""b""#));
-    assert_eq!(store.known("b", "authentication", &["a"]).expect("known"), [false]);
+    let known = store.known("b", "authentication", &[("a", 1)], i64::MAX);
+    assert_eq!(known.expect("known"), [false]);
 }
 
 fn odd_texts_come_back(store: &dyn Store) {

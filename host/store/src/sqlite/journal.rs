@@ -11,7 +11,7 @@ use picket_contract::{Admission, EventRecord, Mark};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::fault::Fault;
-use super::submission::hash;
+use super::held;
 use crate::block::{self, Block};
 use crate::{EventFilter, StoredAdmission, StoredEvent};
 
@@ -82,20 +82,8 @@ impl<'c> Journal<'c> {
         Ok(statement.query_row([self.tenant], |row| row.get(0))?)
     }
 
-    pub(super) fn known(&self, log: &str, ids: &[&str]) -> Result<Vec<bool>, Fault> {
-        let mut statement = self
-            .connection
-            .prepare_cached("SELECT 1 FROM seen WHERE tenant = ?1 AND id = ?2")?;
-        // In the table's order, so that each of its pages is read once.
-        let mut hashes: Vec<([u8; 16], usize)> = (0..).zip(ids).map(|(at, id)| (hash(log, id), at)).collect();
-        hashes.sort_unstable();
-        let mut known = vec![false; ids.len()];
-        for (hash, at) in hashes {
-            if let Some(known) = known.get_mut(at) {
-                *known = statement.exists(params![self.tenant, hash])?;
-            }
-        }
-        Ok(known)
+    pub(super) fn known(&self, log: &str, ids: &[(&str, i64)], near: i64) -> Result<Vec<bool>, Fault> {
+        held::known(self.connection, self.tenant, log, ids, near)
     }
 
     pub(super) fn read(&self, after: u64, max_events: usize) -> Result<Vec<Admission>, Fault> {

@@ -9,6 +9,7 @@
 
 mod connection;
 mod fault;
+mod held;
 mod journal;
 mod progress;
 mod submission;
@@ -27,6 +28,7 @@ use self::fault::Fault;
 use self::journal::{Damage, Journal};
 use self::submission::{Submission, Work};
 use self::writer::{Target, Writer};
+use crate::block::Packers;
 use crate::segment;
 use crate::{
     AlertFilter, AlertRow, Committing, CursorRow, DedupRow, EventFilter, InventoryRow, OutboxRow, RuleRow, Store,
@@ -75,6 +77,7 @@ pub struct SqliteStore {
     readers: Readers,
     writer: Option<Writer>,
     damage: Damage,
+    packers: Packers,
     _lock: Option<File>,
 }
 
@@ -117,6 +120,7 @@ impl SqliteStore {
                 skip: options.skip_damaged,
                 problems: Mutex::default(),
             },
+            packers: Packers::default(),
             _lock: Some(lock),
         })
     }
@@ -139,6 +143,7 @@ impl SqliteStore {
                 skip: true,
                 problems: Mutex::default(),
             },
+            packers: Packers::default(),
             _lock: None,
         })
     }
@@ -166,6 +171,7 @@ impl SqliteStore {
                 skip: options.skip_damaged,
                 problems: Mutex::default(),
             },
+            packers: Packers::default(),
             _lock: None,
         })
     }
@@ -236,7 +242,8 @@ impl Store for SqliteStore {
         if transaction.is_empty() {
             return Ok(Committing::new(|| Ok(())));
         }
-        let submission = Submission::new(transaction).map_err(|fault| fault.at(&self.path, "encoding"))?;
+        let submission =
+            Submission::new(transaction, &self.packers).map_err(|fault| fault.at(&self.path, "encoding"))?;
         let answer = self.writer()?.hand_over(Work::Transact {
             tenant: tenant.to_owned(),
             submission,
@@ -270,9 +277,9 @@ impl Store for SqliteStore {
         })
     }
 
-    fn known(&self, tenant: &str, log: &str, ids: &[&str]) -> Result<Vec<bool>, StoreError> {
+    fn known(&self, tenant: &str, log: &str, ids: &[(&str, i64)], near: i64) -> Result<Vec<bool>, StoreError> {
         let known = self.journal(tenant, "looking up event ids", |journal| {
-            journal.known(log, ids).map(Some)
+            journal.known(log, ids, near).map(Some)
         })?;
         Ok(known.unwrap_or_else(|| vec![false; ids.len()]))
     }

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use picket_contract::{Admission, Mark};
+use picket_contract::{Admission, EventRecord, Mark};
 
 use super::fault::Fault;
-use crate::block::{self, Block};
+use super::held::Ids;
+use crate::block::{Block, Packers};
 use crate::{AlertRow, CursorRow, InventoryChange, Repeat, RuleCommit, Transaction};
 
 /// One thing to be written as a whole.
@@ -50,38 +51,23 @@ pub(super) struct Entry {
     pub(super) first_seq: u64,
     pub(super) last_seq: u64,
     pub(super) log: Arc<str>,
-    /// By hash.
-    pub(super) events: Vec<Seen>,
+    pub(super) events: Vec<EventRecord>,
+    /// Of the events; none if there are none.
+    pub(super) ids: Option<Ids>,
     pub(super) block: Option<Block>,
     pub(super) marks: Vec<Mark>,
     /// The marks as JSON; none if there are none.
     pub(super) marks_json: Option<String>,
 }
 
-/// What identifies an event.
-#[derive(Debug)]
-pub(super) struct Seen {
-    pub(super) hash: [u8; 16],
-    pub(super) id: Arc<str>,
-    pub(super) time: i64,
-}
-
-/// Under which an event's id is remembered.
-pub(super) fn hash(log: &str, id: &str) -> [u8; 16] {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(log.as_bytes()).update(&[0]).update(id.as_bytes());
-    let mut short = [0; 16];
-    hasher.finalize_xof().fill(&mut short);
-    short
-}
-
 impl Submission {
-    pub(super) fn new(transaction: Transaction) -> Result<Self, Fault> {
+    pub(super) fn new(transaction: Transaction, packers: &Packers) -> Result<Self, Fault> {
+        let entry = |admission| Entry::new(admission, packers);
         Ok(Submission {
             entries: transaction
                 .admissions
                 .into_iter()
-                .map(Entry::new)
+                .map(entry)
                 .collect::<Result<_, _>>()?,
             cursors: transaction.cursors,
             inventory: transaction.inventory,
@@ -93,7 +79,7 @@ impl Submission {
 }
 
 impl Entry {
-    fn new(admission: Admission) -> Result<Self, Fault> {
+    fn new(admission: Admission, packers: &Packers) -> Result<Self, Fault> {
         let last_seq = admission.last_seq();
         let Admission {
             first_seq,
@@ -104,20 +90,13 @@ impl Entry {
         let block = if events.is_empty() {
             None
         } else {
-            Some(block::encode(&events).map_err(Fault::Refused)?)
+            Some(packers.pack(&events).map_err(Fault::Refused)?)
         };
         let marks_json = if marks.is_empty() { None } else { Some(json(&marks)?) };
-        let seen = |event: picket_contract::EventRecord| Seen {
-            hash: hash(&log, &event.id),
-            time: event.time,
-            id: event.id,
-        };
-        let mut events: Vec<Seen> = events.into_iter().map(seen).collect();
-        // In the order of the table that remembers them: each of its pages is looked up, read and written once.
-        events.sort_unstable_by_key(|event| event.hash);
         Ok(Entry {
             first_seq,
             last_seq,
+            ids: Ids::of(&log, &events),
             events,
             log,
             block,

@@ -4,6 +4,7 @@ use picket_contract::Mark;
 use rusqlite::{Connection, params};
 
 use super::fault::Fault;
+use super::held;
 use super::submission::{Entry, Submission, Work, json};
 use crate::segment;
 use crate::{AlertRow, InventoryChange, Repeat, RuleCommit};
@@ -46,10 +47,7 @@ pub(super) fn apply(connection: &Connection, work: &Work) -> Result<u64, Fault> 
             connection.prepare_cached(sql)?.execute([segment])?;
             Ok(0)
         }
-        Work::Forget { tenant, before } => {
-            let sql = "DELETE FROM seen WHERE tenant = (SELECT id FROM tenant WHERE name = ?1) AND time < ?2";
-            Ok(connection.prepare_cached(sql)?.execute(params![tenant, before])? as u64)
-        }
+        Work::Forget { tenant, before } => held::forget(connection, tenant, *before),
     }
 }
 
@@ -123,7 +121,6 @@ fn admit(connection: &Connection, tenant: i64, name: &str, entry: &Entry) -> Res
         }
         merge(connection, tenant, &entry.marks)?;
     }
-    let times = || entry.events.iter().map(|event| event.time);
     let sql = "INSERT INTO admission (tenant, first_seq, last_seq, log, events, t_min, t_max, marks)
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
     connection.prepare_cached(sql)?.execute(params![
@@ -132,8 +129,8 @@ fn admit(connection: &Connection, tenant: i64, name: &str, entry: &Entry) -> Res
         entry.last_seq,
         entry.log,
         entry.events.len(),
-        times().min(),
-        times().max(),
+        entry.ids.as_ref().map(|ids| ids.t_min),
+        entry.ids.as_ref().map(|ids| ids.t_max),
         entry.marks_json
     ])?;
     if let Some(block) = &entry.block {
@@ -143,17 +140,17 @@ fn admit(connection: &Connection, tenant: i64, name: &str, entry: &Entry) -> Res
             .prepare_cached(sql)?
             .execute(params![admission, block.size, block.crc32, block.body])?;
     }
-    let mut seen =
-        connection.prepare_cached("INSERT INTO seen (tenant, id, time) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING")?;
-    for event in &entry.events {
-        if seen.execute(params![tenant, event.hash, event.time])? == 0 {
-            return Err(Fault::Refused(format!(
-                "the journal of {name} holds event {} of {} already",
-                event.id, entry.log
-            )));
-        }
+    let Some(ids) = &entry.ids else { return Ok(()) };
+    let event = |place: usize| entry.events.get(place);
+    let time = |place: usize| event(place).map_or(i64::MIN, |event| event.time);
+    match held::remember(connection, tenant, &entry.log, ids, time)? {
+        Ok(()) => Ok(()),
+        Err(place) => Err(Fault::Refused(format!(
+            "the journal of {name} holds event {} of {} already",
+            event(place).map_or("", |event| &*event.id),
+            entry.log
+        ))),
     }
-    Ok(())
 }
 
 /// Removes entries that the new marks make superfluous, from the journal's end back to the last event or other mark.

@@ -264,7 +264,7 @@ mod tests {
 
     fn job(tenant: &str, transaction: Transaction) -> (Job, Receiver<Reply>) {
         let (reply, answer) = channel();
-        let submission = Submission::new(transaction).unwrap();
+        let submission = Submission::new(transaction, &crate::block::Packers::default()).unwrap();
         (
             Job {
                 work: Work::Transact {

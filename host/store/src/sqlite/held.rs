@@ -1,0 +1,174 @@
+//! Which events the journal holds.
+//!
+//! An event is known by its log and id, and looked for around its order time: the same row has the same time however often
+//! Duo gives it. So the ids of an admission are one row, written behind the last, with the span of its events' times; a
+//! lookup reads the rows whose span reaches the times in question. While a log is read forwards that is the page before, and
+//! only what shares its last moment has to be compared at all.
+
+use picket_contract::EventRecord;
+use rusqlite::{Connection, params};
+
+use super::fault::Fault;
+
+/// Under which an event's id is remembered.
+pub(super) type Hash = [u8; 16];
+
+/// The ids of one admission.
+#[derive(Debug)]
+pub(super) struct Ids {
+    /// Of the events' times, ms.
+    pub(super) t_min: i64,
+    pub(super) t_max: i64,
+    /// By hash, with the event's place in the admission.
+    sorted: Vec<(Hash, usize)>,
+}
+
+fn hash(log: &str, id: &str) -> Hash {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(log.as_bytes()).update(&[0]).update(id.as_bytes());
+    let mut short = [0; 16];
+    short.copy_from_slice(hasher.finalize().as_bytes().first_chunk::<16>().unwrap_or(&[0; 16]));
+    short
+}
+
+impl Ids {
+    /// None: there are no events.
+    pub(super) fn of(log: &str, events: &[EventRecord]) -> Option<Self> {
+        let times = || events.iter().map(|event| event.time);
+        let (t_min, t_max) = (times().min()?, times().max()?);
+        let numbered = events.iter().enumerate();
+        let mut sorted: Vec<(Hash, usize)> = numbered.map(|(place, event)| (hash(log, &event.id), place)).collect();
+        sorted.sort_unstable();
+        Some(Ids { t_min, t_max, sorted })
+    }
+
+    /// The place of an event that is there twice.
+    fn double(&self) -> Option<usize> {
+        let mut pairs = self.sorted.iter().zip(self.sorted.iter().skip(1));
+        pairs
+            .find(|((one, _), (next, _))| one == next)
+            .map(|(_, (_, place))| *place)
+    }
+
+    fn blob(&self) -> Vec<u8> {
+        self.sorted.iter().flat_map(|(hash, _)| hash).copied().collect()
+    }
+}
+
+fn contains(blob: &[u8], hash: &Hash) -> bool {
+    blob.as_chunks::<16>().0.binary_search(hash).is_ok()
+}
+
+/// Calls `each` with the span and the ids of every row of a log that reaches between two times.
+fn reaching(
+    connection: &Connection,
+    tenant: i64,
+    log: &str,
+    (from, to): (i64, i64),
+    mut each: impl FnMut(i64, i64, &[u8]),
+) -> Result<(), Fault> {
+    let sql =
+        "SELECT t_min, t_max, ids FROM held WHERE tenant = ?1 AND log IN (?2, '') AND t_max >= ?3 AND t_min <= ?4";
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query(params![tenant, log, from, to])?;
+    while let Some(row) = rows.next()? {
+        let ids = row.get_ref(2)?;
+        each(row.get(0)?, row.get(1)?, ids.as_blob().map_err(rusqlite::Error::from)?);
+    }
+    Ok(())
+}
+
+/// As [`crate::Store::known`].
+pub(super) fn known(
+    connection: &Connection,
+    tenant: i64,
+    log: &str,
+    ids: &[(&str, i64)],
+    near: i64,
+) -> Result<Vec<bool>, Fault> {
+    let mut known = vec![false; ids.len()];
+    let times = || ids.iter().map(|(_, time)| *time);
+    let (Some(first), Some(last)) = (times().min(), times().max()) else {
+        return Ok(known);
+    };
+    // Made where they are needed: most of a page is behind everything that is held.
+    let mut hashes: Vec<Option<Hash>> = vec![None; ids.len()];
+    let reach = (first.saturating_sub(near), last.saturating_add(near));
+    reaching(connection, tenant, log, reach, |t_min, t_max, blob| {
+        for ((known, hash), (id, time)) in known.iter_mut().zip(&mut hashes).zip(ids) {
+            let is_near = time.saturating_add(near) >= t_min && time.saturating_sub(near) <= t_max;
+            if is_near && !*known {
+                *known = contains(blob, hash.get_or_insert_with(|| self::hash(log, id)));
+            }
+        }
+    })?;
+    Ok(known)
+}
+
+/// Remembers what an admission brings. The place of an event that is held already: nothing is written.
+pub(super) fn remember(
+    connection: &Connection,
+    tenant: i64,
+    log: &str,
+    ids: &Ids,
+    times: impl Fn(usize) -> i64,
+) -> Result<Result<(), usize>, Fault> {
+    let mut double = ids.double();
+    reaching(connection, tenant, log, (ids.t_min, ids.t_max), |t_min, t_max, blob| {
+        let near = |place: usize| (t_min..=t_max).contains(&times(place));
+        let mut shared = ids.sorted.iter().filter(|(_, place)| near(*place));
+        double = double.or(shared.find(|(hash, _)| contains(blob, hash)).map(|(_, place)| *place));
+    })?;
+    if let Some(place) = double {
+        return Ok(Err(place));
+    }
+    let sql = "INSERT INTO held (tenant, log, t_min, t_max, ids) VALUES (?1, ?2, ?3, ?4, ?5)";
+    let mut statement = connection.prepare_cached(sql)?;
+    statement.execute(params![tenant, log, ids.t_min, ids.t_max, ids.blob()])?;
+    Ok(Ok(()))
+}
+
+/// As [`crate::Store::forget_ids`].
+pub(super) fn forget(connection: &Connection, tenant: &str, before: i64) -> Result<u64, Fault> {
+    const OLD: &str = "tenant = (SELECT id FROM tenant WHERE name = ?1) AND t_max < ?2";
+    let count = format!("SELECT coalesce(sum(length(ids) / 16), 0) FROM held WHERE {OLD}");
+    let count = connection
+        .prepare_cached(&count)?
+        .query_row(params![tenant, before], |row| row.get(0))?;
+    connection
+        .prepare_cached(&format!("DELETE FROM held WHERE {OLD}"))?
+        .execute(params![tenant, before])?;
+    Ok(count)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hash_is_the_first_bytes_of_blake3_as_schema_1_has_it() {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(b"authentication\0some-id");
+        assert_eq!(
+            hash("authentication", "some-id")[..],
+            hasher.finalize().as_bytes()[..16]
+        );
+        assert_ne!(hash("a", "bc"), hash("ab", "c"));
+    }
+
+    #[test]
+    fn what_is_there_twice_is_named() {
+        let event = |id: &str, time| EventRecord {
+            id: id.into(),
+            time,
+            raw: "{}".into(),
+        };
+        let ids = |events: &[EventRecord]| Ids::of("activity", events);
+        assert!(ids(&[]).is_none());
+        let one = ids(&[event("a", 5), event("b", 3)]).unwrap();
+        assert_eq!((one.t_min, one.t_max, one.double()), (3, 5, None));
+        assert_eq!(one.blob().len(), 32);
+        let twice = ids(&[event("b", 1), event("a", 5), event("a", 9)]).unwrap();
+        assert_eq!(twice.double(), Some(2));
+    }
+}
