@@ -140,6 +140,7 @@ pub(crate) async fn open(directory: &Path, set: RuleSet) -> anyhow::Result<Pipel
         clock: Arc::new(|| NOW),
         observer: Arc::new(Logged),
         people: Arc::new(Nobody),
+        holding: Arc::default(),
     };
     let store = Arc::new(SqliteStore::open(directory)?);
     Ok(Pipeline::open(rules::tenant(), store, set, options).await?)

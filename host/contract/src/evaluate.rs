@@ -5,7 +5,7 @@ use std::fmt::Debug;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Batch, RuleAlert, RuleState, StateChanges, Tables};
+use crate::{Batch, RuleAlert, RuleState, StateChanges, StateLimits, Tables};
 
 /// Parameter values in force for one (tenant, rule), every declared one present. Durations are ms.
 pub type Params = BTreeMap<String, ParamValue>;
@@ -173,4 +173,9 @@ pub trait Evaluate: Send + Sync + Debug {
     /// # Errors
     /// [`Failure`]: nothing of the call is kept.
     fn evaluate(&self, call: Call<'_>) -> Result<Outcome, Failure>;
+
+    /// What each of its rules may remember for a tenant.
+    fn state_limits(&self) -> StateLimits {
+        StateLimits::default()
+    }
 }

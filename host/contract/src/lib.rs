@@ -23,6 +23,6 @@ pub use batch::{Batch, Column, Group, NULL};
 pub use evaluate::{Allowance, Call, Evaluate, Failure, FailureKind, LogLine, Outcome, ParamValue, Params, Usage};
 pub use journal::{Admission, EventRecord, Key, Mark, Position};
 pub use manifest::{FieldType, Manifest, RuleManifest, Source};
-pub use state::{RuleState, StateChanges, StateOverlay};
+pub use state::{RuleState, StateChanges, StateLimits, StateOverlay, StateSummary};
 pub use table::{Row, Table, Tables};
 pub use when::{Op, When};

@@ -11,11 +11,11 @@
 use std::sync::Arc;
 
 use picket_contract::manifest::{Field, SCHEMA};
-use picket_contract::state::StateEntry;
+use picket_contract::state::{ENTRY_COST, StateEntry};
 use picket_contract::when::Test;
 use picket_contract::{
     Batch, Column, FieldType, Group, Key, Op, Params, Position, RuleManifest, RuleState, Severity, Source,
-    StateChanges, When,
+    StateChanges, StateSummary, When,
 };
 use picket_event::{Offer, Plan, Selector};
 use picket_store::{RuleCommit, Standing};
@@ -176,6 +176,16 @@ impl Acquaintance {
         }
     }
 
+    fn summary(&self) -> StateSummary {
+        let entries = self.seen.len() as u64;
+        StateSummary {
+            clock: self.clock,
+            entries,
+            bytes: entries * (16 + ENTRY_COST as u64),
+            ..StateSummary::default()
+        }
+    }
+
     pub(crate) fn commit(&mut self) -> RuleCommit {
         if let Some(clock) = self.clock
             && !self.changes.is_empty()
@@ -187,6 +197,7 @@ impl Acquaintance {
             state_version: STATE_VERSION,
             position: self.position.clone(),
             changes: std::mem::take(&mut self.changes),
+            remembers: self.summary(),
             standing: Standing::default(),
         }
     }

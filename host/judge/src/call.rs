@@ -239,11 +239,11 @@ impl Caller<'_> {
 
     /// One call. If it succeeds its changes are applied.
     fn call(&mut self, batch: &picket_contract::Batch) -> Result<Result<(), Failure>, StoreError> {
-        let rule = &self.slot.rule;
+        let rule = &mut self.slot.rule;
         let called = rule.evaluator.evaluate(Call {
             rule: &rule.manifest.id,
             batch,
-            state: &rule.state,
+            state: rule.state.take_up()?,
             params: &rule.params,
             tables: &rule.tables,
         });

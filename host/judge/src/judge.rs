@@ -206,6 +206,15 @@ impl TenantJudge {
         self.slots.iter().map(|slot| &slot.rule)
     }
 
+    /// What was judged so far is on the disk: what rules remember may go from memory.
+    pub(crate) fn put_down(&mut self) {
+        let settled = self
+            .slots
+            .iter_mut()
+            .filter(|slot| !slot.dirty && slot.changes.is_empty());
+        settled.for_each(|slot| slot.rule.state.put_down());
+    }
+
     /// Puts a rule on a reader at its position.
     pub(crate) fn seat(&mut self, index: usize, journal: &dyn Rebuild) -> Result<(), JudgeError> {
         let (logs, basis, position) = match self.slots.get(index) {
@@ -283,6 +292,7 @@ impl TenantJudge {
             state_version: slot.rule.manifest.state.version,
             position: slot.rule.position.clone(),
             changes: std::mem::take(&mut slot.changes),
+            remembers: slot.rule.state.summary(),
             standing: slot.rule.standing.clone(),
         })
     }

@@ -33,6 +33,7 @@ pub mod dedup;
 mod desk;
 mod evidence;
 mod historic;
+pub mod holding;
 mod judge;
 pub mod lookup;
 mod marks;
@@ -47,6 +48,7 @@ mod sheet;
 mod verdict;
 
 pub use evidence::{Evidence, InJournal, Rebuild};
+pub use holding::{Holding, Remembered};
 pub use judge::TenantJudge;
 pub use rule::{JudgedRule, Mode, OnPoison, Tenant, Terms};
 pub use verdict::{JudgeError, Said, Settings, Trouble, Verdict};

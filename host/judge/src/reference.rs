@@ -15,6 +15,7 @@ use crate::rule::JudgedRule;
 #[derive(Debug)]
 pub struct Reference {
     rule: JudgedRule,
+    state: RuleState,
     plan: Plan,
     rows: Vec<Row>,
     marks: Vec<Mark>,
@@ -40,6 +41,7 @@ impl Reference {
     pub fn new(rule: JudgedRule) -> Self {
         let plan = Plan::new(&rule.manifest.sources);
         Reference {
+            state: rule.state.state().cloned().unwrap_or_default(),
             rule,
             plan,
             rows: Vec::new(),
@@ -53,7 +55,7 @@ impl Reference {
     /// What the rule remembers.
     #[must_use]
     pub fn state(&self) -> &RuleState {
-        &self.rule.state
+        &self.state
     }
 
     /// How far it has come.
@@ -67,7 +69,7 @@ impl Reference {
         if self.stopped.is_some() {
             return;
         }
-        let before = (self.rule.position.clone(), self.rule.state.clone(), self.alerts.len());
+        let before = (self.rule.position.clone(), self.state.clone(), self.alerts.len());
         for (number, event) in (admission.first_seq..).zip(&admission.events) {
             for log in self.rule.logs() {
                 // Rows of both feeds of `admin` wait until one of them counts.
@@ -94,7 +96,7 @@ impl Reference {
         self.show(&late, self.watermark, true);
         if self.stopped.is_some() {
             // Which of the late rows were shown cannot be remembered, so none was.
-            (self.rule.position, self.rule.state) = (before.0, before.1);
+            (self.rule.position, self.state) = (before.0, before.1);
             self.alerts.truncate(before.2);
             return;
         }
@@ -162,21 +164,21 @@ impl Reference {
     }
 
     fn call(&mut self, rows: &[RowRef], watermark: i64) -> Result<(), String> {
-        let rule = &mut self.rule;
+        let rule = &self.rule;
         let selector = Selector::new(&rule.manifest, &rule.params, &self.plan).map_err(|error| error.to_string())?;
         let selection = selector.select(rows, watermark);
-        if selection.batch.rows() == 0 && rule.state.next_timer().is_none_or(|at| at > watermark) {
+        if selection.batch.rows() == 0 && self.state.next_timer().is_none_or(|at| at > watermark) {
             return Ok(());
         }
         let outcome = rule.evaluator.evaluate(Call {
             rule: &rule.manifest.id,
             batch: &selection.batch,
-            state: &rule.state,
+            state: &self.state,
             params: &rule.params,
             tables: &rule.tables,
         });
         let outcome = outcome.map_err(|failure| failure.to_string())?;
-        rule.state.apply(&outcome.changes);
+        self.state.apply(&outcome.changes);
         self.alerts.extend(outcome.alerts);
         Ok(())
     }

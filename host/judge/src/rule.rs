@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
-use picket_contract::{Evaluate, Params, Position, RuleManifest, RuleState, Tables};
+use picket_contract::{Evaluate, Params, Position, RuleManifest, Tables};
 use picket_store::Standing;
+
+use crate::holding::Remembered;
 
 /// One rule of one tenant, with how far it has come and what it remembers.
 #[derive(Debug, Clone)]
@@ -25,7 +27,7 @@ pub struct JudgedRule {
     /// How far it has come.
     pub position: Position,
     /// What it remembers.
-    pub state: RuleState,
+    pub state: Remembered,
     /// Whether it is quarantined, and what it could not read.
     pub standing: Standing,
 }
@@ -48,7 +50,7 @@ impl JudgedRule {
             tables: Arc::default(),
             terms: Terms::default(),
             position: Position::start(),
-            state: RuleState::default(),
+            state: Remembered::default(),
             standing: Standing::default(),
         }
     }

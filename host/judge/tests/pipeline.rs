@@ -70,6 +70,7 @@ impl House {
             clock: Arc::new(move || clock.load(Ordering::Relaxed)),
             observer: self.heard.clone(),
             people: Arc::new(Nobody),
+            holding: Arc::default(),
         }
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use picket_contract::{Call, Evaluate, Failure, FailureKind, Manifest, Outcome, Usage};
+use picket_contract::{Call, Evaluate, Failure, FailureKind, Manifest, Outcome, StateLimits, Usage};
 use wasmtime::component::{Component, ComponentExportIndex, InstancePre};
 use wasmtime::{ResourceLimiter, Store};
 
@@ -141,6 +141,10 @@ impl Module {
 }
 
 impl Evaluate for Module {
+    fn state_limits(&self) -> StateLimits {
+        self.limits().state
+    }
+
     fn evaluate(&self, call: Call<'_>) -> Result<Outcome, Failure> {
         let limits = &self.limits;
         let given = limits.allowance();

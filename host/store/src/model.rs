@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use picket_contract::{Admission, EventRecord, Mark, Position, RuleState, Severity, StateChanges};
+use picket_contract::{Admission, EventRecord, Mark, Position, RuleState, Severity, StateChanges, StateSummary};
 use serde::{Deserialize, Serialize};
 
 /// Why a store could not do what was asked.
@@ -89,6 +89,8 @@ pub struct RuleCommit {
     pub position: Position,
     /// What it remembers differently.
     pub changes: StateChanges,
+    /// How much it remembers now. Its clock is that of the changes.
+    pub remembers: StateSummary,
     /// How it stands, for `rule list`.
     pub standing: Standing,
 }
@@ -128,6 +130,8 @@ pub struct RuleRow {
     pub state_version: u32,
     /// How far it has come.
     pub position: Position,
+    /// How much it remembers, without reading it.
+    pub remembers: StateSummary,
     /// How it stands.
     pub standing: Standing,
 }

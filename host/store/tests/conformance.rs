@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use picket_contract::state::StateEntry;
-use picket_contract::{Admission, EventRecord, Key, Mark, Position, StateChanges};
+use picket_contract::{Admission, EventRecord, Key, Mark, Position, StateChanges, StateSummary};
 use picket_store::conformance::{Model, alert, check};
 use picket_store::{
     AlertRow, CursorRow, InventoryChange, InventoryRow, Repeat, RuleCommit, SqliteStore, Standing, Store, Transaction,
@@ -197,6 +197,13 @@ fn transaction(model: &Model, tenant: &str, parts: &[Part], skew: u64) -> Transa
                     released: Key::end_of(released),
                 },
                 changes,
+                remembers: StateSummary {
+                    clock: Some(7),
+                    next_timer: (behind > 2).then_some(released),
+                    entries: behind,
+                    timers: behind + 1,
+                    bytes: behind * 1000,
+                },
                 standing: Standing {
                     quarantine: None,
                     unreadable: vec![("user.key".into(), behind)],

@@ -126,6 +126,7 @@ async fn start(loaded: Loaded, shutdown: &CancellationToken) -> anyhow::Result<D
         engine: engine.clone(),
         registry: registry.clone(),
         transports: Transports::default(),
+        holding: Arc::default(),
         shutdown: shutdown.clone(),
     }));
     for (id, problems) in broken {

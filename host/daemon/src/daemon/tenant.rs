@@ -7,7 +7,7 @@ use std::time::Duration;
 use picket_collect::{Board, Collector, SystemClock};
 use picket_duo::{Host, Log};
 use picket_judge::pipeline::{Logged, Options, Pipeline, RuleSet, RuleSpec, SwapReport};
-use picket_judge::{JudgedRule, Settings, Tenant};
+use picket_judge::{Holding, JudgedRule, Settings, Tenant};
 use picket_sandbox::Engine;
 use picket_store::Store;
 use tokio::task::JoinHandle;
@@ -35,6 +35,8 @@ pub(crate) struct Shared {
     pub(crate) engine: Engine,
     pub(crate) registry: Arc<Mutex<Registry>>,
     pub(crate) transports: Transports,
+    /// What rules remember, of all tenants.
+    pub(crate) holding: Arc<Holding>,
     pub(crate) shutdown: CancellationToken,
 }
 
@@ -89,6 +91,7 @@ impl Running {
             clock: Arc::new(move || when::now().saturating_add(clock_skew.load(Ordering::Relaxed))),
             observer: Arc::new(Logged),
             people: holdings.people(),
+            holding: shared.holding.clone(),
         };
         let panel = config
             .source

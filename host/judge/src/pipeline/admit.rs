@@ -103,10 +103,11 @@ impl Inner {
         });
         let in_time = tokio::time::timeout(self.options.share_within, &mut judging).await;
         match in_time {
-            Ok(Ok((mut desk, Ok(Some((judge, verdict)))))) => {
+            Ok(Ok((mut desk, Ok(Some((mut judge, verdict)))))) => {
                 let committed = tokio::task::spawn_blocking(move || -> Result<usize, StoreError> {
                     let alerts = verdict.alerts.len();
                     self.commit(vec![admission], along, verdict)?;
+                    judge.put_down();
                     desk.judge = Some(judge);
                     Ok(alerts)
                 });
@@ -133,13 +134,14 @@ impl Inner {
         let stored = self.clone().store_alone(admission, along).await;
         let is_stored = stored.is_ok();
         tokio::spawn(async move {
-            let Ok((mut desk, Ok(Some((judge, verdict))))) = judging.await else {
+            let Ok((mut desk, Ok(Some((mut judge, verdict))))) = judging.await else {
                 return;
             };
             // Not stored, or not for certain: what was judged in memory may never have happened.
             if is_stored {
                 let _ = tokio::task::spawn_blocking(move || {
                     if self.commit(Vec::new(), Vec::new(), verdict).is_ok() {
+                        judge.put_down();
                         desk.judge = Some(judge);
                     }
                     self.follow(desk)

@@ -46,6 +46,7 @@ impl Inner {
             // What was released and not shown waits at these positions, also where there is nothing more to read.
             let verdict = judge.feed(0, &[], &self.journal, now)?;
             self.commit(Vec::new(), Vec::new(), verdict)?;
+            judge.put_down();
         }
         loop {
             let head = self.journal.store.last_seq(&self.journal.tenant)?;
@@ -79,6 +80,7 @@ impl Inner {
             };
             let verdict = judge.feed(after, &admissions, &self.journal, (self.options.clock)())?;
             self.commit(Vec::new(), Vec::new(), verdict)?;
+            judge.put_down();
         }
     }
 

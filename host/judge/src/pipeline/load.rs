@@ -1,11 +1,14 @@
 //! From what the store kept to a judge that goes on as if it had never stopped.
 
-use picket_contract::{Mark, Position, RuleState};
+use std::sync::Arc;
+
+use picket_contract::{Mark, Position};
 use picket_store::{RuleRow, Standing, StoreError, segment};
 
 use super::{Desk, Inner, PipelineError, RuleSpec};
 use crate::acquaintance::{self, Acquaintance};
 use crate::dedup::Dedup;
+use crate::holding::{Remembered, Shelf};
 use crate::judge::TenantJudge;
 use crate::rule::JudgedRule;
 
@@ -21,14 +24,15 @@ impl Inner {
 
     fn restore(&self, desk: &Desk) -> Result<TenantJudge, PipelineError> {
         let (store, tenant) = (&self.journal.store, &self.journal.tenant);
+        // Of what was put by, nobody knows any more whether it came to be on the disk.
+        self.options.holding.forget(tenant);
         let rows = store.rules(tenant)?;
         let mut rules = Vec::new();
         for spec in &desk.rules.rules {
             let row = find(&rows, &spec.manifest.id, spec.manifest.state.version);
             // Rules that were never here are seated by the swap that brings them; here they would have no position.
             let Some(row) = row else { continue };
-            let state = store.state(tenant, &spec.manifest.id, row.state_version)?;
-            rules.push(spec.judged(row.position.clone(), state, row.standing.clone()));
+            rules.push(spec.judged(row.position.clone(), self.remembered(row), row.standing.clone()));
         }
         let known = match find(&rows, acquaintance::RULE, acquaintance::STATE_VERSION) {
             Some(row) => {
@@ -50,6 +54,22 @@ impl Inner {
             &self.journal,
         )?;
         Ok(judge.knowing(self.options.people.clone()).since(self.historic.clone()))
+    }
+
+    /// What the store has of a rule's memory, to be read when it is needed.
+    pub(super) fn remembered(&self, row: &RuleRow) -> Remembered {
+        Remembered::stored(row.remembers, self.shelf(&row.rule, row.state_version))
+    }
+
+    /// Where a rule's memory is put by.
+    pub(super) fn shelf(&self, rule: &str, state_version: u32) -> Arc<Shelf> {
+        Arc::new(Shelf {
+            holding: self.options.holding.clone(),
+            store: self.journal.store.clone(),
+            journal: self.journal.tenant.clone(),
+            rule: rule.into(),
+            state_version,
+        })
     }
 
     /// The last generation marked in the journal, and its hash.
@@ -83,7 +103,7 @@ pub(super) fn find<'a>(rows: &'a [RuleRow], rule: &str, state_version: u32) -> O
 
 impl RuleSpec {
     /// The rule at a position, with what it remembers.
-    pub(super) fn judged(&self, position: Position, state: RuleState, standing: Standing) -> JudgedRule {
+    pub(super) fn judged(&self, position: Position, state: Remembered, standing: Standing) -> JudgedRule {
         JudgedRule {
             manifest: self.manifest.clone(),
             evaluator: self.evaluator.clone(),

@@ -28,6 +28,7 @@ use tokio::sync::Mutex;
 
 use crate::evidence::InJournal;
 use crate::historic::Historic;
+use crate::holding::Holding;
 use crate::judge::TenantJudge;
 use crate::people::People;
 use crate::rule::{Tenant, Terms};
@@ -81,6 +82,8 @@ pub struct Options {
     pub observer: Arc<dyn Observe>,
     /// What is known of the tenant's users, for alerts about them.
     pub people: Arc<dyn People>,
+    /// Memory for what rules remember, shared by all tenants.
+    pub holding: Arc<Holding>,
 }
 
 /// Hears what happens while judging.
@@ -167,6 +170,13 @@ struct Desk {
     /// None: to be made from the store.
     judge: Option<TenantJudge>,
     rules: RuleSet,
+}
+
+/// What is put by for a journal that nobody judges is of no use.
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.options.holding.forget(&self.journal.tenant);
+    }
 }
 
 impl Debug for Pipeline {

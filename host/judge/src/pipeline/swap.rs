@@ -16,6 +16,7 @@ use super::load::find;
 use super::{Desk, Inner, Pipeline, PipelineError, RuleSet, RuleSpec};
 use crate::acquaintance::Acquaintance;
 use crate::dedup::Dedup;
+use crate::holding::Remembered;
 use crate::judge::TenantJudge;
 use crate::marks::Basis;
 use crate::rule::JudgedRule;
@@ -122,16 +123,6 @@ impl Pipeline {
         });
         swapping.await?
     }
-
-    /// The rules as they stand: what `rule list` shows for this tenant.
-    pub async fn standing(&self) -> Vec<(String, Position, Standing)> {
-        let desk = self.inner.judge.lock().await;
-        let of = |rule: &JudgedRule| (rule.manifest.id.clone(), rule.position.clone(), rule.standing.clone());
-        desk.judge
-            .as_ref()
-            .map(|judge| judge.rules().map(of).collect())
-            .unwrap_or_default()
-    }
 }
 
 impl Inner {
@@ -160,7 +151,7 @@ impl Inner {
             let released = picket_contract::Key::end_of(now.saturating_sub(state.look_back_ms));
             let rule = spec.judged(
                 Position { seq: head, released },
-                RuleState::default(),
+                Remembered::default(),
                 Standing::default(),
             );
             let settings = self.options.settings;
@@ -237,29 +228,36 @@ impl Inner {
                 match old.take_rule(&spec.manifest.id, spec.manifest.state.version) {
                     Some(rule) => spec.judged(rule.position, rule.state, rule.standing),
                     None => match row {
-                        Some(row) => {
-                            let state = store.state(tenant, &spec.manifest.id, row.state_version)?;
-                            spec.judged(row.position.clone(), state, row.standing.clone())
-                        }
+                        Some(row) => spec.judged(row.position.clone(), self.remembered(row), row.standing.clone()),
                         None => continue,
                     },
                 }
             } else {
-                let forgotten = match row {
-                    Some(row) => forget(&store.state(tenant, &id, row.state_version)?),
-                    None => StateChanges::default(),
+                let shelf = self.shelf(&id, spec.manifest.state.version);
+                // The store's clock never goes back, so neither does the one in memory.
+                let (forgotten, clock) = match row {
+                    Some(row) => (
+                        forget(&store.state(tenant, &id, row.state_version)?),
+                        row.remembers.clock,
+                    ),
+                    None => (StateChanges::default(), None),
                 };
+                shelf.forget();
                 match prepared.remove(&id) {
                     Some(Prepared {
-                        rule,
+                        mut rule,
                         mut changes,
                         historic,
                     }) => {
+                        rule.state.apply(&StateChanges {
+                            clock,
+                            ..StateChanges::default()
+                        });
                         report.begun.push((id.clone(), Beginning::LookedBack { historic }));
                         let mut all = forgotten;
                         all.merge(std::mem::take(&mut changes));
                         first_changes.push((id, all));
-                        spec.judged(rule.position, rule.state, rule.standing)
+                        spec.judged(rule.position, rule.state.on(shelf), rule.standing)
                     }
                     None => {
                         let why = if row.is_some() {
@@ -271,7 +269,8 @@ impl Inner {
                         first_changes.push((id, forgotten));
                         let logs = spec.manifest.logs().into_iter().map(Arc::from).collect();
                         let here = old.here(logs, Basis::of(&spec.manifest), last, &self.journal)?;
-                        spec.judged(here, RuleState::default(), Standing::default())
+                        let state = Remembered::from(RuleState::restore(clock, [], []));
+                        spec.judged(here, state.on(shelf), Standing::default())
                     }
                 }
             };

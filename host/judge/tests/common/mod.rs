@@ -570,7 +570,7 @@ impl Kept {
         let restored = |does: &Does| {
             let mut rule = rule(*does);
             if let Some((position, state, standing)) = self.rules.get(&rule.manifest.id).cloned() {
-                (rule.position, rule.state, rule.standing) = (position, state, standing);
+                (rule.position, rule.state, rule.standing) = (position, state.into(), standing);
             }
             rule
         };

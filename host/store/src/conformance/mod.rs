@@ -16,7 +16,7 @@ mod suite;
 
 use std::sync::Arc;
 
-use picket_contract::{Admission, EventRecord, Key, Mark, Position, Severity, StateChanges};
+use picket_contract::{Admission, EventRecord, Key, Mark, Position, Severity, StateChanges, StateSummary};
 
 pub use self::model::Model;
 pub use self::suite::check;
@@ -61,6 +61,7 @@ pub fn rule(name: &str, seq: u64, time: i64, changes: StateChanges) -> RuleCommi
             released: Key::end_of(time),
         },
         changes,
+        remembers: StateSummary::default(),
         standing: Standing::default(),
     }
 }

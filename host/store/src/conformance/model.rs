@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use picket_contract::{Admission, Mark, Position, RuleState};
+use picket_contract::{Admission, Mark, Position, RuleState, StateSummary};
 
 use crate::segment;
 use crate::{
@@ -28,7 +28,7 @@ struct Tenant {
     held: Vec<(Arc<str>, RangeInclusive<i64>, BTreeSet<Arc<str>>)>,
     cursors: BTreeMap<Arc<str>, String>,
     inventory: BTreeMap<(Arc<str>, Arc<str>), InventoryRow>,
-    rules: BTreeMap<(Arc<str>, u32), (Position, Standing, RuleState)>,
+    rules: BTreeMap<(Arc<str>, u32), (Position, Standing, RuleState, StateSummary)>,
     /// With the segment that raised it, "" being the tenant itself.
     alerts: Vec<(AlertRow, String)>,
 }
@@ -167,11 +167,18 @@ impl Tenant {
                 return false;
             }
             let rule = self.rules.entry((commit.rule.clone(), commit.state_version));
-            let (position, standing, state) =
-                rule.or_insert_with(|| (Position::start(), Standing::default(), RuleState::default()));
+            let (position, standing, state, remembers) = rule.or_insert_with(|| {
+                let (state, remembers) = (RuleState::default(), StateSummary::default());
+                (Position::start(), Standing::default(), state, remembers)
+            });
             *position = commit.position.clone();
             *standing = commit.standing.clone();
             state.apply(&commit.changes);
+            // What is said of it is taken as it is said, but for the clock.
+            *remembers = StateSummary {
+                clock: state.clock(),
+                ..commit.remembers
+            };
         }
         true
     }
@@ -379,16 +386,18 @@ impl Tenant {
         }
         let rules = store.rules(name).expect("rules");
         assert_eq!(rules.len(), self.rules.len());
-        for (row, ((rule, state_version), (position, standing, state))) in rules.into_iter().zip(&self.rules) {
+        for (row, ((rule, state_version), (position, standing, state, remembers))) in rules.into_iter().zip(&self.rules)
+        {
             let RuleRow {
                 rule: stored,
                 state_version: version,
                 position: at,
+                remembers: said,
                 standing: stands,
             } = row;
             assert_eq!(
-                (&stored, version, &at, &stands),
-                (rule, *state_version, position, standing)
+                (&stored, version, &at, &stands, &said),
+                (rule, *state_version, position, standing, remembers)
             );
             assert_eq!(store.state(name, rule, *state_version).expect("state"), *state);
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use picket_contract::state::StateEntry;
-use picket_contract::{Key, Position, RuleState, Severity};
+use picket_contract::{Key, Position, RuleState, Severity, StateSummary};
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _, Row, params, params_from_iter};
 
@@ -77,7 +77,8 @@ pub(super) fn rules(connection: &Connection, name: &str) -> Result<Vec<RuleRow>,
     let Some(tenant) = tenant(connection, name)? else {
         return Ok(Vec::new());
     };
-    let sql = "SELECT rule, state_version, seq, released_time, released_log, released_id, standing FROM rule
+    let sql = "SELECT rule, state_version, seq, released_time, released_log, released_id, standing,
+                   clock, next_timer, entries, timers, bytes FROM rule
                WHERE tenant = ?1 ORDER BY rule, state_version";
     let mut statement = connection.prepare_cached(sql)?;
     let mut rows = statement.query([tenant])?;
@@ -97,6 +98,13 @@ pub(super) fn rules(connection: &Connection, name: &str) -> Result<Vec<RuleRow>,
                     log: row.get(4)?,
                     id: row.get(5)?,
                 },
+            },
+            remembers: StateSummary {
+                clock: row.get(7)?,
+                next_timer: row.get(8)?,
+                entries: row.get(9)?,
+                timers: row.get(10)?,
+                bytes: row.get(11)?,
             },
         });
     }

@@ -198,14 +198,18 @@ fn go_on(connection: &Connection, tenant: i64, commit: &RuleCommit) -> Result<()
         state_version,
         position,
         changes,
+        remembers,
         standing,
     } = commit;
     let sql =
-        "INSERT INTO rule (tenant, rule, state_version, seq, released_time, released_log, released_id, clock, standing)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+        "INSERT INTO rule (tenant, rule, state_version, seq, released_time, released_log, released_id, clock, standing,
+                   next_timer, entries, timers, bytes)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
                ON CONFLICT (tenant, rule, state_version) DO UPDATE SET
                    seq = excluded.seq, released_time = excluded.released_time, released_log = excluded.released_log,
                    released_id = excluded.released_id, standing = excluded.standing,
+                   next_timer = excluded.next_timer, entries = excluded.entries, timers = excluded.timers,
+                   bytes = excluded.bytes,
                    clock = coalesce(max(clock, excluded.clock), clock, excluded.clock)
                RETURNING id";
     let released = &position.released;
@@ -219,7 +223,11 @@ fn go_on(connection: &Connection, tenant: i64, commit: &RuleCommit) -> Result<()
             released.log,
             released.id,
             changes.clock,
-            json(standing)?
+            json(standing)?,
+            remembers.next_timer,
+            remembers.entries,
+            remembers.timers,
+            remembers.bytes
         ],
         |row| row.get(0),
     )?;
