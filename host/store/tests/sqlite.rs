@@ -472,3 +472,33 @@ fn alerts_survive_with_everything_on_them() {
         [alert("al_1", "r", "ada", 5)]
     );
 }
+
+#[test]
+fn how_much_rules_remembered_before_schema_5_is_known_after_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let old = sqlite(directory.path());
+    old.pragma_update(None, "journal_mode", "WAL").unwrap();
+    let schemas = [
+        include_str!("../src/sqlite/schema/1.sql"),
+        include_str!("../src/sqlite/schema/2.sql"),
+        include_str!("../src/sqlite/schema/3.sql"),
+        include_str!("../src/sqlite/schema/4.sql"),
+    ];
+    old.execute_batch(&format!(
+        "BEGIN; {}; PRAGMA application_id = 1348692852; PRAGMA user_version = 4;
+         INSERT INTO tenant (name) VALUES ('acme');
+         INSERT INTO rule (tenant, rule, state_version, seq, released_time, released_log, released_id, clock, standing)
+             VALUES (1, 'r', 1, 0, 5, '', '', 40, '{{\"unreadable\":[]}}'), (1, 's', 1, 0, 5, '', '', NULL, '{{\"unreadable\":[]}}');
+         INSERT INTO state VALUES (1, x'6161', x'010203', 90), (1, x'62', x'', 91);
+         INSERT INTO timer VALUES (1, x'6161', 70), (1, x'62', 60); COMMIT;",
+        schemas.join(";")
+    ))
+    .unwrap();
+    drop(old);
+    let store = SqliteStore::open(directory.path()).unwrap();
+    for row in store.rules("acme").unwrap() {
+        let state = store.state("acme", &row.rule, 1).unwrap();
+        assert_eq!(row.remembers, state.summary(), "{}", row.rule);
+        assert_eq!(state.next_timer(), (&*row.rule == "r").then_some(60));
+    }
+}
