@@ -142,7 +142,7 @@ impl Module {
 
 impl Evaluate for Module {
     fn state_limits(&self) -> StateLimits {
-        self.limits().state
+        self.limits.state
     }
 
     fn evaluate(&self, call: Call<'_>) -> Result<Outcome, Failure> {
