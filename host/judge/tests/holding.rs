@@ -17,7 +17,7 @@ use common::{ALL, Dice, Does, Event, NOW, Native, journal, journal_of_first_star
 use picket_contract::{Admission, EventRecord, Params, RuleState, Tables};
 use picket_judge::people::Nobody;
 use picket_judge::pipeline::{Logged, Options, Page, Pipeline, RuleSet, RuleSpec};
-use picket_judge::{Holding, Settings};
+use picket_judge::{Holding, Settings, Terms};
 use picket_store::{AlertFilter, SqliteStore, Store};
 use proptest::prelude::*;
 
@@ -29,6 +29,7 @@ fn set(does: &[Does], hash: &str) -> RuleSet {
         attack_version: "19".into(),
         params: Arc::new(Params::new()),
         tables: Arc::new(Tables::default()),
+        terms: Terms::default(),
     };
     RuleSet {
         rules: does.iter().map(spec).collect(),
