@@ -28,7 +28,7 @@ pub(crate) fn medians<const N: usize>(
 }
 
 /// How long this thread has had a core.
-fn busy() -> anyhow::Result<Duration> {
+pub(crate) fn busy() -> anyhow::Result<Duration> {
     Ok(clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID)?.into())
 }
 

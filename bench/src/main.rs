@@ -4,12 +4,14 @@
 //! and how many rounds are summed up how. Figures that are compared with one another come from the same run.
 #![forbid(unsafe_code)]
 
+mod bare;
 mod clockwork;
 mod collect;
 mod company;
 mod daemon;
 mod duo;
 mod figure;
+mod many;
 mod pipeline;
 mod reload;
 mod rules;

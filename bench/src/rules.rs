@@ -22,6 +22,21 @@ pub(crate) fn engine() -> anyhow::Result<Engine> {
     Ok(engine)
 }
 
+/// The same without the kernel's help in finding used memory. None: the kernel cannot help here anyway.
+///
+/// # Errors
+/// The machine cannot give it.
+pub(crate) fn engine_without_scan(with: &Engine) -> anyhow::Result<Option<Engine>> {
+    if !with.host().pagemap_scan {
+        return Ok(None);
+    }
+    let limits = Limits {
+        pagemap_scan: false,
+        ..Limits::default()
+    };
+    Ok(Some(Engine::new(limits)?))
+}
+
 /// One module.
 ///
 /// # Errors

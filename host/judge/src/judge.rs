@@ -100,7 +100,10 @@ impl TenantJudge {
 
     /// The same where rows have been read already: `read` has, for each entry, where its events' rows are (none: not read).
     /// What was read under another plan is read anew.
-    pub(crate) fn feed_read(
+    ///
+    /// # Errors
+    /// As [`TenantJudge::feed`].
+    pub fn feed_read(
         &mut self,
         after: u64,
         admissions: &[Admission],
@@ -185,7 +188,7 @@ impl TenantJudge {
 
     /// What is read of events.
     #[must_use]
-    pub(crate) fn plan(&self) -> &Plan {
+    pub fn plan(&self) -> &Plan {
         &self.plan
     }
 

@@ -51,4 +51,5 @@ pub use evidence::{Evidence, InJournal, Rebuild};
 pub use holding::{Holding, Remembered};
 pub use judge::TenantJudge;
 pub use rule::{JudgedRule, Mode, OnPoison, Tenant, Terms};
+pub use sheet::Place;
 pub use verdict::{JudgeError, Said, Settings, Trouble, Verdict};

@@ -19,7 +19,7 @@ pub(crate) struct Sheet<'a> {
 }
 
 /// A row that has been read: its page and its place in it.
-pub(crate) type Place = (Arc<Page>, u32);
+pub type Place = (Arc<Page>, u32);
 
 enum Numbers {
     From(u64),

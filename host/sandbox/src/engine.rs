@@ -24,6 +24,11 @@ pub(crate) const TABLES: u32 = 8;
 /// most of what a fresh instance costs.
 const KEEP_RESIDENT: usize = 1 << 20;
 
+/// Memories of the pool, at least. Each remembers whose it was last, and a module that gets its own back finds its pages in
+/// place and no mapping to change; so there are more of them than calls at once. A memory is address space, and what of
+/// [`KEEP_RESIDENT`] its last call used.
+const WARM_MEMORIES: u32 = 64;
+
 /// Why there is no sandbox.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
@@ -97,7 +102,7 @@ impl Engine {
             None => None,
         };
         let host = Host {
-            pagemap_scan: PoolingAllocationConfig::is_pagemap_scan_available(),
+            pagemap_scan: limits.pagemap_scan && PoolingAllocationConfig::is_pagemap_scan_available(),
         };
         let slots = Slots::new(limits.concurrency);
         Ok(Engine {
@@ -285,8 +290,10 @@ fn compatibility(engine: &wasmtime::Engine) -> String {
     format!("{:016x}", hasher.finish())
 }
 
-/// The hardening list of the project's sandbox study, as far as it concerns components.
-fn config(limits: &Limits) -> Config {
+/// The engine's settings: the hardening list of the project's sandbox study, as far as it concerns components. Public for the
+/// bench alone, which sets bare wasmtime with equal settings beside the sandbox.
+#[must_use]
+pub fn config(limits: &Limits) -> Config {
     let mut cost = OperatorCost::new();
     // Growing costs what some hundred operators do; without a price, a loop of failing grows outlives its budget 50 times.
     cost.MemoryGrow = 60;
@@ -325,10 +332,12 @@ fn config(limits: &Limits) -> Config {
 
 fn pool(limits: &Limits) -> PoolingAllocationConfig {
     let calls = limits.concurrency;
+    let memories = calls.max(WARM_MEMORIES);
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(calls)
         .total_core_instances(calls.saturating_mul(CORE_INSTANCES))
-        .total_memories(calls)
+        .total_memories(memories)
+        .max_unused_warm_slots(memories)
         .total_tables(calls.saturating_mul(TABLES))
         .max_core_instances_per_component(CORE_INSTANCES)
         .max_memories_per_component(1)
@@ -339,7 +348,11 @@ fn pool(limits: &Limits) -> PoolingAllocationConfig {
         .table_elements(limits.table_entries)
         .linear_memory_keep_resident(KEEP_RESIDENT)
         .table_keep_resident(64 << 10)
-        .pagemap_scan(Enabled::Auto)
+        .pagemap_scan(if limits.pagemap_scan {
+            Enabled::Auto
+        } else {
+            Enabled::No
+        })
         .decommit_batch_size(1);
     pool
 }

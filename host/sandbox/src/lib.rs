@@ -33,6 +33,8 @@ mod wire;
 
 pub use admission::Size;
 pub use artifact::CacheError;
+#[doc(hidden)]
+pub use engine::config;
 pub use engine::{Engine, EngineError, Host};
 pub use limits::{AlertLimits, CallLimits, Limits, LogLimits, StaticLimits};
 pub use module::Module;

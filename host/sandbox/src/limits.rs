@@ -55,6 +55,8 @@ pub struct Limits {
     pub manifest_bytes: usize,
     /// How many calls run at once; more wait.
     pub concurrency: u32,
+    /// Let the kernel find the memory that a call used (PAGEMAP_SCAN), where it can. Off only to measure what it is worth.
+    pub pagemap_scan: bool,
     /// Caps on one rule's state for one tenant.
     pub state: StateLimits,
     /// Caps on what a call answers.
@@ -82,6 +84,7 @@ impl Default for Limits {
             handover_bytes: 1 << 20,
             manifest_bytes: 4 << 20,
             concurrency: 8,
+            pagemap_scan: true,
             state: StateLimits::default(),
             alerts: AlertLimits::default(),
             log: LogLimits::default(),
