@@ -39,7 +39,7 @@ pub(crate) fn check(alerts: Vec<wire::Alert>, batch: &Batch, limits: &AlertLimit
 
 fn check_one(alert: wire::Alert, batch: &Batch, limits: &AlertLimits) -> Result<RuleAlert, String> {
     let title = text::clean(alert.title.trim(), limits.title_bytes);
-    if title.is_empty() {
+    if title.trim().is_empty() {
         return Err("without a title".to_owned());
     }
     if alert.evidence.is_empty() {

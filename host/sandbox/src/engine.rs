@@ -298,6 +298,17 @@ pub fn config(limits: &Limits) -> Config {
     // Growing costs what some hundred operators do; without a price, a loop of failing grows outlives its budget 50 times.
     cost.MemoryGrow = 60;
     cost.TableGrow = 60;
+    // So do those that fill and copy: bytes have their own price, and a loop over none of them outlived its budget 50 times.
+    cost.MemoryFill = 60;
+    cost.MemoryCopy = 60;
+    cost.MemoryInit = 60;
+    cost.TableFill = 60;
+    cost.TableCopy = 60;
+    cost.TableInit = 60;
+    cost.DataDrop = 60;
+    cost.ElemDrop = 60;
+    // Asks the engine for what the function is called by outside.
+    cost.RefFunc = 60;
     cost.variable.memory_grow_per_page = u8::MAX;
 
     let mut config = Config::new();

@@ -38,6 +38,10 @@ pub(crate) fn read(json: &str) -> Result<Manifest, Vec<String>> {
     let manifest: Manifest =
         serde_json::from_value(value).map_err(|error| vec![text::clean(&error.to_string(), 300)])?;
     let mut problems = Vec::new();
+    if manifest.attack_version.len() > 40 || !is_readable(&manifest.attack_version) {
+        let found = text::clean(&manifest.attack_version, 40);
+        problems.push(format!("attack_version “{found}” is no version such as 19"));
+    }
     if manifest.rules.is_empty() {
         problems.push("no rules: a module has one at least".to_owned());
     }
@@ -92,6 +96,7 @@ impl Check<'_> {
                 title.len()
             )
         });
+        self.texts(rule);
         let lists = [
             &rule.attack,
             &rule.check,
@@ -142,6 +147,25 @@ impl Check<'_> {
         });
         for source in &rule.sources {
             self.source(source, rule);
+        }
+    }
+
+    /// What people read of a rule, on terminals too.
+    fn texts(&mut self, rule: &RuleManifest) {
+        let once = [("title", &rule.title), ("description", &rule.description)];
+        let params = rule
+            .params
+            .iter()
+            .map(|param| ("documentation of a parameter", &param.doc));
+        let sources = rule.sources.iter().map(|source| ("name of a source", &source.name));
+        let stores = rule.state.stores.iter();
+        let stores = stores.flat_map(|store| [("name of a state", &store.name), ("kind of a state", &store.kind)]);
+        let steps = rule.check.iter().chain(&rule.act).chain(&rule.false_positives);
+        let steps = steps.map(|step| ("step or false positive", step));
+        for (what, written) in once.into_iter().chain(params).chain(sources).chain(stores).chain(steps) {
+            self.that(is_readable(written), || {
+                format!("a {what} holds control characters: {written}")
+            });
         }
     }
 
@@ -271,6 +295,13 @@ impl Check<'_> {
             }),
         }
     }
+}
+
+/// Nothing in it that a terminal acts on; lines may end.
+fn is_readable(written: &str) -> bool {
+    !written
+        .chars()
+        .any(|character| text::unwanted(character) && !matches!(character, '\n' | '\t'))
 }
 
 fn is_id(id: &str) -> bool {

@@ -45,7 +45,7 @@ pub(crate) fn start_of(bytes: &[u8]) -> String {
 }
 
 /// Control characters, and those that turn the direction of the text around them.
-fn unwanted(character: char) -> bool {
+pub(crate) fn unwanted(character: char) -> bool {
     character.is_control()
         || matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
