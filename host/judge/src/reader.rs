@@ -80,6 +80,12 @@ impl Reader {
         if reader.position.released == ended {
             reader.watermark = ended.time;
         }
+        // How far live is comes first. A store leaves out what a later mark says more of, and to a rule that waits for history a
+        // `stalled` mark means that history is over unless live is known to be ahead of it.
+        let marks = || stored.iter().flat_map(|admission| &admission.marks);
+        for mark in marks().filter(|mark| matches!(mark, Mark::Live { .. })) {
+            reader.marks.apply(mark);
+        }
         for admission in stored {
             let mut sheet = Sheet::stored(admission);
             let released = reader.position.released.clone();
