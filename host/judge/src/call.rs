@@ -12,6 +12,7 @@ use picket_store::{StoreError, StoredEvent};
 
 use crate::evidence::Evidence;
 use crate::queue;
+use crate::quota::Quota;
 use crate::reader::Run;
 use crate::rule::{JudgedRule, OnPoison};
 
@@ -77,6 +78,7 @@ pub(crate) fn judge(
     slot: &mut Slot,
     run: &Run<'_>,
     offer: &Offer<'_>,
+    quota: Quota,
     evidence: &dyn Evidence,
 ) -> Result<Judged, StoreError> {
     let selection = slot.selector.select_from(offer, run.watermark);
@@ -91,6 +93,7 @@ pub(crate) fn judge(
         index,
         slot,
         run,
+        quota,
         evidence,
         judged: Judged::default(),
         changes: StateChanges::default(),
@@ -149,6 +152,7 @@ struct Caller<'a> {
     index: usize,
     slot: &'a mut Slot,
     run: &'a Run<'a>,
+    quota: Quota,
     evidence: &'a dyn Evidence,
     judged: Judged,
     changes: StateChanges,
@@ -258,6 +262,9 @@ impl Caller<'_> {
             Ok(outcome) => outcome,
             Err(failure) => return Ok(Err(failure)),
         };
+        if let Err(failure) = self.quota.check(&self.slot.rule.state, &outcome.changes, usage) {
+            return Ok(Err(failure));
+        }
         let mut raised = Vec::with_capacity(outcome.alerts.len());
         for alert in outcome.alerts {
             match self.prove(alert)? {

@@ -9,6 +9,7 @@ use picket_store::{Quarantine, Standing, StoreError};
 use crate::acquaintance::Acquaintance;
 use crate::call::{self, Raised, Slot, Stop};
 use crate::evidence::Evidence;
+use crate::quota::Quota;
 use crate::reader::{Judge, Run};
 use crate::verdict::{Settings, Trouble, Verdict};
 
@@ -18,6 +19,7 @@ pub(crate) struct Desk<'a> {
     pub(crate) slots: &'a mut Vec<Slot>,
     pub(crate) acquaintance: &'a mut Acquaintance,
     pub(crate) settings: Settings,
+    pub(crate) quota: Quota,
     pub(crate) evidence: &'a dyn Evidence,
     pub(crate) now: i64,
     pub(crate) raised: Vec<Raised>,
@@ -33,7 +35,7 @@ impl Judge for Desk<'_> {
                 self.acquaintance.learn(&offer, run.watermark);
                 continue;
             };
-            let judged = call::judge(*member, slot, run, &offer, self.evidence)?;
+            let judged = call::judge(*member, slot, run, &offer, self.quota, self.evidence)?;
             let historic = run.to.seq <= slot.historic_until;
             self.raised
                 .extend(judged.raised.into_iter().map(|raised| Raised { historic, ..raised }));

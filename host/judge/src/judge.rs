@@ -16,6 +16,7 @@ use crate::evidence::{Evidence, Layered, Rebuild};
 use crate::historic::Historic;
 use crate::marks::Basis;
 use crate::people::{Nobody, People};
+use crate::quota::Quota;
 use crate::reader::Reader;
 use crate::rule::{JudgedRule, Tenant};
 use crate::sheet::{Place, Sheet};
@@ -117,11 +118,14 @@ impl TenantJudge {
         };
         let mut verdict = Verdict::default();
         let mut readers = std::mem::take(&mut self.readers);
+        let remembered = self.slots.iter().map(|slot| slot.rule.state.summary());
+        let quota = Quota::new(self.settings.state_bytes, remembered);
         let mut desk = Desk {
             plan: &self.plan,
             slots: &mut self.slots,
             acquaintance: &mut self.acquaintance,
             settings: self.settings,
+            quota,
             evidence: &evidence,
             now,
             raised: Vec::new(),

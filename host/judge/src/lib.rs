@@ -40,6 +40,7 @@ mod marks;
 pub mod people;
 pub mod pipeline;
 mod queue;
+mod quota;
 mod reader;
 pub mod reference;
 pub mod replay;

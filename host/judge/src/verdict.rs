@@ -15,15 +15,19 @@ pub struct Settings {
     pub probe_after_ms: i64,
     /// The longest time between probes, ms.
     pub probe_at_most_ms: i64,
+    /// What all rules of a tenant may remember, bytes; past it those that remember more than their share stand still.
+    pub state_bytes: u64,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        // A batch of 1000 spreads the price of a fresh instance; probes start when an operator may have looked.
+        // A batch of 1000 spreads the price of a fresh instance; probes start when an operator may have looked; all stock rules
+        // together remember some megabytes of a thousand users.
         Settings {
             batch_rows: 1000,
             probe_after_ms: 30_000,
             probe_at_most_ms: 3_600_000,
+            state_bytes: 1 << 30,
         }
     }
 }

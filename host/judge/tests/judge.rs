@@ -12,7 +12,8 @@ mod common;
 use std::sync::Arc;
 
 use common::{Does, Event, Kept, LOGS, NOW, Native, manifest, record, reference, rule, settings, tenant};
-use picket_contract::{Admission, Call, Evaluate, EventRecord, Failure, Mark, Outcome, Params};
+use picket_contract::state::StateEntry;
+use picket_contract::{Admission, Call, Evaluate, EventRecord, Failure, Key, Mark, Outcome, Params, RuleState};
 use picket_judge::acquaintance::Acquaintance;
 use picket_judge::dedup::Dedup;
 use picket_judge::replay::{Rows, replay};
@@ -449,4 +450,72 @@ fn a_replay_takes_rows_in_any_order_and_gives_the_same_alerts() {
         .unwrap_err()
         .to_string();
     assert!(error.starts_with("authentication, row 1: "), "{error}");
+}
+
+#[test]
+fn past_the_tenants_quota_who_remembers_most_stands_still_and_loses_nothing() {
+    let journal = [
+        entry(1, 0, denials(&[0, 0, 1]), vec![complete(0, 10)]),
+        entry(5, 0, vec![row(3, 11, 0, false)], vec![complete(0, 60)]),
+    ];
+    let ballast = StateEntry {
+        value: vec![0; 2 << 20].into(),
+        expires_at: 5_000,
+    };
+    let hoarder = || {
+        let mut hoarder = rule(Does::Windows);
+        hoarder.state = RuleState::restore(Some(0), [(b"ballast".as_slice().into(), ballast.clone())], []).into();
+        hoarder
+    };
+    let start = |rules: Vec<JudgedRule>, state_bytes: u64| {
+        let settings = Settings {
+            state_bytes,
+            ..settings(1000)
+        };
+        let (dedup, known) = (Dedup::default(), Acquaintance::default());
+        TenantJudge::new(tenant(), settings, 1, rules, dedup, known, &&journal[..0]).unwrap()
+    };
+    let ids = |verdict: &Verdict| verdict.alerts.iter().map(|alert| alert.id.clone()).collect::<Vec<_>>();
+    let mut undisturbed = start(vec![hoarder(), rule(Does::Timers)], 4 << 20);
+    let expected = undisturbed.feed(0, &journal, &&journal[..], NOW).unwrap();
+
+    let mut tight = start(vec![hoarder(), rule(Does::Timers)], 1 << 20);
+    let first = tight.feed(0, &journal[..1], &&journal[..], NOW).unwrap();
+    let [trouble] = &first.troubles[..] else {
+        panic!("{:?}", first.troubles)
+    };
+    assert!(
+        trouble
+            .reason
+            .contains("this one would grow to 3 MiB, its share being 1 MiB"),
+        "{trouble:?}"
+    );
+    assert_eq!(
+        (&*trouble.rule, &trouble.event, trouble.skipped),
+        ("windows", &None, false)
+    );
+    let stands = tight.rules().next().unwrap();
+    assert_eq!(
+        stands.position.released,
+        Key::start(),
+        "before the rows that it may not be shown"
+    );
+
+    // With more room it is shown the same rows, with the same result; without, it goes on standing.
+    for (state_bytes, is_still_full) in [(4 << 20, false), (1 << 20, true)] {
+        let mut later = start(tight.rules().cloned().collect(), state_bytes);
+        let mut alerts = ids(&first);
+        assert_eq!(later.resume(NOW + 3_600_000, &&journal[..1]).unwrap(), 1);
+        let second = later.feed(4, &journal[1..], &&journal[..], NOW).unwrap();
+        alerts.extend(ids(&second));
+        assert_eq!(second.troubles.len(), usize::from(is_still_full));
+        if !is_still_full {
+            alerts.sort();
+            let mut expected = ids(&expected);
+            expected.sort();
+            assert_eq!(alerts, expected);
+            let states = |judge: &TenantJudge| judge.rules().map(|rule| rule.state.clone()).collect::<Vec<_>>();
+            assert_eq!(states(&later), states(&undisturbed));
+        }
+    }
 }

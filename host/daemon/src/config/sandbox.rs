@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use picket_judge::OnPoison;
+use picket_judge::{Holding, OnPoison, Settings};
 use picket_sandbox::{AlertLimits, CallLimits, Limits, LogLimits};
 use serde::Deserialize;
 use serde_json::Value;
@@ -30,6 +30,10 @@ pub(crate) struct Sandbox {
     pub(crate) late_after: Duration,
     /// What a call of any module may spend.
     pub(crate) limits: CallLimits,
+    /// What all rules of a tenant may remember, bytes.
+    pub(crate) tenant_state_bytes: u64,
+    /// Memory for what rules remember, over all tenants, bytes.
+    pub(crate) holding_bytes: u64,
     /// What is said of single modules, by file relative to the rules directory.
     pub(crate) modules: BTreeMap<String, ModulePolicy>,
 }
@@ -69,6 +73,8 @@ impl Default for Sandbox {
             stack_bytes: limits.stack_bytes,
             late_after: limits.late_after,
             limits: limits.call(),
+            tenant_state_bytes: Settings::default().state_bytes,
+            holding_bytes: Holding::default().usage().budget,
             modules: BTreeMap::new(),
         }
     }
@@ -140,6 +146,8 @@ struct LimitsFile {
 #[serde(deny_unknown_fields)]
 struct StateFile {
     rule_mb: Option<Spanned<Value>>,
+    tenant_mb: Option<Spanned<Value>>,
+    memory_mb: Option<Spanned<Value>>,
 }
 
 /// One module, as written. Flat: what an operator says of one module is a line.
@@ -194,6 +202,20 @@ impl Checker<'_> {
             state_mb: file.state.rule_mb.as_ref(),
         };
         let limits = self.call_limits("limits", given, default.limits, problems);
+        let tenant_state_bytes = number(
+            "state: tenant_mb",
+            file.state.tenant_mb.as_ref(),
+            (1, 1 << 20),
+            default.tenant_state_bytes >> 20,
+            problems,
+        ) << 20;
+        let holding_bytes = number(
+            "state: memory_mb",
+            file.state.memory_mb.as_ref(),
+            (0, 1 << 20),
+            default.holding_bytes >> 20,
+            problems,
+        ) << 20;
         let fuel = file.fuel_per_minute.as_ref();
         let fuel_per_minute = number(
             "fuel_per_minute",
@@ -224,6 +246,8 @@ impl Checker<'_> {
             stack_bytes: usize::try_from(stack << 10).unwrap_or(usize::MAX),
             late_after: Duration::from_millis(u64::try_from(late_after).unwrap_or(1000).max(1)),
             limits,
+            tenant_state_bytes,
+            holding_bytes,
             modules,
         }
     }

@@ -69,6 +69,18 @@ fn every_error_names_line_column_and_the_way_out() {
         ("source:", "sandbox:\n  limits: {fuel: many}\nsource:", ":2:18:", "2M"),
         (
             "source:",
+            "sandbox:\n  state: {tenant_mb: 0}\nsource:",
+            ":2:22:",
+            "1 at least",
+        ),
+        (
+            "source:",
+            "sandbox:\n  state: {memory_mb: x}\nsource:",
+            ":2:22:",
+            "whole number",
+        ),
+        (
+            "source:",
             "sandbox:\n  limits: {feul: 1M}\nsource:",
             ":2:12:",
             "did you mean `fuel`?",
@@ -320,12 +332,13 @@ fn what_is_said_of_one_module_goes_over_what_is_said_of_all() {
   fuel_per_minute: 60G
   calls_at_once: 4
   limits: {fuel: 200M, memory_mb: 32, alerts: 500}
-  state: {rule_mb: 8}
+  state: {rule_mb: 8, tenant_mb: 100, memory_mb: 0}
   modules:
     acme/vpn.wasm: {fuel: 1G, memory_mb: 64, on_poison: skip, deny_fields: [user.email], grant: [phone]}
 ";
     let sandbox = load_text(&format!("{section}{SMALLEST}")).unwrap().sandbox;
     assert_eq!(sandbox.fuel_per_minute, 60_000_000_000);
+    assert_eq!((sandbox.tenant_state_bytes, sandbox.holding_bytes), (100 << 20, 0));
     let one = sandbox.module("acme/vpn.wasm");
     assert_eq!((one.limits.fuel, one.limits.memory_bytes), (1_000_000_000, 64 << 20));
     assert_eq!((one.limits.alerts.call, one.limits.state.total_bytes), (500, 8 << 20));

@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use picket_judge::{Holding, Settings};
 use picket_sandbox::{Engine, Limits};
 use picket_store::{Options as StoreOptions, SqliteStore, Store};
 use serde_json::Value;
@@ -126,7 +127,11 @@ async fn start(loaded: Loaded, shutdown: &CancellationToken) -> anyhow::Result<D
         engine: engine.clone(),
         registry: registry.clone(),
         transports: Transports::default(),
-        holding: Arc::default(),
+        holding: Arc::new(Holding::new(config.sandbox.holding_bytes)),
+        settings: Settings {
+            state_bytes: config.sandbox.tenant_state_bytes,
+            ..Settings::default()
+        },
         shutdown: shutdown.clone(),
     }));
     for (id, problems) in broken {

@@ -37,6 +37,8 @@ pub(crate) struct Shared {
     pub(crate) transports: Transports,
     /// What rules remember, of all tenants.
     pub(crate) holding: Arc<Holding>,
+    /// How rules are judged.
+    pub(crate) settings: Settings,
     pub(crate) shutdown: CancellationToken,
 }
 
@@ -86,7 +88,7 @@ impl Running {
         let skew = Arc::new(AtomicI64::new(0));
         let clock_skew = skew.clone();
         let options = Options {
-            settings: Settings::default(),
+            settings: shared.settings,
             share_within: SHARE_WITHIN,
             clock: Arc::new(move || when::now().saturating_add(clock_skew.load(Ordering::Relaxed))),
             observer: Arc::new(Logged),
