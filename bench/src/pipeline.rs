@@ -141,6 +141,7 @@ pub(crate) async fn open(directory: &Path, set: RuleSet) -> anyhow::Result<Pipel
         observer: Arc::new(Logged),
         people: Arc::new(Nobody),
         holding: Arc::default(),
+        ration: Arc::default(),
     };
     let store = Arc::new(SqliteStore::open(directory)?);
     Ok(Pipeline::open(rules::tenant(), store, set, options).await?)

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -107,6 +108,72 @@ impl Failure {
     }
 }
 
+/// The row that a call failed on when it was shown alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FailedRow {
+    /// Duo's own log.
+    pub log: Arc<str>,
+    /// The event's id.
+    pub event: Arc<str>,
+    /// Which of the rows that the rule was to be shown at once, from 1.
+    pub number: usize,
+    /// How many rows it was to be shown at once.
+    pub of: usize,
+}
+
+impl Failure {
+    /// Everything that the rule's author needs, on several lines: what, where, on which row, and what was used of what was
+    /// given.
+    #[must_use]
+    pub fn report(&self, row: Option<&FailedRow>) -> String {
+        let mut lines = vec![format!("{}: {}", self.code, self.message)];
+        lines.extend(self.location.as_ref().map(|location| format!("  at    {location}")));
+        if let Some(FailedRow { log, event, number, of }) = row {
+            lines.push(format!(
+                "  row   {log} event {event}, row {number} of {of} shown at once"
+            ));
+        }
+        if let Some(given) = self.given {
+            lines.push(format!(
+                "  used  fuel {} of {}, memory {} of {}",
+                grouped(self.usage.fuel),
+                grouped(given.fuel),
+                mebibytes(self.usage.memory),
+                mebibytes(given.memory)
+            ));
+        }
+        if self.usage.log_dropped > 0 {
+            lines.push(format!("  log   {} lines found no place", self.usage.log_dropped));
+        }
+        lines.join("\n")
+    }
+}
+
+/// 50000000 is `50,000,000`.
+#[must_use]
+pub fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Bytes as `1.2 MiB`.
+#[must_use]
+pub fn mebibytes(bytes: u64) -> String {
+    let tenths = bytes.saturating_mul(10) >> 20;
+    if tenths.is_multiple_of(10) {
+        format!("{} MiB", tenths / 10)
+    } else {
+        format!("{}.{} MiB", tenths / 10, tenths % 10)
+    }
+}
+
 /// What a call may cost.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Allowance {
@@ -177,5 +244,43 @@ pub trait Evaluate: Send + Sync + Debug {
     /// What each of its rules may remember for a tenant.
     fn state_limits(&self) -> StateLimits {
         StateLimits::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_author_is_told_what_where_on_which_row_and_how_much() {
+        let failure = Failure {
+            kind: FailureKind::Trap,
+            code: "panic",
+            message: "index out of bounds (in acme::judge)".to_owned(),
+            location: Some("src/lib.rs:39".into()),
+            usage: Usage {
+                fuel: 1_204_331,
+                memory: 1 << 20,
+                log_dropped: 0,
+            },
+            given: Some(Allowance {
+                fuel: 50_000_000,
+                memory: 16 << 20,
+            }),
+        };
+        let row = FailedRow {
+            log: "authentication".into(),
+            event: "e4".into(),
+            number: 3,
+            of: 7,
+        };
+        assert_eq!(
+            failure.report(Some(&row)),
+            "panic: index out of bounds (in acme::judge)\n  at    src/lib.rs:39\n  row   authentication event e4, row 3 of 7 shown at once\n  used  fuel 1,204,331 of 50,000,000, memory 1 MiB of 16 MiB"
+        );
+        let bare = Failure::new(FailureKind::RuleError, "no such table", Usage::default());
+        assert_eq!(bare.report(None), "rule-error: no such table");
+        assert_eq!(mebibytes(1_300_000), "1.2 MiB");
+        assert_eq!(grouped(1000), "1,000");
     }
 }

@@ -20,7 +20,9 @@ pub mod when;
 
 pub use alert::{About, RuleAlert, Severity};
 pub use batch::{Batch, Column, Group, NULL};
-pub use evaluate::{Allowance, Call, Evaluate, Failure, FailureKind, LogLine, Outcome, ParamValue, Params, Usage};
+pub use evaluate::{
+    Allowance, Call, Evaluate, FailedRow, Failure, FailureKind, LogLine, Outcome, ParamValue, Params, Usage,
+};
 pub use journal::{Admission, EventRecord, Key, Mark, Position};
 pub use manifest::{FieldType, Manifest, RuleManifest, Source};
 pub use state::{RuleState, StateChanges, StateLimits, StateOverlay, StateSummary};

@@ -11,6 +11,7 @@ mod cli;
 mod commands;
 mod config;
 mod control;
+mod counts;
 mod daemon;
 mod deliver;
 mod out;

@@ -96,10 +96,11 @@ impl TenantJudge {
 
     pub(crate) fn take_seats(&mut self, journal: &dyn Rebuild) -> Result<(), JudgeError> {
         self.acquaintance.fit(&self.plan);
-        self.seat(acquaintance::INDEX, journal)?;
+        let forgotten = journal.forgotten()?;
+        self.seat(acquaintance::INDEX, journal, &forgotten)?;
         for index in 0..self.slots.len() {
             if !self.slots.get(index).is_some_and(is_aside) {
-                self.seat(index, journal)?;
+                self.seat(index, journal, &forgotten)?;
             }
         }
         Ok(())

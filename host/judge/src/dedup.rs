@@ -14,6 +14,11 @@ pub struct Dedup {
     windows: FxHashMap<(Arc<str>, Arc<str>), Windows>,
 }
 
+/// What a rule in shadow is called here: what it raises is no repeat of what goes out, nor the other way round. No id has a `~`.
+pub(crate) fn in_shadow(rule: &str) -> Arc<str> {
+    format!("{rule}~shadow").into()
+}
+
 /// Of one rule and key: (opened, alert) to the end.
 type Windows = BTreeMap<(i64, Arc<str>), i64>;
 
@@ -23,7 +28,8 @@ impl Dedup {
     pub fn restore(rows: impl IntoIterator<Item = DedupRow>) -> Self {
         let mut dedup = Dedup::default();
         for row in rows {
-            dedup.open(row.rule, row.key, row.alert, row.time, row.until);
+            let rule = if row.shadow { in_shadow(&row.rule) } else { row.rule };
+            dedup.open(rule, row.key, row.alert, row.time, row.until);
         }
         dedup
     }
@@ -125,6 +131,22 @@ mod tests {
     }
 
     #[test]
+    fn what_is_raised_in_shadow_swallows_nothing_that_goes_out() {
+        let row = DedupRow {
+            rule: text("r"),
+            key: text("ada"),
+            alert: text("sh_1"),
+            time: 1000,
+            until: 1100,
+            shadow: true,
+        };
+        let restored = Dedup::restore([row]);
+        assert_eq!(restored.repeats(&text("r"), &text("ada"), "al_2", 1000, None), None);
+        let repeats = |id: &str| restored.repeats(&in_shadow("r"), &text("ada"), id, 1000, None);
+        assert_eq!(repeats("sh_2").as_deref(), Some("sh_1"));
+    }
+
+    #[test]
     fn a_restart_decides_alike() {
         let row = DedupRow {
             rule: text("r"),
@@ -132,6 +154,7 @@ mod tests {
             alert: text("al_1"),
             time: 1000,
             until: 1100,
+            shadow: false,
         };
         let restored = Dedup::restore([row]);
         for time in [899, 901, 1000, 1099, 1100] {

@@ -1,20 +1,21 @@
-//! Where readers bring their runs: each rule is called, and one that fails is put aside.
+//! Where readers bring their runs: each rule is called, and one that fails or has burnt enough for once is put aside.
 
 use std::sync::Arc;
 
-use picket_contract::FailureKind;
-use picket_event::{Offer, Plan};
-use picket_store::{Quarantine, Standing, StoreError};
+use picket_contract::{FailedRow, Failure, FailureKind};
+use picket_event::{Offer, Plan, RowRef};
+use picket_store::{Fate, PoisonRow, Quarantine, Standing, StoreError};
 
 use crate::acquaintance::Acquaintance;
-use crate::call::{self, Raised, Slot, Stop};
+use crate::call::{self, Halt, Raised, Slot, Stop};
 use crate::evidence::Evidence;
 use crate::quota::Quota;
 use crate::reader::{Judge, Run};
-use crate::verdict::{Settings, Trouble, Verdict};
+use crate::verdict::{Outcome, Settings, Trouble, Verdict};
 
 /// What judges the runs of all readers during one feeding.
 pub(crate) struct Desk<'a> {
+    pub(crate) tenant: &'a str,
     pub(crate) plan: &'a Plan,
     pub(crate) slots: &'a mut Vec<Slot>,
     pub(crate) acquaintance: &'a mut Acquaintance,
@@ -35,26 +36,34 @@ impl Judge for Desk<'_> {
                 self.acquaintance.learn(&offer, run.watermark);
                 continue;
             };
-            let judged = call::judge(*member, slot, run, &offer, self.quota, self.evidence)?;
+            let at_once = self.settings.fuel_at_once;
+            let judged = call::judge(*member, slot, run, &offer, self.quota, at_once, self.evidence)?;
             let historic = run.to.seq <= slot.historic_until;
             self.raised
                 .extend(judged.raised.into_iter().map(|raised| Raised { historic, ..raised }));
             let rule: Arc<str> = slot.rule.manifest.id.as_str().into();
             for (row, failure) in judged.skipped {
-                let event = row.page.events().get(row.row as usize).map(|event| event.id.clone());
-                let reason = failure.to_string();
+                self.verdict
+                    .poison
+                    .push(poison(&rule, &row, &failure, self.now, Fate::Skipped));
                 self.verdict.troubles.push(Trouble {
                     rule: rule.clone(),
-                    reason,
-                    event,
-                    skipped: true,
+                    code: failure.code,
+                    reason: failure.to_string(),
+                    report: failure.report(Some(&row)),
+                    event: Some(row.event),
+                    outcome: Outcome::Skipped,
                 });
             }
-            if let Some(stop) = judged.stop {
-                self.verdict
-                    .troubles
-                    .push(quarantine(slot, rule, stop, self.settings, self.now));
-                stopped.push(*member);
+            let Some(Stop { halt, row, position }) = judged.stop else {
+                continue;
+            };
+            stopped.push(*member);
+            slot.rule.position = position;
+            slot.dirty = true;
+            match halt {
+                Halt::Enough => slot.held = true,
+                Halt::Failed(failure) => self.quarantine(*member, rule, failure, row),
             }
         }
         members.retain(|member| !stopped.contains(member));
@@ -62,44 +71,103 @@ impl Judge for Desk<'_> {
     }
 }
 
-fn quarantine(slot: &mut Slot, rule: Arc<str>, stop: Stop, settings: Settings, now: i64) -> Trouble {
-    let event = stop
-        .row
-        .and_then(|row| row.page.events().get(row.row as usize).map(|event| event.id.clone()));
-    let before = slot
-        .rule
-        .standing
-        .quarantine
-        .take()
-        .filter(|before| before.module == *slot.rule.module);
-    let attempts = before.as_ref().map_or(0, |before| before.attempts.saturating_add(1));
+impl Desk<'_> {
+    fn quarantine(&mut self, member: usize, rule: Arc<str>, failure: Failure, row: Option<FailedRow>) {
+        let Some(slot) = self.slots.get_mut(member) else { return };
+        let event = row.as_ref().map(|row| row.event.to_string());
+        let terms = &slot.rule.terms;
+        let before = slot.rule.standing.quarantine.take();
+        if let Some(judged) = before.as_ref().filter(|before| before.event != event) {
+            self.verdict.poison.extend(outlived(&rule, judged, self.now));
+        }
+        let again = before.filter(|before| {
+            before.event == event && before.module == *slot.rule.module && before.limits == terms.limits
+        });
+        let attempts = again.as_ref().map_or(0, |before| before.attempts.saturating_add(1));
+        let report = failure.report(row.as_ref());
+        if let Some(row) = &row {
+            self.verdict
+                .poison
+                .push(poison(&rule, row, &failure, self.now, Fate::Held));
+        }
+        let wait = wait(self.settings, failure.kind, attempts, self.tenant, &rule);
+        slot.rule.standing = Standing {
+            quarantine: Some(Quarantine {
+                reason: failure.to_string(),
+                code: failure.code.to_owned(),
+                report: report.clone(),
+                event,
+                log: row.as_ref().map(|row| row.log.clone()),
+                module: slot.rule.module.to_string(),
+                limits: terms.limits.clone(),
+                since: again.map_or(self.now, |before| before.since),
+                attempts,
+                retry_at: self.now.saturating_add(wait),
+            }),
+            ..std::mem::take(&mut slot.rule.standing)
+        };
+        self.verdict.troubles.push(Trouble {
+            rule,
+            code: failure.code,
+            reason: failure.to_string(),
+            report,
+            event: row.map(|row| row.event),
+            outcome: Outcome::Quarantined,
+        });
+    }
+}
+
+/// How long until the next probe, ms: twice as long each time, and of that three quarters to the whole. Which share is a matter
+/// of who and how often, so that the rules that one outage stopped are not all probed in one moment, and yet a second run of
+/// the same does the same.
+fn wait(settings: Settings, kind: FailureKind, attempts: u32, tenant: &str, rule: &str) -> i64 {
     // What is the host's own failing is likely over in a moment.
-    let first = if stop.failure.kind == FailureKind::Host {
+    let first = if kind == FailureKind::Host {
         settings.probe_after_ms / 30
     } else {
         settings.probe_after_ms
     };
-    let wait = first
+    let whole = first
         .max(1)
         .saturating_mul(1_i64 << attempts.min(30))
         .min(settings.probe_at_most_ms);
-    slot.rule.position = stop.position;
-    slot.dirty = true;
-    slot.rule.standing = Standing {
-        quarantine: Some(Quarantine {
-            reason: stop.failure.to_string(),
-            event: event.as_ref().map(ToString::to_string),
-            module: slot.rule.module.to_string(),
-            since: before.map_or(now, |before| before.since),
-            attempts,
-            retry_at: now.saturating_add(wait),
-        }),
-        unreadable: Vec::new(),
-    };
-    Trouble {
-        rule,
-        reason: stop.failure.to_string(),
-        event,
-        skipped: false,
+    let hash = blake3::hash(format!("{tenant}\0{rule}\0{attempts}").as_bytes());
+    let share = hash.as_bytes().first().copied().unwrap_or_default();
+    whole - whole / 4 * i64::from(share) / 255
+}
+
+fn poison(rule: &Arc<str>, row: &FailedRow, failure: &Failure, now: i64, fate: Fate) -> PoisonRow {
+    PoisonRow {
+        rule: rule.clone(),
+        log: row.log.clone(),
+        event: row.event.clone(),
+        code: failure.code.into(),
+        reason: failure.to_string().into(),
+        time: now,
+        fate,
     }
+}
+
+/// The row that held a rule, now that it has been judged.
+pub(crate) fn outlived(rule: &Arc<str>, quarantine: &Quarantine, now: i64) -> Option<PoisonRow> {
+    Some(PoisonRow {
+        rule: rule.clone(),
+        log: quarantine.log.clone()?,
+        event: quarantine.event.as_deref()?.into(),
+        code: quarantine.code.as_str().into(),
+        reason: quarantine.reason.as_str().into(),
+        time: now,
+        fate: Fate::Judged,
+    })
+}
+
+/// A row as failures name it.
+pub(crate) fn named(row: &RowRef, number: usize, of: usize) -> Option<FailedRow> {
+    let event = row.page.events().get(row.row as usize)?;
+    Some(FailedRow {
+        log: row.page.duo_log().clone(),
+        event: event.id.clone(),
+        number,
+        of,
+    })
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use picket_contract::Admission;
-use picket_store::{Store, StoreError, StoredAdmission, StoredEvent};
+use picket_store::{Forgotten, Store, StoreError, StoredAdmission, StoredEvent};
 
 /// Something that knows the tenant's events by number.
 pub trait Evidence {
@@ -77,11 +77,23 @@ pub trait Rebuild {
     /// # Errors
     /// The store's.
     fn pending(&self, up_to: u64, from: i64) -> Result<Vec<StoredAdmission>, StoreError>;
+
+    /// As [`Store::forgotten`]: how much of each log is gone.
+    ///
+    /// # Errors
+    /// The store's.
+    fn forgotten(&self) -> Result<Vec<Forgotten>, StoreError> {
+        Ok(Vec::new())
+    }
 }
 
 impl Rebuild for InJournal {
     fn pending(&self, up_to: u64, from: i64) -> Result<Vec<StoredAdmission>, StoreError> {
         self.store.pending(&self.tenant, up_to, from)
+    }
+
+    fn forgotten(&self) -> Result<Vec<Forgotten>, StoreError> {
+        self.store.forgotten(&self.tenant)
     }
 }
 
@@ -114,5 +126,9 @@ impl<T: Evidence + ?Sized> Evidence for &T {
 impl<T: Rebuild + ?Sized> Rebuild for &T {
     fn pending(&self, up_to: u64, from: i64) -> Result<Vec<StoredAdmission>, StoreError> {
         (**self).pending(up_to, from)
+    }
+
+    fn forgotten(&self) -> Result<Vec<Forgotten>, StoreError> {
+        (**self).forgotten()
     }
 }

@@ -5,20 +5,21 @@ use std::sync::Arc;
 
 use picket_contract::{Admission, Position, StateChanges, Usage};
 use picket_event::{Plan, Selector};
-use picket_store::{Repeat, RuleCommit, StoreError};
+use picket_store::{Forgotten, Gap, Quarantine, Repeat, RuleCommit, StoreError};
 
 use crate::acquaintance::{self, Acquaintance};
 use crate::alerts;
 use crate::call::{Raised, Slot};
-use crate::dedup::Dedup;
-use crate::desk::Desk;
+use crate::dedup::{Dedup, in_shadow};
+use crate::desk::{self, Desk};
 use crate::evidence::{Evidence, Layered, Rebuild};
+use crate::gaps;
 use crate::historic::Historic;
 use crate::marks::Basis;
 use crate::people::{Nobody, People};
 use crate::quota::Quota;
 use crate::reader::Reader;
-use crate::rule::{JudgedRule, Tenant};
+use crate::rule::{JudgedRule, Mode, Tenant};
 use crate::sheet::{Place, Sheet};
 use crate::verdict::{JudgeError, Said, Settings, Verdict};
 
@@ -121,6 +122,7 @@ impl TenantJudge {
         let remembered = self.slots.iter().map(|slot| slot.rule.state.summary());
         let quota = Quota::new(self.settings.state_bytes, remembered);
         let mut desk = Desk {
+            tenant: &self.tenant.id,
             plan: &self.plan,
             slots: &mut self.slots,
             acquaintance: &mut self.acquaintance,
@@ -146,13 +148,14 @@ impl TenantJudge {
             .collect();
         for reader in readers.iter().filter(|reader| reader.seq() >= after) {
             for member in &reader.members {
-                self.recovered(*member, reader.position());
+                self.recovered(*member, reader.position(), now, &mut verdict);
                 moved.push(*member);
             }
         }
         self.readers = readers;
         self.join();
         self.write_up(raised, now, &mut verdict);
+        self.tell_gaps(now, &mut verdict);
         moved.sort_unstable();
         moved.dedup();
         verdict.commits = moved
@@ -162,26 +165,41 @@ impl TenantJudge {
         Ok(verdict)
     }
 
-    /// Quarantined rules whose probe is due stand at their position again; feeding lets them catch up. Returns how many.
+    /// Quarantined rules whose probe is due stand at their position again, and so do those that were held back, if
+    /// `held_too`; feeding lets them catch up. Returns how many.
     ///
     /// # Errors
     /// [`JudgeError`].
-    pub fn resume(&mut self, now: i64, journal: &dyn Rebuild) -> Result<usize, JudgeError> {
-        let is_seated = |index: &usize| self.readers.iter().any(|reader| reader.members.contains(index));
+    pub fn resume(&mut self, now: i64, held_too: bool, journal: &dyn Rebuild) -> Result<usize, JudgeError> {
         let due = |slot: &Slot| {
-            slot.rule
-                .standing
-                .quarantine
-                .as_ref()
-                .is_some_and(|quarantine| quarantine.retry_at <= now)
+            let quarantine = slot.rule.standing.quarantine.as_ref();
+            match quarantine {
+                _ if slot.rule.terms.mode == Mode::Paused => false,
+                _ if slot.held => held_too,
+                Some(quarantine) => quarantine.retry_at <= now,
+                None => false,
+            }
         };
-        let indices: Vec<usize> = (0..self.slots.len())
-            .filter(|index| !is_seated(index) && self.slots.get(*index).is_some_and(due))
-            .collect();
+        let candidates = (0..self.slots.len()).filter(|index| self.slots.get(*index).is_some_and(due));
+        let is_seated = |index: &usize| self.readers.iter().any(|reader| reader.members.contains(index));
+        let indices: Vec<usize> = candidates.filter(|index| !is_seated(index)).collect();
+        if indices.is_empty() {
+            return Ok(0);
+        }
+        let forgotten = journal.forgotten()?;
         for index in &indices {
-            self.seat(*index, journal)?;
+            if let Some(slot) = self.slots.get_mut(*index) {
+                slot.held = false;
+            }
+            self.seat(*index, journal, &forgotten)?;
         }
         Ok(indices.len())
+    }
+
+    /// Rules that have burnt their share for once and wait to be resumed.
+    pub fn held(&self) -> impl Iterator<Item = &str> {
+        let held = self.slots.iter().filter(|slot| slot.held);
+        held.map(|slot| slot.rule.manifest.id.as_str())
     }
 
     /// The lowest journal number that a rule on duty has read, if it is below `head`.
@@ -222,8 +240,16 @@ impl TenantJudge {
         settled.for_each(|slot| slot.rule.state.put_down());
     }
 
-    /// Puts a rule on a reader at its position.
-    pub(crate) fn seat(&mut self, index: usize, journal: &dyn Rebuild) -> Result<(), JudgeError> {
+    /// Puts a rule on a reader at its position. What was forgotten while it stood there, it has missed.
+    pub(crate) fn seat(
+        &mut self,
+        index: usize,
+        journal: &dyn Rebuild,
+        forgotten: &[Forgotten],
+    ) -> Result<(), JudgeError> {
+        if let Some(slot) = self.slots.get_mut(index) {
+            slot.missed = gaps::missed(&slot.rule, forgotten);
+        }
         let (logs, basis, position) = match self.slots.get(index) {
             Some(slot) => {
                 let rule = &slot.rule;
@@ -265,11 +291,14 @@ impl TenantJudge {
     }
 
     /// A rule has come to a position; if it was being probed, it has recovered.
-    fn recovered(&mut self, index: usize, position: &Position) {
+    fn recovered(&mut self, index: usize, position: &Position, now: i64, verdict: &mut Verdict) {
         match self.slots.get_mut(index) {
             Some(slot) => {
                 slot.rule.position = position.clone();
-                slot.rule.standing.quarantine = None;
+                if let Some(quarantine) = slot.rule.standing.quarantine.take() {
+                    let rule: Arc<str> = slot.rule.manifest.id.as_str().into();
+                    verdict.poison.extend(desk::outlived(&rule, &quarantine, now));
+                }
             }
             None => self.acquaintance.position = position.clone(),
         }
@@ -304,6 +333,19 @@ impl TenantJudge {
         })
     }
 
+    /// What rules missed for good is noted with them, and told once.
+    fn tell_gaps(&mut self, now: i64, verdict: &mut Verdict) {
+        for slot in self.slots.iter_mut().filter(|slot| !slot.missed.is_empty()) {
+            for missed in std::mem::take(&mut slot.missed) {
+                let gap = Gap { found: now, ..missed };
+                let rule = slot.rule.manifest.id.as_str();
+                verdict.troubles.push(gaps::trouble(rule, &gap));
+                gaps::note(&mut slot.rule.standing.gaps, gap);
+            }
+            slot.dirty = true;
+        }
+    }
+
     /// Makes alerts of what rules raised: repeats are told apart, the rest is written up.
     fn write_up(&mut self, raised: Vec<Raised>, now: i64, verdict: &mut Verdict) {
         for raised in raised {
@@ -327,7 +369,11 @@ impl TenantJudge {
             };
             let key = teller.dedup_key(&raised);
             let id = teller.id(&raised, &key);
-            let rule: Arc<str> = slot.rule.manifest.id.as_str().into();
+            let rule: Arc<str> = if teller.is_shadow() {
+                in_shadow(&slot.rule.manifest.id)
+            } else {
+                slot.rule.manifest.id.as_str().into()
+            };
             if let Some(alert) = self
                 .dedup
                 .repeats(&rule, &key, &id, raised.alert.time, teller.border(&raised))
@@ -373,16 +419,19 @@ pub(crate) fn slot(rule: JudgedRule, plan: &Plan) -> Result<Slot, JudgeError> {
         unreadable,
         historic_until: 0,
         dirty: false,
+        held: false,
+        fits: usize::MAX,
+        missed: Vec::new(),
     })
 }
 
-/// Quarantined, and by the module that still serves: another one deserves a try at once.
+/// Paused; held back; or quarantined, and by the module and the limits that still serve: others deserve a try at once.
 pub(crate) fn is_aside(slot: &Slot) -> bool {
-    slot.rule
-        .standing
-        .quarantine
-        .as_ref()
-        .is_some_and(|quarantine| quarantine.module == *slot.rule.module)
+    let rule = &slot.rule;
+    let is_same = |quarantine: &Quarantine| {
+        quarantine.module == *rule.module && (quarantine.limits == rule.terms.limits || quarantine.limits.is_empty())
+    };
+    rule.terms.mode == Mode::Paused || slot.held || rule.standing.quarantine.as_ref().is_some_and(is_same)
 }
 
 fn is_dirty(slot: &Slot) -> bool {

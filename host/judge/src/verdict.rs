@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use picket_contract::{LogLine, Usage};
 use picket_event::SelectError;
-use picket_store::{AlertRow, Repeat, RuleCommit, StoreError};
+use picket_store::{AlertRow, PoisonRow, Repeat, RuleCommit, StoreError};
 
 /// How rules are judged; alike for all tenants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub struct Settings {
     pub probe_at_most_ms: i64,
     /// What all rules of a tenant may remember, bytes; past it those that remember more than their share stand still.
     pub state_bytes: u64,
+    /// Fuel after which a rule lets the others go first: it is held back where it stands, until it is resumed.
+    pub fuel_at_once: u64,
 }
 
 impl Default for Settings {
@@ -28,6 +30,7 @@ impl Default for Settings {
             probe_after_ms: 30_000,
             probe_at_most_ms: 3_600_000,
             state_bytes: 1 << 30,
+            fuel_at_once: u64::MAX,
         }
     }
 }
@@ -59,23 +62,40 @@ pub struct Verdict {
     pub repeats: Vec<Repeat>,
     /// Rules that failed.
     pub troubles: Vec<Trouble>,
+    /// Rows that rules fail on.
+    pub poison: Vec<PoisonRow>,
     /// What rules logged and cost.
     pub said: Vec<Said>,
     /// Alerts about the past of a rule that looks back: counted, not kept.
     pub historic: u64,
 }
 
-/// A rule failed.
+/// Something is wrong with a rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trouble {
     /// The rule's id.
     pub rule: Arc<str>,
-    /// In words.
+    /// What, in one word, as `divide-by-zero` or `gap`.
+    pub code: &'static str,
+    /// In one line.
     pub reason: String,
+    /// What its author needs, on several lines.
+    pub report: String,
     /// Id of the row that fails alone.
     pub event: Option<Arc<str>>,
-    /// The row was left out and the rule went on; otherwise it is quarantined.
-    pub skipped: bool,
+    /// What comes of it.
+    pub outcome: Outcome,
+}
+
+/// What comes of a trouble.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// The row was left out and the rule went on.
+    Skipped,
+    /// The rule stands still and is probed.
+    Quarantined,
+    /// It goes on behind rows that were forgotten before it could be shown them.
+    Missed,
 }
 
 /// What one rule logged and cost.

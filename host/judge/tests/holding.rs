@@ -74,6 +74,7 @@ async fn live(journal: &[Admission], holding: &Arc<Holding>, seed: u64) -> Arc<d
         observer: Arc::new(Logged),
         people: Arc::new(Nobody),
         holding: holding.clone(),
+        ration: Arc::default(),
     };
     let mut dice = Dice(seed);
     let mut hash = "one".to_owned();

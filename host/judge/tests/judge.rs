@@ -17,7 +17,7 @@ use picket_contract::{Admission, Call, Evaluate, EventRecord, Failure, Key, Mark
 use picket_judge::acquaintance::Acquaintance;
 use picket_judge::dedup::Dedup;
 use picket_judge::replay::{Rows, replay};
-use picket_judge::{JudgedRule, OnPoison, Settings, TenantJudge, Terms, Verdict};
+use picket_judge::{JudgedRule, OnPoison, Outcome as Comes, Settings, TenantJudge, Terms, Verdict};
 
 /// An authentication row: second, user, let in.
 fn row(number: usize, second: i64, user: u8, word: bool) -> EventRecord {
@@ -92,12 +92,17 @@ fn a_poison_row_is_found_by_halving_and_what_went_before_is_kept() {
         panic!("{:?}", verdict.troubles)
     };
     assert!(
-        trouble.event.as_deref() == Some("e5") && !trouble.skipped,
+        trouble.event.as_deref() == Some("e5") && trouble.outcome == Comes::Quarantined,
         "{trouble:?}"
     );
     let failed = judge.rules().find(|rule| rule.manifest.id == "fails").unwrap();
     assert_eq!(&*failed.position.released.id, "e4", "right before the poison row");
-    assert_eq!(failed.standing.quarantine.as_ref().unwrap().retry_at, NOW + 30_000);
+    let quarantine = failed.standing.quarantine.as_ref().unwrap();
+    assert!((NOW + 22_500..=NOW + 30_000).contains(&quarantine.retry_at));
+    assert_eq!(
+        quarantine.report,
+        "rule-error: u2 is more than it can bear\n  row   authentication event e5, row 6 of 7 shown at once"
+    );
     let windows = judge.rules().find(|rule| rule.manifest.id == "windows").unwrap();
     assert_eq!(windows.position.released.time, 60_000);
 }
@@ -122,7 +127,7 @@ fn by_policy_the_poison_row_is_skipped_and_the_rest_is_judged() {
         .filter_map(|trouble| trouble.event.as_deref())
         .collect();
     assert_eq!(skipped, ["e1", "e5"]);
-    assert!(verdict.troubles.iter().all(|trouble| trouble.skipped));
+    assert!(verdict.troubles.iter().all(|trouble| trouble.outcome == Comes::Skipped));
     assert_eq!(verdict.alerts.len(), 1, "u1's third denial is behind both");
     assert!(judge.rules().all(|rule| rule.standing.quarantine.is_none()));
 }
@@ -139,7 +144,7 @@ fn a_rule_that_recovers_joins_the_others_again() {
     let (position, _, standing) = kept.rules.get_mut("fails").unwrap();
     assert!(standing.quarantine.is_some());
     // The row is gone beyond the position, as if the module had been mended: another module is tried at once.
-    position.released = picket_contract::Key::end_of(1000);
+    position.released = Key::end_of(1000);
     standing.quarantine.as_mut().unwrap().module = "sha256:another".to_owned();
     let mut judge = kept.judge(&[Does::Fails, Does::Windows], 1000, &&journal[..]);
     assert_eq!(judge.readers(), 2);
@@ -491,8 +496,8 @@ fn past_the_tenants_quota_who_remembers_most_stands_still_and_loses_nothing() {
         "{trouble:?}"
     );
     assert_eq!(
-        (&*trouble.rule, &trouble.event, trouble.skipped),
-        ("windows", &None, false)
+        (&*trouble.rule, &trouble.event, trouble.outcome, trouble.code),
+        ("windows", &None, Comes::Quarantined, "state-quota")
     );
     let stands = tight.rules().next().unwrap();
     assert_eq!(
@@ -505,7 +510,7 @@ fn past_the_tenants_quota_who_remembers_most_stands_still_and_loses_nothing() {
     for (state_bytes, is_still_full) in [(4 << 20, false), (1 << 20, true)] {
         let mut later = start(tight.rules().cloned().collect(), state_bytes);
         let mut alerts = ids(&first);
-        assert_eq!(later.resume(NOW + 3_600_000, &&journal[..1]).unwrap(), 1);
+        assert_eq!(later.resume(NOW + 3_600_000, true, &&journal[..1]).unwrap(), 1);
         let second = later.feed(4, &journal[1..], &&journal[..], NOW).unwrap();
         alerts.extend(ids(&second));
         assert_eq!(second.troubles.len(), usize::from(is_still_full));

@@ -71,6 +71,7 @@ impl House {
             observer: self.heard.clone(),
             people: Arc::new(Nobody),
             holding: Arc::default(),
+            ration: Arc::default(),
         }
     }
 

@@ -64,6 +64,7 @@ fn store(alerts: u64) -> SqliteStore {
         repeats: 0,
         last_repeat: None,
         historic: false,
+        shadow: false,
     };
     let alerts = (1..=alerts).map(alert).collect();
     store

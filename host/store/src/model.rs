@@ -63,6 +63,8 @@ pub struct Transaction {
     pub alerts: Vec<AlertRow>,
     /// Alerts repeated: how often more, and when last (event time, ms). A repeat of an alert that is no longer stored is dropped.
     pub repeats: Vec<Repeat>,
+    /// What became of rows that a rule fails on alone. One that is recorded of the same rule already is replaced.
+    pub poison: Vec<PoisonRow>,
 }
 
 impl Transaction {
@@ -75,6 +77,7 @@ impl Transaction {
             && self.rules.is_empty()
             && self.alerts.is_empty()
             && self.repeats.is_empty()
+            && self.poison.is_empty()
     }
 }
 
@@ -102,17 +105,90 @@ pub struct Standing {
     pub quarantine: Option<Quarantine>,
     /// Rows not shown because a required field was null, by field.
     pub unreadable: Vec<(String, u64)>,
+    /// What it was never shown, because it was forgotten while the rule stood still. The latest last; few are kept.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gaps: Vec<Gap>,
 }
 
-/// A rule that stopped at a row.
+/// Rows that a rule missed for good.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gap {
+    /// Duo's own log.
+    pub log: Arc<str>,
+    /// Order time up to which the rule had been shown its rows, ms; none: it had been shown nothing.
+    pub from: Option<i64>,
+    /// Order time of the last row forgotten, ms.
+    pub to: i64,
+    /// When it was found, wall clock, ms.
+    pub found: i64,
+}
+
+/// How much of a log has been forgotten.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Forgotten {
+    /// Duo's own log.
+    pub log: Arc<str>,
+    /// The greatest number that an event had.
+    pub seq: u64,
+    /// The greatest order time that an event had, ms.
+    pub time: i64,
+}
+
+/// A row that a rule fails on when it is shown alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PoisonRow {
+    /// The rule's id.
+    pub rule: Arc<str>,
+    /// Duo's own log.
+    pub log: Arc<str>,
+    /// The event's id.
+    pub event: Arc<str>,
+    /// The failure's code, as `divide-by-zero`.
+    pub code: Arc<str>,
+    /// The failure in words.
+    pub reason: Arc<str>,
+    /// When it last failed, wall clock, ms.
+    pub time: i64,
+    /// What became of it.
+    pub fate: Fate,
+}
+
+/// What became of a row that a rule fails on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fate {
+    /// The rule stands right before it.
+    Held,
+    /// The rule went on behind it and has not judged it.
+    Skipped,
+    /// It has been judged since.
+    Judged,
+}
+
+/// How many rows are kept of each rule that fails on them: the latest.
+pub const MOST_POISON: usize = 100;
+
+/// A rule that stopped at a row.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Quarantine {
     /// The failure, in words.
     pub reason: String,
+    /// The failure's code, as `divide-by-zero`.
+    #[serde(default)]
+    pub code: String,
+    /// The failure with everything that its author needs, on several lines.
+    #[serde(default)]
+    pub report: String,
     /// Id of the event that it failed on, if one alone is enough.
     pub event: Option<String>,
+    /// Duo's own log of that event.
+    #[serde(default)]
+    pub log: Option<Arc<str>>,
     /// Digest of the module that failed.
     pub module: String,
+    /// What its calls might spend, in one text: with more it deserves a try.
+    #[serde(default)]
+    pub limits: Arc<str>,
     /// Wall clock, ms.
     pub since: i64,
     /// How many probes failed.
@@ -201,6 +277,8 @@ pub struct AlertRow {
     pub last_repeat: Option<i64>,
     /// Of before the tenant's first start, or of a backfill: kept and listed, and never in the outbox.
     pub historic: bool,
+    /// Raised by a rule in shadow: kept and listed apart, and never in the outbox. Its id begins with `sh_`.
+    pub shadow: bool,
 }
 
 /// An alert came again.
@@ -227,6 +305,8 @@ pub struct AlertFilter {
     pub since: Option<i64>,
     /// At most so many, the latest first. None: all, oldest first.
     pub latest: Option<usize>,
+    /// Those of rules in shadow, in place of the others.
+    pub shadow: bool,
 }
 
 /// One entry to deliver: an alert. Its repeats are not delivered.
@@ -255,6 +335,8 @@ pub struct DedupRow {
     pub time: i64,
     /// Exclusive end, event time, ms.
     pub until: i64,
+    /// Opened by an alert of a rule in shadow: no alert that goes out repeats it.
+    pub shadow: bool,
 }
 
 /// An event as stored.
@@ -306,7 +388,7 @@ impl std::fmt::Debug for Committing {
 }
 
 /// What must survive. Every method blocks. Only [`Store::transact`], [`Store::begin`], [`Store::delivered`],
-/// [`Store::set_note`], [`Store::discard`] and [`Store::forget_ids`] write. What one call reads is of one moment; a call sees
+/// [`Store::set_note`], [`Store::discard`], [`Store::forget`] and [`Store::forget_ids`] write. What one call reads is of one moment; a call sees
 /// everything that was acknowledged before it.
 pub trait Store: Send + Sync {
     /// Writes everything of `transaction` or nothing, durably. Of concurrent calls, several may share one commit. `tenant` may
@@ -431,7 +513,13 @@ pub trait Store: Send + Sync {
     /// The engine's.
     fn alerts(&self, tenant: &str, filter: &AlertFilter) -> Result<Vec<AlertRow>, StoreError>;
 
-    /// How many alerts there are, and when the latest happened (event time, ms).
+    /// Rows that rules fail on, in the order they were first recorded; of each rule the latest [`MOST_POISON`].
+    ///
+    /// # Errors
+    /// The engine's.
+    fn poison(&self, tenant: &str) -> Result<Vec<PoisonRow>, StoreError>;
+
+    /// How many alerts there are, and when the latest happened (event time, ms). Those of rules in shadow do not count.
     ///
     /// # Errors
     /// The engine's.
@@ -467,6 +555,20 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// The engine's.
     fn note(&self, tenant: &str, name: &str) -> Result<Option<String>, StoreError>;
+
+    /// Forgets events of one of Duo's logs: every admission all of whose events are older than `before` (order time, ms).
+    /// Marks stay, and so does what ids are known. Returns how many events were forgotten. What a rule had not been shown of
+    /// them it will never be: see [`Store::forgotten`].
+    ///
+    /// # Errors
+    /// [`StoreError::Engine`]: outcome unknown.
+    fn forget(&self, tenant: &str, log: &str, before: i64) -> Result<u64, StoreError>;
+
+    /// How much has been forgotten, by log; nothing of a log that is whole.
+    ///
+    /// # Errors
+    /// The engine's.
+    fn forgotten(&self, tenant: &str) -> Result<Vec<Forgotten>, StoreError>;
 
     /// Forgets that the journal holds the events of admissions that have none with an order time (ms) from `before` on: how ids
     /// no longer asked for are pruned. Returns how many were forgotten.

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use picket_contract::state::StateEntry;
 use picket_contract::{Admission, EventRecord, Key, Mark, Position, StateChanges, StateSummary};
-use picket_store::conformance::{Model, alert, check};
+use picket_store::conformance::{Model, alert, check, poison};
 use picket_store::{
-    AlertRow, CursorRow, InventoryChange, InventoryRow, Repeat, RuleCommit, SqliteStore, Standing, Store, Transaction,
+    AlertRow, CursorRow, Fate, InventoryChange, InventoryRow, Repeat, RuleCommit, SqliteStore, Standing, Store,
+    Transaction,
 };
 use proptest::prelude::*;
 
@@ -37,6 +38,12 @@ enum Step {
     },
     /// A segment is done with.
     Discard { segment: &'static str },
+    /// What is old enough of a log is forgotten.
+    Forget {
+        tenant: &'static str,
+        log: &'static str,
+        before: i64,
+    },
     /// A sink takes some.
     Deliver { sink: &'static str, most: usize },
     /// The store is closed and opened.
@@ -72,6 +79,12 @@ enum Part {
         rule: &'static str,
         time: i64,
         historic: bool,
+        shadow: bool,
+    },
+    Poison {
+        rule: &'static str,
+        event: u8,
+        fate: Fate,
     },
     Repeat {
         id: u8,
@@ -124,8 +137,10 @@ fn part() -> impl Strategy<Value = Part> {
             .prop_map(|(kind, id, form)| Part::Object { kind, id, form }),
         2 => (rule(), 1..3_u32, prop_oneof![9 => 1..5_u64, 1 => Just(0)], 0..60_i64, changes())
             .prop_map(|(rule, version, behind, released, changes)| Part::Rule { rule, version, behind, released, changes }),
-        1 => (0..6_u8, rule(), 0..300_i64, prop::bool::weighted(0.3))
-            .prop_map(|(id, rule, time, historic)| Part::Alert { id, rule, time, historic }),
+        1 => (0..6_u8, rule(), 0..300_i64, prop::bool::weighted(0.3), prop::bool::weighted(0.3))
+            .prop_map(|(id, rule, time, historic, shadow)| Part::Alert { id, rule, time, historic, shadow }),
+        1 => (rule(), 0..6_u8, prop::sample::select([Fate::Held, Fate::Skipped, Fate::Judged].as_slice()))
+            .prop_map(|(rule, event, fate)| Part::Poison { rule, event, fate }),
         1 => (0..6_u8, 1..4_u64, 0..300_i64).prop_map(|(id, count, time)| Part::Repeat { id, count, time }),
     ]
 }
@@ -138,6 +153,8 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(tenant, parts, skew)| Step::Transact { tenant, parts, skew }),
         2 => (sink, 0..4_usize).prop_map(|(sink, most)| Step::Deliver { sink, most }),
         1 => prop::sample::select([SEGMENT, "acme"].as_slice()).prop_map(|segment| Step::Discard { segment }),
+        1 => (prop::sample::select(["acme", SEGMENT].as_slice()), log(), 0..60_i64)
+            .prop_map(|(tenant, log, before)| Step::Forget { tenant, log, before }),
         1 => Just(Step::Reopen),
     ]
 }
@@ -207,6 +224,7 @@ fn transaction(model: &Model, tenant: &str, parts: &[Part], skew: u64) -> Transa
                 standing: Standing {
                     quarantine: None,
                     unreadable: vec![("user.key".into(), behind)],
+                    gaps: Vec::new(),
                 },
             }),
             Part::Alert {
@@ -214,10 +232,20 @@ fn transaction(model: &Model, tenant: &str, parts: &[Part], skew: u64) -> Transa
                 rule,
                 time,
                 historic,
-            } => transaction.alerts.push(AlertRow {
-                historic,
-                ..alert(&format!("al_{id}"), rule, "ada", time)
-            }),
+                shadow,
+            } => {
+                let kind = if shadow { "sh" } else { "al" };
+                transaction.alerts.push(AlertRow {
+                    historic,
+                    shadow,
+                    ..alert(&format!("{kind}_{id}"), rule, "ada", time)
+                });
+            }
+            Part::Poison { rule, event, fate } => {
+                transaction
+                    .poison
+                    .push(poison(rule, &format!("e{event}"), skew as i64, fate));
+            }
             Part::Repeat { id, count, time } => {
                 transaction.repeats.push(Repeat {
                     id: format!("al_{id}").into(),
@@ -248,6 +276,9 @@ proptest! {
                 Step::Discard { segment } => {
                     store.discard(segment).unwrap();
                     model.discard(segment);
+                }
+                Step::Forget { tenant, log, before } => {
+                    prop_assert_eq!(store.forget(tenant, log, before).unwrap(), model.forget(tenant, log, before));
                 }
                 Step::Deliver { sink, most } => {
                     let rows = store.outbox(sink, most).unwrap();

@@ -47,6 +47,7 @@ fn transaction(step: u64) -> Transaction {
             cursor: step.to_string(),
         }],
         inventory: vec![object("users", "DU1", "active", time)],
+        poison: Vec::new(),
         rules: vec![rule("r", first + 2, time, changes)],
         alerts: vec![alert(&format!("al_{step}"), "r", "ada", time)],
         repeats: vec![],

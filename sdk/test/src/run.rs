@@ -199,6 +199,7 @@ fn start(
         alert: alert.id.clone(),
         time: alert.time,
         until: alert.dedup_until,
+        shadow: alert.shadow,
     }));
     // The host's acquaintance only colours alerts; a case does not look at it.
     let known = Acquaintance::restore(rule.position.clone(), &picket_contract::RuleState::default());

@@ -25,6 +25,7 @@ use crate::account::Transports;
 use crate::accounts;
 use crate::config::{Config, Loaded};
 use crate::control::{self, Handler, Request};
+use crate::counts::Counts;
 use crate::deliver::Delivery;
 use crate::registry::{Changes, Registry};
 use crate::{rules_view, status, watch, when};
@@ -40,6 +41,9 @@ const RETRY: u64 = 60;
 /// How long what is under way has to end at a signal. With the second that threads are given after it, less than ten.
 const ENDING: Duration = Duration::from_secs(8);
 
+/// The share of a minute's fuel that a rule burns before it lets the others go first: about a second of computing.
+const AT_ONCE: u64 = 20;
+
 /// The running daemon.
 pub(crate) struct Daemon {
     config: RwLock<Arc<Config>>,
@@ -52,6 +56,8 @@ pub(crate) struct Daemon {
     pub(crate) parents: Mutex<BTreeMap<String, ParentHealth>>,
     parents_wanted: Notify,
     pub(crate) delivery: Delivery,
+    /// What rules did since the start.
+    pub(crate) counts: Arc<Counts>,
     /// One reload at a time.
     reloading: AsyncMutex<()>,
     pub(crate) started: i64,
@@ -122,6 +128,7 @@ async fn start(loaded: Loaded, shutdown: &CancellationToken) -> anyhow::Result<D
     say(&changes);
     let delivery = Delivery::open(&config.sinks, store.clone())?;
     let registry = Arc::new(Mutex::new(registry));
+    let counts = Arc::new(Counts::default());
     let fleet = Fleet::new(Arc::new(Shared {
         store: store.clone(),
         engine: engine.clone(),
@@ -130,8 +137,11 @@ async fn start(loaded: Loaded, shutdown: &CancellationToken) -> anyhow::Result<D
         holding: Arc::new(Holding::new(config.sandbox.holding_bytes)),
         settings: Settings {
             state_bytes: config.sandbox.tenant_state_bytes,
+            fuel_at_once: config.sandbox.fuel_per_minute / AT_ONCE,
             ..Settings::default()
         },
+        counts: counts.clone(),
+        fuel_per_minute: config.sandbox.fuel_per_minute,
         shutdown: shutdown.clone(),
     }));
     for (id, problems) in broken {
@@ -164,6 +174,7 @@ async fn start(loaded: Loaded, shutdown: &CancellationToken) -> anyhow::Result<D
         parents: Mutex::default(),
         parents_wanted: Notify::new(),
         delivery,
+        counts,
         reloading: AsyncMutex::new(()),
         started: when::now(),
     })

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use picket_collect::{Board, Collector, SystemClock};
 use picket_duo::{Host, Log};
-use picket_judge::pipeline::{Logged, Options, Pipeline, RuleSet, RuleSpec, SwapReport};
-use picket_judge::{Holding, JudgedRule, Settings, Tenant};
+use picket_judge::pipeline::{Options, Pipeline, RuleSet, RuleSpec, SwapReport};
+use picket_judge::{Holding, JudgedRule, Ration, Settings, Tenant};
 use picket_sandbox::Engine;
 use picket_store::Store;
 use tokio::task::JoinHandle;
@@ -17,6 +17,7 @@ use super::lock;
 use crate::account::{Account, Door, Transports};
 use crate::backfill::{Backfills, Parts, Rules};
 use crate::config::TenantConfig;
+use crate::counts::Counts;
 use crate::registry::Registry;
 use crate::repeated::Repeated;
 use crate::stock::Holdings;
@@ -39,6 +40,10 @@ pub(crate) struct Shared {
     pub(crate) holding: Arc<Holding>,
     /// How rules are judged.
     pub(crate) settings: Settings,
+    /// What rules did, of all tenants.
+    pub(crate) counts: Arc<Counts>,
+    /// Fuel that one tenant's rules may burn in a minute.
+    pub(crate) fuel_per_minute: u64,
     pub(crate) shutdown: CancellationToken,
 }
 
@@ -91,9 +96,10 @@ impl Running {
             settings: shared.settings,
             share_within: SHARE_WITHIN,
             clock: Arc::new(move || when::now().saturating_add(clock_skew.load(Ordering::Relaxed))),
-            observer: Arc::new(Logged),
+            observer: shared.counts.clone(),
             people: holdings.people(),
             holding: shared.holding.clone(),
+            ration: Arc::new(Ration::new(shared.fuel_per_minute)),
         };
         let panel = config
             .source
@@ -188,7 +194,7 @@ impl Running {
         if let Some(collecting) = collecting {
             let _ = collecting.await;
         }
-        if let Err(error) = self.pipeline.settle().await {
+        if let Err(error) = self.pipeline.catch_up().await {
             tracing::warn!(tenant = %self.config.id, "{error}");
         }
     }

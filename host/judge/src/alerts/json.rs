@@ -79,6 +79,11 @@ impl Teller<'_> {
         {
             told.insert("user".to_owned(), json!(person));
         }
+        if self.is_shadow()
+            && let Some(told) = told.as_object_mut()
+        {
+            told.insert("shadow".to_owned(), true.into());
+        }
         told
     }
 

@@ -19,7 +19,7 @@ use crate::acquaintance::Acquaintance;
 use crate::call::Raised;
 use crate::historic::Historic;
 use crate::people::People;
-use crate::rule::{JudgedRule, Tenant};
+use crate::rule::{JudgedRule, Mode, Tenant};
 
 pub use json::line;
 pub use text::text;
@@ -92,9 +92,19 @@ impl Teller<'_> {
         subject(trigger(raised)).map_or_else(|| "".into(), |about| about.key.into())
     }
 
+    /// In shadow it is called otherwise, so that the same alert may go out when the rule does.
     pub(crate) fn id(&self, raised: &Raised, dedup_key: &str) -> Arc<str> {
         let first = raised.evidence.first().map_or("", |event| &event.event.id);
-        id(&self.tenant.id, &self.rule.manifest.id, dedup_key, first)
+        let id = id(&self.tenant.id, &self.rule.manifest.id, dedup_key, first);
+        if self.is_shadow() {
+            id.replacen("al_", "sh_", 1).into()
+        } else {
+            id
+        }
+    }
+
+    pub(crate) fn is_shadow(&self) -> bool {
+        self.rule.terms.mode == Mode::Shadow
     }
 
     pub(crate) fn tell(&self, raised: &Raised, id: Arc<str>, dedup_key: Arc<str>) -> AlertRow {
@@ -126,6 +136,7 @@ impl Teller<'_> {
             repeats: 0,
             last_repeat: None,
             historic: self.is_historic(raised),
+            shadow: self.is_shadow(),
         }
     }
 }

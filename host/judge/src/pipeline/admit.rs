@@ -73,7 +73,8 @@ impl Inner {
         let before = head.take().unwrap_or_default();
         let after = admission.last_seq();
 
-        let desk = self.judge.clone().try_lock_owned().ok();
+        let all_wait = self.options.ration.all_wait((self.options.clock)());
+        let desk = self.judge.clone().try_lock_owned().ok().filter(|_| !all_wait);
         let level = |desk: &OwnedMutexGuard<super::Desk>| {
             desk.judge.as_ref().is_some_and(|judge| judge.behind(before).is_none())
         };
@@ -108,6 +109,7 @@ impl Inner {
                     let alerts = verdict.alerts.len();
                     self.commit(vec![admission], along, verdict)?;
                     judge.put_down();
+                    self.options.ration.set_held(judge.held());
                     desk.judge = Some(judge);
                     Ok(alerts)
                 });
@@ -142,6 +144,7 @@ impl Inner {
                 let _ = tokio::task::spawn_blocking(move || {
                     if self.commit(Vec::new(), Vec::new(), verdict).is_ok() {
                         judge.put_down();
+                        self.options.ration.set_held(judge.held());
                         desk.judge = Some(judge);
                     }
                     self.follow(desk)

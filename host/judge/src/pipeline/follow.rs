@@ -40,15 +40,23 @@ impl Inner {
 
     fn catch_up(&self, desk: &mut Desk) -> Result<(), PipelineError> {
         let now = (self.options.clock)();
+        if self.options.ration.all_wait(now) {
+            return Ok(());
+        }
         let is_new = desk.judge.is_none();
         let judge = self.load(desk)?;
-        if judge.resume(now, &self.journal)? > 0 || is_new {
+        let held_too = self.options.ration.may_go(now);
+        if judge.resume(now, held_too, &self.journal)? > 0 || is_new {
             // What was released and not shown waits at these positions, also where there is nothing more to read.
             let verdict = judge.feed(0, &[], &self.journal, now)?;
             self.commit(Vec::new(), Vec::new(), verdict)?;
             judge.put_down();
+            self.options.ration.set_held(judge.held());
         }
         loop {
+            if self.options.ration.all_wait((self.options.clock)()) {
+                return Ok(());
+            }
             let head = self.journal.store.last_seq(&self.journal.tenant)?;
             let judge = self.load(desk)?;
             let Some(after) = judge.behind(head) else { return Ok(()) };
@@ -81,6 +89,7 @@ impl Inner {
             let verdict = judge.feed(after, &admissions, &self.journal, (self.options.clock)())?;
             self.commit(Vec::new(), Vec::new(), verdict)?;
             judge.put_down();
+            self.options.ration.set_held(judge.held());
         }
     }
 
@@ -108,6 +117,7 @@ impl Inner {
             repeats,
             troubles,
             said,
+            poison,
             historic: _,
         } = verdict;
         let transaction = Transaction {
@@ -117,7 +127,10 @@ impl Inner {
             rules: commits,
             alerts,
             repeats,
+            poison,
         };
+        // Burnt is burnt, whether it comes to be on the disk or not.
+        self.options.ration.burn(&said, (self.options.clock)());
         let committing = self.journal.store.begin(&self.journal.tenant, transaction)?;
         for trouble in &troubles {
             self.options.observer.trouble(&self.tenant.id, trouble);

@@ -31,8 +31,9 @@ use crate::historic::Historic;
 use crate::holding::Holding;
 use crate::judge::TenantJudge;
 use crate::people::People;
+use crate::ration::{Ration, RationView};
 use crate::rule::{Tenant, Terms};
-use crate::verdict::{JudgeError, Said, Settings, Trouble};
+use crate::verdict::{JudgeError, Outcome, Said, Settings, Trouble};
 
 pub use admit::{Admitted, Page};
 pub use history::{FIRST_START, first_start};
@@ -84,6 +85,8 @@ pub struct Options {
     pub people: Arc<dyn People>,
     /// Memory for what rules remember, shared by all tenants.
     pub holding: Arc<Holding>,
+    /// What the tenant's rules may burn.
+    pub ration: Arc<Ration>,
 }
 
 /// Hears what happens while judging.
@@ -101,18 +104,14 @@ pub trait Observe: Send + Sync {
 pub struct Logged;
 
 impl Observe for Logged {
-    fn trouble(
-        &self,
-        tenant: &str,
-        Trouble {
-            rule,
-            reason,
-            event,
-            skipped,
-        }: &Trouble,
-    ) {
-        let what = if *skipped { "row skipped" } else { "quarantined" };
-        tracing::warn!(tenant, rule = %rule, event = event.as_deref(), "{what}: {reason}");
+    fn trouble(&self, tenant: &str, trouble: &Trouble) {
+        let what = match trouble.outcome {
+            Outcome::Skipped => "row skipped",
+            Outcome::Quarantined => "quarantined",
+            Outcome::Missed => "events missed",
+        };
+        tracing::warn!(tenant, rule = %trouble.rule, code = trouble.code, event = trouble.event.as_deref(),
+            "{what}: {}", trouble.report);
     }
 
     fn said(&self, tenant: &str, said: &Said) {
@@ -258,13 +257,34 @@ impl Pipeline {
         tokio::task::spawn_blocking(move || inner.follow(desk)).await?
     }
 
-    /// Waits until everything admitted so far has been judged.
+    /// Waits until everything admitted so far has been judged, also where rules have to wait for the tenant's fuel.
     ///
     /// # Errors
     /// [`PipelineError`].
     pub async fn settle(&self) -> Result<(), PipelineError> {
+        loop {
+            self.catch_up().await?;
+            let ration = &self.inner.options.ration;
+            if !ration.is_holding() && !ration.all_wait((self.inner.options.clock)()) {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    }
+
+    /// Judges what has been admitted so far, as far as the tenant's fuel goes.
+    ///
+    /// # Errors
+    /// [`PipelineError`].
+    pub async fn catch_up(&self) -> Result<(), PipelineError> {
         let desk = self.inner.judge.clone().lock_owned().await;
         let inner = self.inner.clone();
         tokio::task::spawn_blocking(move || inner.follow(desk)).await?
+    }
+
+    /// How the tenant's fuel stands.
+    #[must_use]
+    pub fn ration(&self) -> RationView {
+        self.inner.options.ration.view((self.inner.options.clock)())
     }
 }

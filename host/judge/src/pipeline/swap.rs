@@ -167,6 +167,7 @@ impl Inner {
             )?;
             judge.slots.iter_mut().for_each(|slot| slot.historic_until = head);
             let verdict = judge.feed(head, &[], &self.journal, now)?;
+            self.options.ration.burn(&verdict.said, now);
             let changes = verdict
                 .commits
                 .into_iter()

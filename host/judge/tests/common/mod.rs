@@ -559,6 +559,7 @@ impl Kept {
                 alert: alert.id,
                 time: alert.time,
                 until: alert.dedup_until,
+                shadow: alert.shadow,
             });
         }
         for repeat in verdict.repeats {

@@ -5,7 +5,7 @@ use std::sync::Barrier;
 use picket_contract::{Mark, StateChanges};
 
 use super::suite::{admit, ok, refused};
-use super::{admission, alert, complete, object, rule};
+use super::{Model, admission, alert, complete, object, rule};
 use crate::{CursorRow, Store, Transaction};
 
 pub(super) fn the_journal_is_numbered_without_gaps(store: &dyn Store) {
@@ -44,6 +44,7 @@ pub(super) fn a_refused_transaction_leaves_nothing(store: &dyn Store) {
         // Ahead of the journal: what it claims to have read was never stored.
         rules: vec![rule("r", 2, 1, StateChanges::default())],
         repeats: vec![],
+        poison: vec![],
     };
     assert!(refused(store, whole).contains("rule r of acme has read up to 2, but the journal ends at 1"));
     assert_eq!(store.last_seq("acme").expect("last_seq"), 0);
@@ -269,6 +270,45 @@ pub(super) fn ids_are_forgotten_by_age(store: &dyn Store) {
     assert_eq!(known("acme"), [false, false, true]);
     assert_eq!(known("other"), [true, false, false]);
     assert_eq!(store.read("acme", 0, 10).expect("read")[0].events.len(), 2);
+}
+
+pub(super) fn what_is_forgotten_leaves_its_marks_and_is_told(store: &dyn Store) {
+    let mut model = Model::new();
+    let entries = [
+        admission(
+            1,
+            "authentication",
+            &[("a", 10), ("b", 20)],
+            &[complete("authentication", 20)],
+        ),
+        admission(4, "activity", &[("c", 10)], &[]),
+        admission(5, "authentication", &[("d", 15), ("e", 30)], &[]),
+        admission(7, "authentication", &[("f", 40)], &[complete("authentication", 40)]),
+    ];
+    for entry in entries {
+        model.transact("acme", &admit([entry.clone()]));
+        ok(store, "acme", admit([entry]));
+    }
+    assert_eq!(store.forget("acme", "telephony", i64::MAX).expect("forget"), 0);
+    assert_eq!(store.forget("nobody", "authentication", i64::MAX).expect("forget"), 0);
+    // An admission goes as a whole: one event that is young enough keeps it.
+    assert_eq!(store.forget("acme", "authentication", 25).expect("forget"), 2);
+    model.forget("acme", "authentication", 25);
+    model.compare(store);
+    assert_eq!(store.forget("acme", "authentication", 31).expect("forget"), 2);
+    model.forget("acme", "authentication", 31);
+    model.compare(store);
+    let forgotten = store.forgotten("acme").expect("forgotten");
+    assert_eq!((forgotten[0].seq, forgotten[0].time, forgotten.len()), (6, 30, 1));
+    // What comes again is known still, and numbers go on.
+    assert_eq!(
+        store.known("acme", "authentication", &[("a", 10)], 0).expect("known"),
+        [true]
+    );
+    let next = admission(9, "authentication", &[("g", 50)], &[]);
+    model.transact("acme", &admit([next.clone()]));
+    ok(store, "acme", admit([next]));
+    model.compare(store);
 }
 
 pub(super) fn concurrent_transactions_are_all_written(store: &dyn Store) {

@@ -20,7 +20,7 @@ use picket_contract::{Admission, EventRecord, Key, Mark, Position, Severity, Sta
 
 pub use self::model::Model;
 pub use self::suite::check;
-use crate::{AlertRow, InventoryChange, InventoryRow, RuleCommit, Standing};
+use crate::{AlertRow, Fate, InventoryChange, InventoryRow, PoisonRow, RuleCommit, Standing};
 
 /// An event whose id and body are made of its name.
 #[must_use]
@@ -94,6 +94,30 @@ pub fn alert(id: &str, rule: &str, about: &str, time: i64) -> AlertRow {
         repeats: 0,
         last_repeat: None,
         historic: false,
+        shadow: false,
+    }
+}
+
+/// An alert of a rule in shadow.
+#[must_use]
+pub fn shadow(id: &str, rule: &str, about: &str, time: i64) -> AlertRow {
+    AlertRow {
+        shadow: true,
+        ..alert(id, rule, about, time)
+    }
+}
+
+/// A row that a rule failed on.
+#[must_use]
+pub fn poison(rule: &str, event: &str, time: i64, fate: Fate) -> PoisonRow {
+    PoisonRow {
+        rule: rule.into(),
+        log: "authentication".into(),
+        event: event.into(),
+        code: "divide-by-zero".into(),
+        reason: "trap: integer divide by zero".into(),
+        time,
+        fate,
     }
 }
 

@@ -8,8 +8,8 @@ use picket_contract::{Admission, Mark, Position, RuleState, StateSummary};
 
 use crate::segment;
 use crate::{
-    AlertFilter, AlertRow, CursorRow, DedupRow, EventFilter, InventoryChange, InventoryRow, OutboxRow, RuleRow,
-    Standing, Store, StoredEvent, Transaction,
+    AlertFilter, AlertRow, CursorRow, DedupRow, EventFilter, Forgotten, InventoryChange, InventoryRow, MOST_POISON,
+    OutboxRow, PoisonRow, RuleRow, Standing, Store, StoredEvent, Transaction,
 };
 
 /// What a store holds after a number of transactions.
@@ -31,6 +31,8 @@ struct Tenant {
     rules: BTreeMap<(Arc<str>, u32), (Position, Standing, RuleState, StateSummary)>,
     /// With the segment that raised it, "" being the tenant itself.
     alerts: Vec<(AlertRow, String)>,
+    poison: Vec<PoisonRow>,
+    forgotten: BTreeMap<Arc<str>, (u64, i64)>,
 }
 
 impl Model {
@@ -73,7 +75,15 @@ impl Model {
         if let Some(tenant) = self.tenants.get_mut(name).filter(|_| segment::owner(name).is_some()) {
             tenant.cursors.clear();
             tenant.rules.clear();
+            tenant.poison.clear();
         }
+    }
+
+    /// The same as [`Store::forget`].
+    pub fn forget(&mut self, name: &str, log: &str, before: i64) -> u64 {
+        self.tenants
+            .get_mut(name)
+            .map_or(0, |tenant| tenant.forget(log, before))
     }
 
     /// The same as [`Store::delivered`], but by how many were delivered of all; returns the number to tell the store, if any.
@@ -180,7 +190,42 @@ impl Tenant {
                 ..commit.remembers
             };
         }
+        for row in &transaction.poison {
+            let is_same = |old: &&mut PoisonRow| (&old.rule, &old.log, &old.event) == (&row.rule, &row.log, &row.event);
+            if let Some(old) = self.poison.iter_mut().find(is_same) {
+                *old = row.clone();
+                continue;
+            }
+            self.poison.push(row.clone());
+            let of_rule = self.poison.iter().filter(|old| old.rule == row.rule).count();
+            if of_rule > MOST_POISON
+                && let Some(oldest) = self.poison.iter().position(|old| old.rule == row.rule)
+            {
+                self.poison.remove(oldest);
+            }
+        }
         true
+    }
+
+    fn forget(&mut self, log: &str, before: i64) -> u64 {
+        let mut events = 0;
+        for admission in self.journal.iter_mut().filter(|admission| *admission.log == *log) {
+            let Some(time) = admission.events.iter().map(|event| event.time).max() else {
+                continue;
+            };
+            if time >= before {
+                continue;
+            }
+            events += admission.events.len() as u64;
+            let seq = admission.first_seq + admission.events.len() as u64 - 1;
+            let known = self.forgotten.entry(log.into()).or_insert((seq, time));
+            *known = (known.0.max(seq), known.1.max(time));
+            admission.first_seq = admission.last_seq();
+            admission.events.clear();
+        }
+        self.journal
+            .retain(|admission| !admission.events.is_empty() || !admission.marks.is_empty());
+        events
     }
 
     /// Takes alerts and repeats; returns which of them are to be delivered.
@@ -189,7 +234,7 @@ impl Tenant {
         for alert in &transaction.alerts {
             if self.alerts.iter().all(|(stored, _)| stored.id != alert.id) {
                 self.alerts.push((alert.clone(), segment.to_owned()));
-                raised.extend((!alert.historic).then(|| alert.id.clone()));
+                raised.extend((!alert.historic && !alert.shadow).then(|| alert.id.clone()));
             }
         }
         for repeat in &transaction.repeats {
@@ -215,6 +260,7 @@ impl Tenant {
             alert: alert.id.clone(),
             time: alert.time,
             until: alert.dedup_until,
+            shadow: alert.shadow,
         };
         alerts.into_iter().map(window).collect()
     }
@@ -404,8 +450,25 @@ impl Tenant {
     }
 
     fn compare_alerts(&self, name: &str, store: &dyn Store) {
-        let mut alerts: Vec<AlertRow> = self.alerts.iter().map(|(alert, _)| alert.clone()).collect();
+        let (mut shadow, mut alerts): (Vec<AlertRow>, Vec<AlertRow>) = self
+            .alerts
+            .iter()
+            .map(|(alert, _)| alert.clone())
+            .partition(|alert| alert.shadow);
         alerts.sort_by_key(|alert| alert.time);
+        shadow.sort_by_key(|alert| alert.time);
+        let apart = AlertFilter {
+            shadow: true,
+            ..AlertFilter::default()
+        };
+        assert_eq!(store.alerts(name, &apart).expect("alerts"), shadow);
+        assert_eq!(store.poison(name).expect("poison"), self.poison);
+        let forgotten = self.forgotten.iter().map(|(log, (seq, time))| Forgotten {
+            log: log.clone(),
+            seq: *seq,
+            time: *time,
+        });
+        assert_eq!(store.forgotten(name).expect("forgotten"), forgotten.collect::<Vec<_>>());
         assert_eq!(store.alerts(name, &AlertFilter::default()).expect("alerts"), alerts);
         let counted = (alerts.len() as u64, alerts.iter().map(|alert| alert.time).max());
         assert_eq!(store.count_alerts(name).expect("alerts"), counted);

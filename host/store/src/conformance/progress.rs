@@ -6,8 +6,11 @@ use picket_contract::state::StateEntry;
 use picket_contract::{RuleState, StateChanges};
 
 use super::suite::ok;
-use super::{alert, key, object, rule};
-use crate::{AlertFilter, InventoryChange, InventoryRow, Quarantine, Repeat, Standing, Store, Transaction};
+use super::{Model, alert, key, object, poison, rule, shadow};
+use crate::{
+    AlertFilter, Fate, Gap, InventoryChange, InventoryRow, MOST_POISON, PoisonRow, Quarantine, Repeat, Standing, Store,
+    Transaction,
+};
 
 pub(super) fn state_is_what_the_rule_left(store: &dyn Store) {
     let mut model = RuleState::default();
@@ -61,10 +64,17 @@ pub(super) fn a_rollback_finds_the_old_state(store: &dyn Store) {
         since: 1,
         attempts: 2,
         retry_at: 3,
+        ..Quarantine::default()
     };
     let standing = Standing {
         quarantine: Some(quarantine),
         unreadable: vec![("user.key".into(), 12)],
+        gaps: vec![Gap {
+            log: "activity".into(),
+            from: None,
+            to: 7,
+            found: 9,
+        }],
     };
     let old = crate::RuleCommit {
         standing: standing.clone(),
@@ -406,4 +416,57 @@ fn entry(value: &str, expires_at: i64) -> Option<StateEntry> {
         value: key(value),
         expires_at,
     })
+}
+
+pub(super) fn shadow_is_kept_apart(store: &dyn Store) {
+    let mut model = Model::new();
+    let both = Transaction {
+        alerts: vec![alert("al_1", "r", "ada", 10), shadow("sh_1", "r", "ada", 10)],
+        repeats: vec![Repeat {
+            id: "sh_1".into(),
+            count: 2,
+            time: 20,
+        }],
+        ..Transaction::default()
+    };
+    model.transact("acme", &both);
+    ok(store, "acme", both);
+    model.compare(store);
+    let outbox = store.outbox("file", 10).expect("outbox");
+    assert_eq!(outbox.iter().map(|row| &*row.alert).collect::<Vec<_>>(), ["al_1"]);
+    let of = |prefix: &str, shadow| {
+        let filter = AlertFilter {
+            id_prefix: Some(prefix.to_owned()),
+            shadow,
+            ..AlertFilter::default()
+        };
+        store.alerts("acme", &filter).expect("alerts").len()
+    };
+    assert_eq!(
+        (of("1", false), of("1", true), of("sh_1", true), of("sh_1", false)),
+        (1, 1, 1, 0)
+    );
+    assert_eq!(store.count_alerts("acme").expect("count").0, 1);
+}
+
+pub(super) fn poison_is_bounded_and_its_fate_changes(store: &dyn Store) {
+    let mut model = Model::new();
+    let recorded = |rows: Vec<PoisonRow>| Transaction {
+        poison: rows,
+        ..Transaction::default()
+    };
+    let many = (0..MOST_POISON as i64 + 20).map(|number| poison("r", &format!("e{number}"), number, Fate::Skipped));
+    for part in [
+        vec![poison("s", "e1", 1, Fate::Held)],
+        many.collect(),
+        vec![poison("s", "e1", 5, Fate::Judged), poison("r", "e50", 9, Fate::Skipped)],
+    ] {
+        model.transact("acme", &recorded(part.clone()));
+        ok(store, "acme", recorded(part));
+        model.compare(store);
+    }
+    let rows = store.poison("acme").expect("poison");
+    assert_eq!(rows.len(), MOST_POISON + 1);
+    assert_eq!((rows[0].fate, rows[0].time), (Fate::Judged, 5));
+    assert_eq!(&*rows[1].event, "e20", "the oldest gave way");
 }

@@ -32,6 +32,9 @@ pub fn check(empty: &dyn Fn() -> Box<dyn Store>) {
     tenants_do_not_see_each_other(&*empty());
     progress::notes_are_kept(&*empty());
     journal::ids_are_forgotten_by_age(&*empty());
+    progress::shadow_is_kept_apart(&*empty());
+    progress::poison_is_bounded_and_its_fate_changes(&*empty());
+    journal::what_is_forgotten_leaves_its_marks_and_is_told(&*empty());
     odd_texts_come_back(&*empty());
     journal::concurrent_transactions_are_all_written(&*empty());
 }
@@ -86,6 +89,7 @@ fn tenants_do_not_see_each_other(store: &dyn Store) {
         rules: vec![rule(name, 1, 1, StateChanges::default())],
         alerts: vec![alert(&format!("al_{name}"), "r", name, 1)],
         repeats: vec![],
+        poison: vec![],
     };
     ok(store, "a", whole("a"));
     ok(store, "b", whole("b"));
@@ -123,6 +127,7 @@ fn odd_texts_come_back(store: &dyn Store) {
             rules: vec![rule(text, number, i64::MIN, StateChanges::default())],
             alerts: vec![alert(&format!("al_{number}"), text, text, i64::MIN)],
             repeats: vec![],
+            poison: vec![],
         };
         ok(
             store,

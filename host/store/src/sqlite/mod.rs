@@ -31,8 +31,8 @@ use self::writer::{Target, Writer};
 use crate::block::Packers;
 use crate::segment;
 use crate::{
-    AlertFilter, AlertRow, Committing, CursorRow, DedupRow, EventFilter, InventoryRow, OutboxRow, RuleRow, Store,
-    StoreError, StoredAdmission, StoredEvent, Transaction,
+    AlertFilter, AlertRow, Committing, CursorRow, DedupRow, EventFilter, Forgotten, InventoryRow, OutboxRow, PoisonRow,
+    RuleRow, Store, StoreError, StoredAdmission, StoredEvent, Transaction,
 };
 
 /// How a store is opened.
@@ -382,9 +382,29 @@ impl Store for SqliteStore {
     }
 
     fn forget_ids(&self, tenant: &str, before: i64) -> Result<u64, StoreError> {
-        self.write(Work::Forget {
+        self.write(Work::ForgetIds {
             tenant: tenant.to_owned(),
             before,
+        })
+    }
+
+    fn forget(&self, tenant: &str, log: &str, before: i64) -> Result<u64, StoreError> {
+        self.write(Work::Forget {
+            tenant: tenant.to_owned(),
+            log: log.to_owned(),
+            before,
+        })
+    }
+
+    fn forgotten(&self, tenant: &str) -> Result<Vec<Forgotten>, StoreError> {
+        self.query("reading what is forgotten", |connection| {
+            progress::forgotten(connection, tenant)
+        })
+    }
+
+    fn poison(&self, tenant: &str) -> Result<Vec<PoisonRow>, StoreError> {
+        self.query("reading what rules fail on", |connection| {
+            progress::poison(connection, tenant)
         })
     }
 }

@@ -11,7 +11,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params, params_from_iter
 use super::fault::Fault;
 use super::journal::tenant;
 use crate::segment;
-use crate::{AlertFilter, AlertRow, CursorRow, DedupRow, InventoryRow, OutboxRow, RuleRow};
+use crate::{AlertFilter, AlertRow, CursorRow, DedupRow, Forgotten, InventoryRow, OutboxRow, PoisonRow, RuleRow};
 
 /// Of tenants and of segments.
 pub(super) fn names(connection: &Connection) -> Result<Vec<Arc<str>>, Fault> {
@@ -142,11 +142,54 @@ fn bytes(row: &Row<'_>, column: usize) -> rusqlite::Result<Arc<[u8]>> {
     Ok(row.get_ref(column)?.as_blob()?.into())
 }
 
+pub(super) fn poison(connection: &Connection, name: &str) -> Result<Vec<PoisonRow>, Fault> {
+    let Some(tenant) = tenant(connection, name)? else {
+        return Ok(Vec::new());
+    };
+    let sql = "SELECT rule, log, event, code, reason, time, fate FROM poison WHERE tenant = ?1 ORDER BY number";
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query([tenant])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        let event: Arc<str> = row.get(2)?;
+        let fate: String = row.get(6)?;
+        let fate = serde_json::from_str(&fate)
+            .map_err(|error| Fault::damaged(format!("what is recorded of event {event}"), error))?;
+        found.push(PoisonRow {
+            rule: row.get(0)?,
+            log: row.get(1)?,
+            event,
+            code: row.get(3)?,
+            reason: row.get(4)?,
+            time: row.get(5)?,
+            fate,
+        });
+    }
+    Ok(found)
+}
+
+pub(super) fn forgotten(connection: &Connection, name: &str) -> Result<Vec<Forgotten>, Fault> {
+    let Some(tenant) = tenant(connection, name)? else {
+        return Ok(Vec::new());
+    };
+    let sql = "SELECT log, seq, time FROM forgotten WHERE tenant = ?1 ORDER BY log";
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows = statement.query_map([tenant], |row| {
+        Ok(Forgotten {
+            log: row.get(0)?,
+            seq: row.get(1)?,
+            time: row.get(2)?,
+        })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
 pub(super) fn count_alerts(connection: &Connection, name: &str) -> Result<(u64, Option<i64>), Fault> {
     let Some(tenant) = tenant(connection, name)? else {
         return Ok((0, None));
     };
-    let mut statement = connection.prepare_cached("SELECT count(*), max(time) FROM alert WHERE tenant = ?1")?;
+    let mut statement =
+        connection.prepare_cached("SELECT count(*), max(time) FROM alert WHERE tenant = ?1 AND shadow = 0")?;
     Ok(statement.query_row([tenant], |row| Ok((row.get(0)?, row.get(1)?)))?)
 }
 
@@ -155,19 +198,20 @@ pub(super) fn alerts(connection: &Connection, name: &str, filter: &AlertFilter) 
         return Ok(Vec::new());
     };
     let mut sql =
-        "SELECT id, rule, severity, time, raised, dedup_key, dedup_until, about, json, repeats, last_repeat, historic
-                   FROM alert WHERE tenant = ?"
+        "SELECT id, rule, severity, time, raised, dedup_key, dedup_until, about, json, repeats, last_repeat, historic,
+                   shadow FROM alert WHERE tenant = ? AND shadow = ?"
             .to_owned();
-    let mut values = vec![Value::Integer(tenant)];
+    let mut values = vec![Value::Integer(tenant), Value::Integer(filter.shadow.into())];
     let mut and = |condition: &str, value: Value| {
         sql.push_str(condition);
         values.push(value);
     };
     if let Some(prefix) = &filter.id_prefix {
-        let prefix = if prefix.starts_with("al_") {
+        let kind = if filter.shadow { "sh_" } else { "al_" };
+        let prefix = if prefix.starts_with(kind) {
             prefix.clone()
         } else {
-            format!("al_{prefix}")
+            format!("{kind}{prefix}")
         };
         and(" AND id >= ?", prefix.clone().into());
         and(" AND id < ?", format!("{prefix}\u{10ffff}").into());
@@ -213,6 +257,7 @@ fn alert(row: &Row<'_>) -> Result<AlertRow, Fault> {
         repeats: row.get(9)?,
         last_repeat: row.get(10)?,
         historic: row.get(11)?,
+        shadow: row.get(12)?,
         id,
     })
 }
@@ -233,7 +278,7 @@ pub(super) fn dedup(connection: &Connection, name: &str, since: i64) -> Result<V
     let Some(tenant) = tenant(connection, owner)? else {
         return Ok(Vec::new());
     };
-    let sql = "SELECT rule, dedup_key, id, time, dedup_until FROM alert
+    let sql = "SELECT rule, dedup_key, id, time, dedup_until, shadow FROM alert
                WHERE tenant = ?1 AND dedup_until > ?2 AND segment = ?3 ORDER BY rule, dedup_key, time, number";
     let mut statement = connection.prepare_cached(sql)?;
     let rows = statement.query_map(params![tenant, since, segment], |row| {
@@ -243,6 +288,7 @@ pub(super) fn dedup(connection: &Connection, name: &str, since: i64) -> Result<V
             alert: row.get(2)?,
             time: row.get(3)?,
             until: row.get(4)?,
+            shadow: row.get(5)?,
         })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
@@ -250,7 +296,7 @@ pub(super) fn dedup(connection: &Connection, name: &str, since: i64) -> Result<V
 
 pub(super) fn outbox(connection: &Connection, sink: &str, limit: usize) -> Result<Vec<OutboxRow>, Fault> {
     let sql = "SELECT number, tenant.name, alert.id, json FROM alert JOIN tenant ON tenant.id = alert.tenant
-               WHERE number > coalesce((SELECT number FROM delivered WHERE sink = ?1), 0) AND historic = 0
+               WHERE number > coalesce((SELECT number FROM delivered WHERE sink = ?1), 0) AND historic = 0 AND shadow = 0
                ORDER BY number LIMIT ?2";
     let mut statement = connection.prepare_cached(sql)?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);

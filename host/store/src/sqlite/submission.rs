@@ -7,7 +7,7 @@ use picket_contract::{Admission, EventRecord, Mark};
 use super::fault::Fault;
 use super::held::Ids;
 use crate::block::{Block, Packers};
-use crate::{AlertRow, CursorRow, InventoryChange, Repeat, RuleCommit, Transaction};
+use crate::{AlertRow, CursorRow, InventoryChange, PoisonRow, Repeat, RuleCommit, Transaction};
 
 /// One thing to be written as a whole.
 #[derive(Debug)]
@@ -28,8 +28,13 @@ pub(super) enum Work {
     Discard {
         segment: String,
     },
+    ForgetIds {
+        tenant: String,
+        before: i64,
+    },
     Forget {
         tenant: String,
+        log: String,
         before: i64,
     },
 }
@@ -43,6 +48,7 @@ pub(super) struct Submission {
     pub(super) rules: Vec<RuleCommit>,
     pub(super) alerts: Vec<AlertRow>,
     pub(super) repeats: Vec<Repeat>,
+    pub(super) poison: Vec<PoisonRow>,
 }
 
 /// An admission, ready to be written.
@@ -74,6 +80,7 @@ impl Submission {
             rules: transaction.rules,
             alerts: transaction.alerts,
             repeats: transaction.repeats,
+            poison: transaction.poison,
         })
     }
 }

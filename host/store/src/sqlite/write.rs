@@ -7,9 +7,9 @@ use super::fault::Fault;
 use super::held;
 use super::submission::{Entry, Submission, Work, json};
 use crate::segment;
-use crate::{AlertRow, InventoryChange, Repeat, RuleCommit};
+use crate::{AlertRow, InventoryChange, MOST_POISON, PoisonRow, Repeat, RuleCommit};
 
-/// Writes one piece of work; returns how many rows a [`Work::Forget`] removed, else 0.
+/// Writes one piece of work; returns how many ids or events a [`Work`] forgot, else 0.
 pub(super) fn apply(connection: &Connection, work: &Work) -> Result<u64, Fault> {
     match work {
         Work::Transact { tenant, submission } => transact(connection, tenant, submission).map(|()| 0),
@@ -39,7 +39,7 @@ pub(super) fn apply(connection: &Connection, work: &Work) -> Result<u64, Fault> 
             Ok(0)
         }
         Work::Discard { segment } => {
-            for table in ["rule", "cursor"] {
+            for table in ["rule", "cursor", "poison"] {
                 let sql = format!("DELETE FROM {table} WHERE tenant = (SELECT id FROM tenant WHERE name = ?1)");
                 connection.prepare_cached(&sql)?.execute([segment])?;
             }
@@ -47,7 +47,8 @@ pub(super) fn apply(connection: &Connection, work: &Work) -> Result<u64, Fault> 
             connection.prepare_cached(sql)?.execute([segment])?;
             Ok(0)
         }
-        Work::Forget { tenant, before } => held::forget(connection, tenant, *before),
+        Work::Forget { tenant, log, before } => forget(connection, tenant, log, *before),
+        Work::ForgetIds { tenant, before } => held::forget(connection, tenant, *before),
     }
 }
 
@@ -89,6 +90,10 @@ fn transact(connection: &Connection, name: &str, submission: &Submission) -> Res
         }
         go_on(connection, tenant, commit)?;
     }
+    submission
+        .poison
+        .iter()
+        .try_for_each(|row| fail_on(connection, tenant, row))?;
     let (owner, segment) = match segment::owner(name) {
         Some(owner) if !submission.alerts.is_empty() || !submission.repeats.is_empty() => {
             (tenant_of(connection, owner)?.0, name)
@@ -285,8 +290,8 @@ fn take_stock(connection: &Connection, tenant: i64, change: &InventoryChange) ->
 
 fn raise(connection: &Connection, tenant: i64, segment: &str, alert: &AlertRow) -> Result<(), Fault> {
     let sql = "INSERT INTO alert (tenant, id, rule, severity, time, raised, dedup_key, dedup_until, about, json, repeats,
-                   last_repeat, historic, segment)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14) ON CONFLICT (tenant, id) DO NOTHING";
+                   last_repeat, historic, segment, shadow)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15) ON CONFLICT (tenant, id) DO NOTHING";
     connection.prepare_cached(sql)?.execute(params![
         tenant,
         alert.id,
@@ -301,9 +306,63 @@ fn raise(connection: &Connection, tenant: i64, segment: &str, alert: &AlertRow) 
         alert.repeats,
         alert.last_repeat,
         alert.historic,
-        segment
+        segment,
+        alert.shadow
     ])?;
     Ok(())
+}
+
+/// Records a row that a rule fails on; the oldest of the rule gives way.
+fn fail_on(connection: &Connection, tenant: i64, row: &PoisonRow) -> Result<(), Fault> {
+    let sql = "INSERT INTO poison (tenant, rule, log, event, code, reason, time, fate) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+               ON CONFLICT (tenant, rule, log, event) DO UPDATE SET
+                   code = excluded.code, reason = excluded.reason, time = excluded.time, fate = excluded.fate";
+    connection.prepare_cached(sql)?.execute(params![
+        tenant,
+        row.rule,
+        row.log,
+        row.event,
+        row.code,
+        row.reason,
+        row.time,
+        json(&row.fate)?
+    ])?;
+    let sql = "DELETE FROM poison WHERE tenant = ?1 AND rule = ?2 AND number <=
+                   (SELECT number FROM poison WHERE tenant = ?1 AND rule = ?2 ORDER BY number DESC LIMIT 1 OFFSET ?3)";
+    connection
+        .prepare_cached(sql)?
+        .execute(params![tenant, row.rule, MOST_POISON])?;
+    Ok(())
+}
+
+/// Forgets whole admissions of a log. One that has marks stays for their sake, with the number that they took.
+fn forget(connection: &Connection, name: &str, log: &str, before: i64) -> Result<u64, Fault> {
+    let Some(tenant) = super::journal::tenant(connection, name)? else {
+        return Ok(0);
+    };
+    let which = "tenant = ?1 AND log = ?2 AND events > 0 AND t_max < ?3";
+    let sql = format!("SELECT sum(events), max(first_seq + events - 1), max(t_max) FROM admission WHERE {which}");
+    let (events, seq, time): (Option<u64>, Option<u64>, Option<i64>) = connection
+        .prepare_cached(&sql)?
+        .query_row(params![tenant, log, before], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+        })?;
+    let (Some(events), Some(seq), Some(time)) = (events, seq, time) else {
+        return Ok(0);
+    };
+    let sql = "INSERT INTO forgotten (tenant, log, seq, time) VALUES (?1, ?2, ?3, ?4)
+               ON CONFLICT (tenant, log) DO UPDATE SET seq = max(seq, excluded.seq), time = max(time, excluded.time)";
+    connection
+        .prepare_cached(sql)?
+        .execute(params![tenant, log, seq, time])?;
+    for sql in [
+        format!("DELETE FROM block WHERE admission IN (SELECT id FROM admission WHERE {which})"),
+        format!("DELETE FROM admission WHERE {which} AND marks IS NULL"),
+        format!("UPDATE admission SET first_seq = last_seq, events = 0, t_min = NULL, t_max = NULL WHERE {which}"),
+    ] {
+        connection.prepare_cached(&sql)?.execute(params![tenant, log, before])?;
+    }
+    Ok(events)
 }
 
 fn count(connection: &Connection, tenant: i64, repeat: &Repeat) -> Result<(), Fault> {
