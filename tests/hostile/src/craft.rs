@@ -134,7 +134,7 @@ impl Guest {
             evaluate,
         } = self;
         let length = manifest.len();
-        let manifest = manifest.replace('\\', "\\\\").replace('"', "\\\"");
+        let manifest = manifest.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
         format!(
             r#"(module
                 {imports}
