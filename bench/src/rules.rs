@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use picket_contract::{RuleManifest, params};
+use picket_event::Mask;
 use picket_judge::pipeline::{RuleSet, RuleSpec};
 use picket_judge::{JudgedRule, Tenant, Terms};
 use picket_sandbox::{Engine, Limits, Module};
@@ -115,5 +116,6 @@ pub(crate) fn tenant() -> Arc<Tenant> {
         name: "Acme".into(),
         timezone: "UTC".into(),
         panel: None,
+        mask: Mask::substitute(),
     })
 }

@@ -1,28 +1,114 @@
 //! Lookup tables of a tenant.
+//!
+//! Rules hold pseudonyms of phone numbers, so numbers are in tables by their pseudonyms, too, as keys and in cells. What cannot
+//! be told from a pseudonym is where a number begins: an index [`PREFIX`] is searched with the number itself, which the host
+//! reads out of the pseudonym for that one comparison.
 
 use std::collections::BTreeMap;
+use std::fmt::Debug;
 use std::sync::Arc;
 
 /// One row of a lookup table.
 pub type Row = Vec<(String, String)>;
 
-/// Lookup tables of a tenant: name, then index, then key, then rows of (column, value).
-#[derive(Debug, Clone, Default, PartialEq)]
+/// The index of a table that is written out by which each row is found by its key.
+pub const KEY: &str = "key";
+/// The index by which the row is found whose key is the longest beginning of a phone number.
+pub const PREFIX: &str = "prefix";
+
+/// The index and column of phone numbers in tables of the inventory.
+const NUMBER: &str = "number";
+
+/// Knows the phone numbers behind pseudonyms.
+pub trait Numbers: Debug + Send + Sync {
+    /// The number, canonical. None: it is no pseudonym of this tenant's.
+    fn reveal(&self, pseudonym: &str) -> Option<String>;
+    /// The pseudonym of a number; what is none, as it is.
+    fn masked(&self, number: &str) -> String;
+}
+
+/// Lookup tables of a tenant, as one module is given them.
+#[derive(Debug, Clone, Default)]
 pub struct Tables {
     /// `tables[name][index][key]` = rows: for few rows, as a configuration or a test writes them.
     pub tables: BTreeMap<String, BTreeMap<String, BTreeMap<String, Vec<Row>>>>,
     /// Tables of many rows, by name. One that is in `tables` too is found there.
     pub shared: BTreeMap<String, Arc<Table>>,
+    /// Who knows the phone numbers behind pseudonyms; none: nobody.
+    pub numbers: Option<Arc<dyn Numbers>>,
+    /// Whether the module is granted clear phone numbers: then it asks with them, and is told them.
+    pub clear: bool,
+}
+
+impl PartialEq for Tables {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.tables, &self.shared, self.clear) == (&other.tables, &other.shared, other.clear)
+    }
 }
 
 impl Tables {
+    /// Adds a table that is written out: each key with its row. A key that is a phone number is found by its pseudonym, and one
+    /// that is the beginning of numbers (`+1900`) by [`PREFIX`], too.
+    pub fn write(&mut self, name: &str, rows: impl IntoIterator<Item = (String, Row)>) {
+        let (mut keys, mut prefixes): (BTreeMap<String, Vec<Row>>, BTreeMap<String, Vec<Row>>) = Default::default();
+        for (key, row) in rows {
+            let begins: String = key
+                .chars()
+                .filter(|char| !matches!(char, ' ' | '-' | '(' | ')' | '.'))
+                .collect();
+            let digits = begins.strip_prefix('+').unwrap_or(&begins);
+            if !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) {
+                prefixes.entry(begins).or_default().push(row.clone());
+            }
+            if let Some(masked) = self
+                .numbers
+                .as_ref()
+                .map(|numbers| numbers.masked(&key))
+                .filter(|masked| *masked != key)
+            {
+                keys.entry(masked).or_default().push(row.clone());
+            }
+            keys.entry(key).or_default().push(row);
+        }
+        let indexes = [(KEY.to_owned(), keys), (PREFIX.to_owned(), prefixes)];
+        self.tables.insert(name.to_owned(), indexes.into());
+    }
+
     /// Rows for a key. None: there is no such table or index, which is not an empty match.
     #[must_use]
     pub fn find(&self, table: &str, index: &str, key: &str) -> Option<Vec<Row>> {
-        match self.tables.get(table) {
-            Some(table) => Some(table.get(index)?.get(key).cloned().unwrap_or_default()),
-            None => self.shared.get(table)?.find(index, key),
+        let Some(written) = self.tables.get(table) else {
+            return self.find_shared(self.shared.get(table)?, index, key);
+        };
+        let rows = written.get(index)?;
+        if index == PREFIX {
+            let number = self.numbers.as_ref().and_then(|numbers| numbers.reveal(key));
+            let number = number.as_deref().unwrap_or(key);
+            let mut beginnings = (1..=number.len()).rev().filter_map(|end| number.get(..end));
+            return Some(
+                beginnings
+                    .find_map(|beginning| rows.get(beginning))
+                    .cloned()
+                    .unwrap_or_default(),
+            );
         }
+        Some(rows.get(key).cloned().unwrap_or_default())
+    }
+
+    fn find_shared(&self, table: &Table, index: &str, key: &str) -> Option<Vec<Row>> {
+        let Some(numbers) = self.numbers.as_ref().filter(|_| self.clear) else {
+            return table.find(index, key);
+        };
+        let mut rows = match index {
+            NUMBER => table.find(index, &numbers.masked(key))?,
+            _ => table.find(index, key)?,
+        };
+        for (_, cell) in rows.iter_mut().flatten().filter(|(column, _)| column == NUMBER) {
+            if let Some(number) = numbers.reveal(cell) {
+                *cell = number;
+            }
+        }
+        Some(rows)
     }
 }
 
@@ -221,6 +307,74 @@ mod tests {
         assert_eq!(table.find("serial", "1"), None, "no such index is no empty match");
         let keys: Vec<&str> = table.keys("user_id").map(|(key, _)| key).collect();
         assert_eq!(keys, ["DU1", "DU2", "DU3"]);
+    }
+
+    /// Masks by turning a number round.
+    #[derive(Debug)]
+    struct Turned;
+
+    impl Numbers for Turned {
+        fn reveal(&self, pseudonym: &str) -> Option<String> {
+            let turned = pseudonym.strip_prefix("phone:")?;
+            Some(turned.chars().rev().collect())
+        }
+
+        fn masked(&self, number: &str) -> String {
+            if number.len() < 8 || number.starts_with("phone:") {
+                return number.to_owned();
+            }
+            format!("phone:{}", number.chars().rev().collect::<String>())
+        }
+    }
+
+    #[test]
+    fn numbers_are_found_by_pseudonyms_and_by_where_they_begin() {
+        let mut tables = Tables {
+            numbers: Some(Arc::new(Turned)),
+            ..Tables::default()
+        };
+        let value = |value: &str| row(&[("value", value)]);
+        let keys = ["+1", "+1 900", "+15035550142", "vip"];
+        tables.write("lists.own", keys.map(|key| (key.to_owned(), value(key))));
+        let find = |index: &str, key: &str| tables.find("lists.own", index, key);
+        let (premium, own) = (Turned.masked("+19005550100"), Turned.masked("+15035550142"));
+        assert_eq!(
+            find(PREFIX, &premium),
+            Some(vec![value("+1 900")]),
+            "the longest beginning"
+        );
+        assert_eq!(find(PREFIX, &Turned.masked("+14165550100")), Some(vec![value("+1")]));
+        assert_eq!(find(PREFIX, &Turned.masked("+442079460123")), Some(vec![]));
+        assert_eq!(
+            find(PREFIX, "+19005550100"),
+            Some(vec![value("+1 900")]),
+            "who has the number may ask with it"
+        );
+        assert_eq!(find(KEY, &own), Some(vec![value("+15035550142")]));
+        assert_eq!(find(KEY, &premium), Some(vec![]));
+        assert_eq!(find(KEY, "vip"), Some(vec![value("vip")]));
+
+        let mut phones = Table::new(&["number", "username"], &["number"]);
+        phones.push(&[Some(&*own), Some("ada")], [("number", &*own)]);
+        tables
+            .shared
+            .insert("inventory.phones".into(), Arc::new(phones.sorted()));
+        let find = |tables: &Tables, key: &str| tables.find("inventory.phones", "number", key);
+        assert_eq!(
+            find(&tables, &own),
+            Some(vec![row(&[("number", &own), ("username", "ada")])])
+        );
+        assert_eq!(
+            find(&tables, "+15035550142"),
+            Some(vec![]),
+            "no guessing of who has which number"
+        );
+        tables.clear = true;
+        let granted = Some(vec![row(&[("number", "+15035550142"), ("username", "ada")])]);
+        assert_eq!(
+            (find(&tables, "+15035550142"), find(&tables, &own)),
+            (granted.clone(), granted.clone())
+        );
     }
 
     #[test]

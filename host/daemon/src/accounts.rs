@@ -64,6 +64,7 @@ impl Child {
             source,
             overrides: said.map_or_else(|| parent.overrides.clone(), |said| said.overrides.clone()),
             lists: said.map_or_else(|| parent.lists.clone(), |said| said.lists.clone()),
+            permissions: parent.permissions.clone(),
         }
     }
 }

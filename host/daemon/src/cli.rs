@@ -177,6 +177,15 @@ pub(crate) struct Backfill {
     pub(crate) output: Output,
 }
 
+/// What a module may be granted beyond the ordinary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Grant {
+    /// Phone numbers in clear.
+    Phone,
+    /// Fields as received where phone numbers stand.
+    Raw,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct Replay {
     /// A directory of modules, or one module.
@@ -188,6 +197,12 @@ pub(crate) struct Replay {
     /// The tenant's id, which is part of every alert's id.
     #[arg(long, value_name = "ID", default_value = "default")]
     pub(crate) tenant: String,
+    /// The key that masks the tenant's phone numbers, <data_dir>/keys/<tenant>.phone: without it a substitute stands in.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) phone_key: Option<PathBuf>,
+    /// What the modules are granted; may be repeated.
+    #[arg(long, value_name = "GRANT")]
+    pub(crate) grant: Vec<Grant>,
     #[command(flatten)]
     pub(crate) output: Output,
 }

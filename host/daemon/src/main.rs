@@ -15,6 +15,7 @@ mod counts;
 mod daemon;
 mod deliver;
 mod out;
+mod phone_key;
 mod registry;
 mod repeated;
 mod rules_view;

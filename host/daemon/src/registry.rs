@@ -11,10 +11,11 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use picket_contract::{Evaluate, Params, RuleManifest, params};
+use picket_event::Permission;
 use picket_sandbox::{Engine, Module};
 use serde::Serialize;
 
-use crate::config::{ModulePolicy, Sandbox, edits};
+use crate::config::{ModulePolicy, Permissions, Sandbox, edits};
 
 /// Whom a module judges.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -40,6 +41,8 @@ impl Scope {
 #[derive(Debug)]
 pub(crate) struct Live {
     pub(crate) module: Arc<Module>,
+    /// Its file, relative to the rules directory; empty outside it.
+    pub(crate) file: String,
     /// What the operator says of it.
     pub(crate) policy: ModulePolicy,
     /// Its rules, each with the parameters it has where nobody says otherwise.
@@ -49,7 +52,7 @@ pub(crate) struct Live {
 }
 
 impl Live {
-    fn new(module: Arc<Module>, policy: ModulePolicy, cases: usize) -> Result<Self, String> {
+    fn new(module: Arc<Module>, file: String, policy: ModulePolicy, cases: usize) -> Result<Self, String> {
         let mut rules = Vec::new();
         for rule in &module.manifest.rules {
             let defaults = params::resolve(rule, &BTreeMap::new()).map_err(|wrong| {
@@ -60,10 +63,20 @@ impl Live {
         }
         Ok(Live {
             module,
+            file,
             policy,
             rules,
             cases,
         })
+    }
+
+    /// What it may read of a tenant: what is said of it for all, and what the tenant's file says.
+    pub(crate) fn permission(&self, of_tenant: &Permissions) -> Permission {
+        let permission = self.policy.permission.clone();
+        match of_tenant.get(&self.file) {
+            Some(own) => permission.and(own),
+            None => permission,
+        }
     }
 
     /// A module outside the rules directory.
@@ -72,7 +85,7 @@ impl Live {
     /// A parameter whose default is out of its own range.
     pub(crate) fn untested(module: Arc<Module>) -> Result<Arc<Self>, String> {
         let policy = Sandbox::default().module("");
-        Ok(Arc::new(Live::new(module, policy, 0)?))
+        Ok(Arc::new(Live::new(module, String::new(), policy, 0)?))
     }
 }
 
@@ -282,7 +295,7 @@ impl Registry {
         }
         let cases = test(&module).map_err(|reason| (reason, None))?;
         Ok(Arc::new(
-            Live::new(module, policy, cases).map_err(|reason| (reason, None))?,
+            Live::new(module, path.display().to_string(), policy, cases).map_err(|reason| (reason, None))?,
         ))
     }
 

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use picket_contract::RuleManifest;
 use picket_store::{RuleRow, Store};
 use serde_json::{Value, json};
 
-use crate::config::TenantConfig;
+use crate::config::{Permissions, TenantConfig};
 use crate::daemon::{Daemon, lock};
-use crate::registry::{Registry, Slot};
+use crate::registry::{Live, Registry, Slot};
 use crate::warming::{Histories, Warming};
 use crate::when;
 
@@ -83,6 +84,15 @@ pub(crate) fn list(
                     format!("{learns}; {reason}")
                 };
             }
+            let sight = Sight::of(live, rule, &tenants);
+            if sight.is_blind && state != "off" {
+                state = "blind";
+            }
+            reason = [reason, sight.words]
+                .into_iter()
+                .filter(|text| !text.is_empty())
+                .collect::<Vec<_>>()
+                .join("; ");
             let logs: Vec<&str> = rule.logs();
             let mut fields: Vec<&str> = rule
                 .sources
@@ -151,6 +161,53 @@ fn row(
         "logs": logs,
         "fields": fields,
     })
+}
+
+/// What the operator lets a rule read.
+struct Sight {
+    /// It judges nobody, because it cannot do without what it is refused.
+    is_blind: bool,
+    /// What is refused it, and why.
+    words: String,
+}
+
+impl Sight {
+    fn of(live: &Live, rule: &RuleManifest, tenants: &[&TenantConfig]) -> Self {
+        let mut words: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+        let none = Permissions::new();
+        let told = tenants.iter().map(|tenant| (tenant.id.as_str(), &tenant.permissions));
+        // Without a tenant it is told what holds for all.
+        let told: Vec<(&str, &Permissions)> = if tenants.is_empty() {
+            vec![("", &none)]
+        } else {
+            told.collect()
+        };
+        let mut blind = 0;
+        for (tenant, permissions) in &told {
+            let permission = live.permission(permissions);
+            let refusals = permission.refusals(rule);
+            blind += usize::from(!refusals.is_empty());
+            let absences = if refusals.is_empty() {
+                permission.absences(rule)
+            } else {
+                Vec::new()
+            };
+            for sentence in refusals.into_iter().chain(absences) {
+                words.entry(sentence).or_default().push(tenant);
+            }
+        }
+        let said = words.into_iter().map(|(sentence, of)| {
+            if of.len() == told.len() {
+                sentence
+            } else {
+                format!("{}: {sentence}", of.join(", "))
+            }
+        });
+        Sight {
+            is_blind: blind == told.len(),
+            words: said.collect::<Vec<_>>().join("; "),
+        }
+    }
 }
 
 fn is_off(tenant: &TenantConfig, rule: &str) -> bool {

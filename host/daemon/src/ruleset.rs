@@ -7,10 +7,10 @@ use picket_contract::{ParamValue, RuleManifest, params};
 use picket_judge::{JudgedRule, Terms};
 use serde_json::Value;
 
-use crate::config::{Override, edits};
+use crate::config::{Override, Permissions, edits};
 use crate::registry::Live;
 
-/// The rules of a tenant that are switched on, at no position yet.
+/// The rules of a tenant that are switched on and see what they need, at no position yet.
 ///
 /// # Errors
 /// Every parameter that is wrong, with the place it was written at and what would be right.
@@ -18,6 +18,7 @@ pub(crate) fn rules(
     live: &[Arc<Live>],
     overrides: &BTreeMap<String, Override>,
     lists: &BTreeMap<String, Vec<String>>,
+    permissions: &Permissions,
 ) -> Result<Vec<JudgedRule>, Vec<String>> {
     let mut rules = Vec::new();
     let mut wrong = Vec::new();
@@ -28,6 +29,10 @@ pub(crate) fn rules(
         let module = &live.module;
         let own = overrides.get(&rule.id);
         if !own.is_none_or(|own| own.enabled.unwrap_or(true)) {
+            continue;
+        }
+        let permission = live.permission(permissions);
+        if !permission.refusals(rule).is_empty() {
             continue;
         }
         let params = match own.filter(|own| !own.params.is_empty()) {
@@ -42,6 +47,7 @@ pub(crate) fn rules(
                     mode: own.and_then(|own| own.mode).unwrap_or_default(),
                     on_poison: live.policy.on_poison,
                     limits: module.allowed().into(),
+                    permission: Arc::new(permission),
                 };
                 rules.push(judged);
             }
@@ -93,6 +99,19 @@ fn with_lists(value: &Value, lists: &BTreeMap<String, Vec<String>>) -> Result<Va
         }
         _ => Ok(value.clone()),
     }
+}
+
+/// Rules that do not judge because the operator lets them not read what they cannot do without, and why.
+pub(crate) fn blind(live: &[Arc<Live>], permissions: &Permissions) -> Vec<(String, String)> {
+    let of_module = |live: &Arc<Live>| {
+        let permission = live.permission(permissions);
+        let refused = |(rule, _): &(Arc<RuleManifest>, _)| {
+            let why = permission.refusals(rule).join("; ");
+            (!why.is_empty()).then(|| (rule.id.clone(), why))
+        };
+        live.rules.iter().filter_map(refused).collect::<Vec<_>>()
+    };
+    live.iter().flat_map(of_module).collect()
 }
 
 /// Overrides of rules that no module has: likely a slip of the pen.

@@ -1,6 +1,6 @@
 //! One tenant's inventory: read by the collector, kept in the store, told in alerts, and looked up by rules.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -9,7 +9,9 @@ use picket_collect::inventory::{
     DuoInventory, Keep, Listeners, Part, Stock, StockBoard, StockHealth, StockSettings, close_stock,
 };
 use picket_collect::{AdmitError, BackOff, Budget, Clock as _, SystemClock};
+use picket_contract::Tables;
 use picket_duo::{DuoError, Inventory, InventoryPage};
+use picket_event::Mask;
 use picket_judge::JudgedRule;
 use picket_judge::lookup::Lookup;
 use picket_judge::people::Stored;
@@ -28,6 +30,7 @@ use crate::ruleset;
 pub(crate) struct Holdings {
     store: Arc<dyn Store>,
     tenant: Arc<str>,
+    mask: Arc<Mask>,
     people: Arc<Stored>,
     /// Tables are older than what the store holds.
     stale: AtomicBool,
@@ -40,11 +43,12 @@ pub(crate) struct Holdings {
 }
 
 impl Holdings {
-    pub(crate) fn new(store: Arc<dyn Store>, tenant: Arc<str>) -> Arc<Self> {
+    pub(crate) fn new(store: Arc<dyn Store>, tenant: Arc<str>, mask: Arc<Mask>) -> Arc<Self> {
         Arc::new(Holdings {
-            people: Arc::new(Stored::new(store.clone(), tenant.clone())),
+            people: Arc::new(Stored::new(store.clone(), tenant.clone(), mask.clone())),
             store,
             tenant,
+            mask,
             stale: AtomicBool::new(false),
             tables: Mutex::default(),
             listeners: Listeners::default(),
@@ -107,8 +111,11 @@ impl Holdings {
         config: &TenantConfig,
         generation: impl Fn(Vec<JudgedRule>) -> RuleSet,
     ) -> anyhow::Result<RuleSet> {
-        let rules =
-            ruleset::rules(live, &config.overrides, &config.lists).map_err(|wrong| anyhow!(wrong.join("\n")))?;
+        let rules = ruleset::rules(live, &config.overrides, &config.lists, &config.permissions)
+            .map_err(|wrong| anyhow!(wrong.join("\n")))?;
+        for (rule, why) in ruleset::blind(live, &config.permissions) {
+            tracing::warn!(tenant = %self.tenant, rule, "the rule does not judge: {why}");
+        }
         let logs: BTreeSet<String> = rules
             .iter()
             .flat_map(|rule| rule.manifest.logs().into_iter().map(str::to_owned))
@@ -119,13 +126,16 @@ impl Holdings {
             let known = lock(&self.tables).clone().filter(|_| !stale);
             let lookup = match known {
                 Some(lookup) => lookup,
-                None => Lookup::read(&*self.store, &self.tenant)
+                None => Lookup::read(&*self.store, &self.tenant, &self.mask)
                     .inspect_err(|_| self.stale.store(true, Ordering::Release))?,
             };
+            let (masked, clear) = tables(&lookup, &config.lists);
             for rule in &mut set.rules {
-                rule.tables = lookup.tables.clone();
+                let granted = rule.terms.permission.shows_numbers();
+                rule.tables = if granted { clear.clone() } else { masked.clone() };
             }
-            set.hash = format!("{}+{}", set.hash, lookup.hash).into();
+            let lists = blake3::hash(format!("{:?}", config.lists).as_bytes());
+            set.hash = format!("{}+{}+{}", set.hash, lookup.hash, lists.to_hex()).into();
             *lock(&self.tables) = Some(lookup);
         }
         self.listeners.set(logs);
@@ -176,6 +186,20 @@ impl Holdings {
     pub(crate) fn may_be_stale(&self) -> bool {
         self.stale.load(Ordering::Acquire)
     }
+}
+
+/// The tables of the inventory and the operator's lists (`lists.<name>`), for modules without and with clear numbers.
+fn tables(lookup: &Lookup, lists: &BTreeMap<String, Vec<String>>) -> (Arc<Tables>, Arc<Tables>) {
+    let mut tables = Tables::clone(&lookup.tables);
+    for (name, texts) in lists {
+        let row = |text: &String| (text.clone(), vec![("value".to_owned(), text.clone())]);
+        tables.write(&format!("lists.{name}"), texts.iter().map(row));
+    }
+    let clear = Tables {
+        clear: true,
+        ..tables.clone()
+    };
+    (Arc::new(tables), Arc::new(clear))
 }
 
 fn looks_up(live: &[Arc<Live>]) -> bool {

@@ -4,11 +4,14 @@
 //! variants of a log give the same columns.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use picket_contract::FieldType;
 
-use crate::normal::{Mapping, NullWords};
+use crate::normal::{Mapping, NullWords, Shown};
 use crate::path::segments;
+use crate::permission::View;
+use crate::phone::Mask;
 use crate::v1;
 
 /// A column that some rule reads.
@@ -16,6 +19,7 @@ use crate::v1;
 pub(crate) struct Slot {
     pub(crate) path: String,
     pub(crate) kind: FieldTypeOrd,
+    pub(crate) view: View,
 }
 
 /// [`FieldType`] with an order, so that plans do not depend on the order of rules.
@@ -46,6 +50,8 @@ pub(crate) struct Layout {
     pub(crate) log: String,
     /// Sorted, each once.
     pub(crate) slots: Vec<Slot>,
+    /// What phone numbers are masked with.
+    pub(crate) mask: Arc<Mask>,
     variants: Vec<(&'static str, Variant)>,
     own: Variant,
 }
@@ -155,7 +161,7 @@ pub(crate) struct ActedReads {
 }
 
 impl Layout {
-    pub(crate) fn new(log: &str, mut slots: Vec<Slot>) -> Self {
+    pub(crate) fn new(log: &str, mut slots: Vec<Slot>, mask: Arc<Mask>) -> Self {
         slots.sort();
         slots.dedup();
         let variants = match log {
@@ -166,15 +172,16 @@ impl Layout {
         Layout {
             log: log.to_owned(),
             slots,
+            mask,
             variants,
             own,
         }
     }
 
-    pub(crate) fn slot(&self, path: &str, kind: FieldType) -> Option<usize> {
+    pub(crate) fn slot(&self, path: &str, kind: FieldType, view: View) -> Option<usize> {
         let kind = FieldTypeOrd::from(kind);
         self.slots
-            .binary_search_by(|slot| (slot.path.as_str(), slot.kind).cmp(&(path, kind)))
+            .binary_search_by(|slot| (slot.path.as_str(), slot.kind, slot.view).cmp(&(path, kind, view)))
             .ok()
     }
 
@@ -220,36 +227,57 @@ struct Builder<'a> {
 impl Builder<'_> {
     fn input(&mut self, slot: &Slot) -> Input {
         match slot.path.as_str() {
+            _ if slot.view == View::Denied => Input::Read(Read::default()),
             "subject.user" => Input::SubjectUser,
             "subject.key" => Input::SubjectKey,
-            path => Input::Read(self.read(path, slot.kind)),
+            path => Input::Read(self.read(path, slot.kind, slot.view)),
         }
     }
 
     /// A path as rules name it, in this feed's terms.
-    fn read(&mut self, path: &str, kind: FieldTypeOrd) -> Read {
+    fn read(&mut self, path: &str, kind: FieldTypeOrd, view: View) -> Read {
+        if view == View::Denied {
+            return Read::default();
+        }
         let (path, raw) = path.strip_prefix("raw.").map_or((path, false), |path| (path, true));
+        let (path, part) = match picket_catalogue::part_of(self.log, path).filter(|_| !raw) {
+            Some((number, part)) => (number, Some(part)),
+            None => (path, None),
+        };
         let (path, derived) = match path {
             "access_device.network" => (self.address(), Some(Mapping::Network)),
             "access_device.ip_hostname" => (self.address(), Some(Mapping::Host)),
-            "auth_device.number" => ("auth_device.name", Some(Mapping::Number)),
+            "auth_device.number" => ("auth_device.name", Some(Mapping::Inside(Shown::Pseudonym))),
             path => (path, None),
         };
         let (from, mapping) = if self.log == "admin" && self.duo_log == "administrator" {
             match v1::source(path) {
-                Some((from, mapping)) => (from.into_iter().map(|from| (from, false)).collect(), mapping),
+                Some((from, mapping)) => {
+                    let from = from.into_iter().map(|from| (from, false)).collect();
+                    (from, mapping.guarded(self.log, path))
+                }
                 None => return Read::default(),
             }
         } else {
             (self.places(path), Mapping::of(self.log, path))
         };
+        let mapping = derived.unwrap_or(mapping);
+        let mapping = match (part, view) {
+            (Some(part), _) => mapping.part(part),
+            (None, View::Clear) => mapping.clear(),
+            (None, _) => mapping,
+        };
+        // A number that is asked for as one would come unmasked.
+        if !raw && mapping.hides_digits() && !matches!(kind, FieldTypeOrd::Text | FieldTypeOrd::Texts) {
+            return Read::default();
+        }
         let cells = from
             .iter()
             .filter_map(|(path, scalar)| self.cell(path, kind, *scalar))
             .collect();
         Read {
             cells,
-            mapping: (!raw).then(|| self.mapping(derived.unwrap_or(mapping))),
+            mapping: (!raw).then(|| self.mapping(mapping)),
         }
     }
 
@@ -326,11 +354,15 @@ impl Builder<'_> {
         at
     }
 
+    /// A user may be called as they like, their number included: a name is no number here.
     fn subject(&mut self) -> Option<SubjectReads> {
         let text = FieldTypeOrd::Text;
         match self.log {
             "authentication" => {
-                let (user, key) = (self.read("user.name", text), self.read("user.key", text));
+                let (user, key) = (
+                    self.read("user.name", text, View::Clear),
+                    self.read("user.key", text, View::Clear),
+                );
                 Some(SubjectReads::Direct { user, key })
             }
             "trust_monitor" => Some(SubjectReads::Direct {
@@ -338,31 +370,31 @@ impl Builder<'_> {
                 key: self.either("surfaced_auth.user.key", "enabled_for.key"),
             }),
             log if picket_catalogue::is_inventory(log) => Some(SubjectReads::Direct {
-                user: self.read("user.name", text),
-                key: self.read("user.key", text),
+                user: self.read("user.name", text, View::Clear),
+                key: self.read("user.key", text, View::Clear),
             }),
             "offline_enrollment" => Some(SubjectReads::Direct {
-                user: self.read("username", text),
+                user: self.read("username", text, View::Clear),
                 key: Read::default(),
             }),
             "activity" | "admin" => Some(SubjectReads::Acted(Box::new(ActedReads {
-                action: self.read("action.name", text),
-                target_type: self.read("target.type", text),
-                target_name: self.read("target.name", text),
-                target_key: self.read("target.key", text),
+                action: self.read("action.name", text, View::Clear),
+                target_type: self.read("target.type", text, View::Clear),
+                target_name: self.read("target.name", text, View::Clear),
+                target_key: self.read("target.key", text, View::Clear),
                 details_user: self.either("target.details.uname", "target.details.username"),
-                details_key: self.read("target.details.user_id", text),
-                actor_type: self.read("actor.type", text),
-                actor_name: self.read("actor.name", text),
-                actor_key: self.read("actor.key", text),
+                details_key: self.read("target.details.user_id", text, View::Clear),
+                actor_type: self.read("actor.type", text, View::Clear),
+                actor_name: self.read("actor.name", text, View::Clear),
+                actor_key: self.read("actor.key", text, View::Clear),
             }))),
             "administrator" => {
-                let action = self.read("action", text);
+                let action = self.read("action", text, View::Clear);
                 let target_type = Read {
                     cells: action.cells.clone(),
                     mapping: Some(self.mapping(Mapping::V1TargetType)),
                 };
-                let actor_name = self.read("username", text);
+                let actor_name = self.read("username", text, View::Clear);
                 let actor_type = Read {
                     cells: actor_name.cells.clone(),
                     mapping: Some(self.mapping(Mapping::V1ActorType)),
@@ -370,10 +402,10 @@ impl Builder<'_> {
                 Some(SubjectReads::Acted(Box::new(ActedReads {
                     action,
                     target_type,
-                    target_name: self.read("object", text),
+                    target_name: self.read("object", text, View::Clear),
                     target_key: Read::default(),
                     details_user: self.either("description.uname", "description.username"),
-                    details_key: self.read("description.user_id", text),
+                    details_key: self.read("description.user_id", text, View::Clear),
                     actor_type,
                     actor_name,
                     actor_key: Read::default(),
@@ -384,8 +416,9 @@ impl Builder<'_> {
     }
 
     fn either(&mut self, one: &str, other: &str) -> Read {
-        let mut read = self.read(one, FieldTypeOrd::Text);
-        read.cells.extend(self.read(other, FieldTypeOrd::Text).cells);
+        let mut read = self.read(one, FieldTypeOrd::Text, View::Clear);
+        read.cells
+            .extend(self.read(other, FieldTypeOrd::Text, View::Clear).cells);
         read.mapping = Some(self.mapping(Mapping::Plain(NullWords::Empty)));
         read
     }

@@ -23,10 +23,15 @@
 //! | `access_device.network` | the address's /24 or /48 |
 //! | `access_device.ip_hostname` | the host name that stands where the address should |
 //! | `auth_device.number` | the phone number inside the device's name |
+//! | `phone.country`, `phone.prefix`, `phone.tail` | what of a phone number needs no grant |
 //! | `action` where an object is | its JSON text, compact |
 //! | anything that is not there | null |
 //!
 //! Arrays are not entered: a path through one is null. Of two equal keys the last counts.
+//!
+//! Phone numbers are shown by their pseudonyms, in columns as in conditions, wherever the catalogue says that they are or may
+//! stand ([`Mask`]), unless the operator grants a rule's module more ([`Permission`]). A number in the JSON is no text, so where
+//! a phone number is, it reads as null if it is asked for as a number.
 //!
 //! # Coercions
 //!
@@ -62,6 +67,8 @@ mod occurrence;
 mod page;
 mod parse;
 mod path;
+mod permission;
+mod phone;
 mod plan;
 mod rare;
 mod repair;
@@ -76,10 +83,12 @@ pub use address::{canonical_address, network};
 pub use clean::clean;
 pub use identify::{Identity, Problem, identify, own_id};
 pub use narrate::{Told, narrate};
-pub use number::{canonical_number, mask_numbers};
+pub use number::mask_numbers;
 pub use occurrence::Occurrences;
 pub use page::Page;
 pub use parse::{MAX_EMBEDDED_BYTES, MAX_EVENT_BYTES};
+pub use permission::{Permission, reads_numbers};
+pub use phone::{Known, Mask, masked_row};
 pub use plan::{Enrichment, Plan};
 pub use select::{Offer, RowRef, SelectError, Selection, Selector};
 pub use subject::{Subject, subject};

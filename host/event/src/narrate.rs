@@ -1,6 +1,6 @@
 //! An event in an analyst's words: a line for a timeline, and the entities that the line is about.
 //!
-//! Every text is cleaned ([`clean`]) and every phone number is cut to its tail, since both leave the house here.
+//! Every text is cleaned ([`clean`]) and every phone number is its pseudonym, since both leave the house here.
 
 mod inventory;
 mod rare;
@@ -9,9 +9,11 @@ use std::sync::LazyLock;
 
 use picket_contract::EventRecord;
 
+use crate::permission::Permission;
+use crate::phone::Mask;
 use crate::subject::texts;
 use crate::time::rfc3339_to_ms;
-use crate::{Page, Plan, clean, identify, mask_numbers};
+use crate::{Page, Plan, clean, identify};
 
 /// One event, told.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -38,7 +40,7 @@ pub struct Told {
     pub place: Option<String>,
     /// Name of the application.
     pub application: Option<String>,
-    /// The second factor's device; phone numbers by their tail.
+    /// The second factor's device; a phone number by its pseudonym.
     pub device: Option<String>,
     /// The factor, normalised: `duo_push`.
     pub factor: Option<String>,
@@ -46,9 +48,9 @@ pub struct Told {
     pub outcome: Option<&'static str>,
 }
 
-/// Tells one event of a log (Duo's own, or `admin`).
+/// Tells one event of a log (Duo's own, or `admin`). `mask`: what the tenant's phone numbers are masked with.
 #[must_use]
-pub fn narrate(log: &str, raw: &str) -> Told {
+pub fn narrate(log: &str, raw: &str, mask: &Mask) -> Told {
     static PLAN: LazyLock<Plan> = LazyLock::new(|| {
         let sources = [
             texts("authentication", AUTHENTICATION),
@@ -58,7 +60,9 @@ pub fn narrate(log: &str, raw: &str) -> Told {
             texts("trust_monitor", rare::TRUST_MONITOR),
             texts("collector", rare::COLLECTOR),
         ];
-        Plan::new(&sources)
+        // The house reads clear numbers; they are masked before they are told.
+        let house = Permission::default().granting_clear();
+        Plan::of(sources.iter().map(|source| (source, &house)), &Mask::substitute())
     });
     let (read_as, duo_log) = match log {
         "activity" | "admin" => ("admin", "activity"),
@@ -80,14 +84,15 @@ pub fn narrate(log: &str, raw: &str) -> Told {
             ..Told::default()
         }
     } else {
+        let row = Row(&page, mask);
         match read_as {
-            "authentication" => authentication(&Row(&page)),
-            "admin" => administration(&Row(&page)),
-            "telephony" => telephony(&Row(&page)),
-            "offline_enrollment" => offline(&Row(&page)),
-            "trust_monitor" => rare::surfaced(&Row(&page)),
-            "collector" => rare::collector(&Row(&page)),
-            log if picket_catalogue::is_inventory(log) => inventory::told(log, raw),
+            "authentication" => authentication(&row),
+            "admin" => administration(&row),
+            "telephony" => telephony(&row),
+            "offline_enrollment" => offline(&row),
+            "trust_monitor" => rare::surfaced(&row),
+            "collector" => rare::collector(&row),
+            log if picket_catalogue::is_inventory(log) => inventory::told(log, raw, mask),
             _ => Told {
                 text: format!("an event of {}", clean(log)),
                 ..Told::default()
@@ -144,7 +149,7 @@ const OFFLINE: &[&str] = &[
     "description.factor",
 ];
 /// The one row of a page, cleaned.
-struct Row<'a>(&'a Page);
+struct Row<'a>(&'a Page, &'a Mask);
 
 impl Row<'_> {
     fn get(&self, path: &str) -> Option<String> {
@@ -152,7 +157,7 @@ impl Row<'_> {
     }
 
     fn masked(&self, path: &str) -> Option<String> {
-        self.0.text(0, path).map(|text| clean(&mask_numbers(text)).into_owned())
+        self.0.text(0, path).map(|text| clean(&self.1.label(text)).into_owned())
     }
 
     fn words(&self, path: &str) -> Option<String> {
@@ -320,10 +325,11 @@ mod tests {
 
     #[test]
     fn logins() {
+        let mask = Mask::substitute();
         let push = r#"{"txid":"t","isotimestamp":"2026-11-22T07:10:02.114000+00:00","factor":"duo_push","result":"denied","reason":"no_response","event_type":"authentication","application":{"name":"VPN"},"user":{"name":"ada","key":"DUADA"},"access_device":{"ip":"203.0.113.9","location":{"city":"Sofia","state":"-","country":"Bulgaria"}},"auth_device":{"name":"My phone (555-555-0142)"}}"#;
-        let told = narrate("authentication", push);
+        let told = narrate("authentication", push, &mask);
         assert_eq!(told.text, "push, VPN, 203.0.113.9: no response");
-        assert_eq!(told.device.as_deref(), Some("My phone (•••0142)"));
+        assert_eq!(told.device, Some(format!("My phone ({})", mask.number("+15555550142"))));
         assert_eq!(told.place.as_deref(), Some("Sofia, Bulgaria"));
         assert_eq!((told.time, told.outcome), (Some(1_795_331_402_114), Some("denied")));
         assert_eq!(told.user.as_deref(), Some("ada"));
@@ -337,7 +343,7 @@ mod tests {
             ),
         ] {
             let raw = push.replace("denied", result).replace("no_response", reason);
-            assert_eq!(narrate("authentication", &raw).text, text);
+            assert_eq!(narrate("authentication", &raw, &mask).text, text);
         }
     }
 
@@ -346,7 +352,7 @@ mod tests {
         let v2 = r#"{"activity_id":"a","ts":"2026-11-22T07:10:02.114000+00:00","action":{"name":"bypass_create"},"actor":{"type":"admin","name":"Harry"},"target":{"type":"user_bypass","name":"ada"},"access_device":{"ip":{"address":"198.51.100.7"}}}"#;
         let v1 = r#"{"action":"bypass_create","username":"Harry","object":"ada","description":"{\"ip_address\":\"198.51.100.7\"}","timestamp":1795331402}"#;
         for (log, raw) in [("activity", v2), ("administrator", v1)] {
-            let told = narrate(log, raw);
+            let told = narrate(log, raw, &Mask::substitute());
             assert_eq!(told.text, "bypass create of ada by Harry, 198.51.100.7", "{log}");
             assert_eq!(
                 (told.user.as_deref(), told.actor.as_deref()),
@@ -357,17 +363,24 @@ mod tests {
 
     #[test]
     fn the_rest_and_what_cannot_be_read() {
+        let mask = Mask::substitute();
         let call = narrate(
             "telephony",
             r#"{"type":"phone","phone":"+15035550100","context":"authentication","credits":2}"#,
+            &mask,
         );
-        assert_eq!(call.text, "call to •••0100, authentication: 2 credits");
+        let number = mask.number("+15035550100");
+        assert_eq!(call.text, format!("call to {number}, authentication: 2 credits"));
         let offline = narrate(
             "offline_enrollment",
             r#"{"action":"o2fa_user_provisioned","username":"ada","object":"RDP","description":"{\"hostname\":\"H\\u001b[2J\"}"}"#,
+            &mask,
         );
         assert_eq!(offline.text, "set up for offline access, RDP, H\\u{1b}[2J");
-        assert_eq!(narrate("authentication", "nonsense").text, "a row that cannot be read");
-        assert_eq!(narrate("authentication", "{}").text, "login: no result");
+        assert_eq!(
+            narrate("authentication", "nonsense", &mask).text,
+            "a row that cannot be read"
+        );
+        assert_eq!(narrate("authentication", "{}", &mask).text, "login: no result");
     }
 }

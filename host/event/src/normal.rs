@@ -1,6 +1,6 @@
 //! Normalisation: what a rule sees of a text, computed once for each distinct text of a page.
 //!
-//! Version 2 ([`VERSION`]). The received spelling stays readable at `raw.<path>`. What a text becomes stays as it is when it is
+//! Version 3 ([`VERSION`]). The received spelling stays readable at `raw.<path>`. What a text becomes stays as it is when it is
 //! normalised once more.
 //!
 //! **Null words** become null:
@@ -37,20 +37,22 @@
 //! **Addresses** are canonical, without port ([`crate::canonical_address`]). What stands in their place and is no address may be
 //! a host name: `access_device.ip_hostname`.
 //!
-//! **Phone numbers** (`phone`, `number`) are digits with the `+` they came with; `auth_device.number` is the one number inside
-//! a device's name.
+//! **Phone numbers** (`phone`, `number`, what the catalogue calls one) are canonical and then a pseudonym ([`crate::Mask`]), and
+//! so is each that stands in a label, in JSON or in text where one may stand; `auth_device.number` is the one number inside a
+//! device's name. Derived of a number are `.country`, `.prefix` and `.tail`.
 //!
 //! **Times** (`ts`, `isotimestamp`) lose stray white space; a number is told as RFC 3339.
 
-use picket_catalogue::Kind;
+use picket_catalogue::{Kind, Part, Phone};
 
 use crate::address::{canonical_address, host_name, network};
 use crate::number;
+use crate::phone::Mask;
 use crate::time::{epoch_to_ms, joined, rfc3339, rfc3339_to_ms};
 use crate::v1;
 
 /// Version of the tables above. Part of what judges.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// How the texts of one field are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -66,9 +68,11 @@ pub(crate) enum Mapping {
     /// What is no address, if it may be a host name.
     Host,
     /// A phone number.
-    Phone,
+    Phone(Shown),
     /// The phone number inside a device's name.
-    Number,
+    Inside(Shown),
+    /// Text in which phone numbers may stand, each by its pseudonym.
+    Holds(NullWords, Phone),
     /// RFC 3339.
     Time,
     /// Administrator v1's action under activity's name.
@@ -79,6 +83,14 @@ pub(crate) enum Mapping {
     V1TargetType,
     /// Administrator v1's `action` as activity's `outcome.result`.
     V1Outcome,
+}
+
+/// What of a phone number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Shown {
+    Pseudonym,
+    Clear,
+    Part(Part),
 }
 
 /// Which words mean nothing.
@@ -131,7 +143,6 @@ impl Mapping {
             Some(field) if field.address => Mapping::Address,
             Some(field) if field.kind == Kind::Bool => Mapping::Plain(NullWords::Unknown),
             _ => match last {
-                "phone" | "number" => Mapping::Phone,
                 "ts" | "isotimestamp" => Mapping::Time,
                 "hostname" | "ood_software" | "location" | "alias" | "email" | "browser" | "browser_version" | "os"
                 | "os_version" | "security_agents" | "management_agents" => Mapping::Plain(NullWords::Unknown),
@@ -141,9 +152,47 @@ impl Mapping {
                 _ => Mapping::Plain(NullWords::Empty),
             },
         }
+        .guarded(log, path)
     }
 
-    pub(crate) fn apply(self, text: &str) -> Mapped {
+    /// The same with phone numbers masked, if the catalogue says that they are or may stand at the path.
+    pub(crate) fn guarded(self, log: &str, path: &str) -> Self {
+        match (picket_catalogue::phone(log, path), self) {
+            (Phone::Number, _) => Mapping::Phone(Shown::Pseudonym),
+            (phone @ (Phone::Label | Phone::Within), Mapping::Plain(words)) => Mapping::Holds(words, phone),
+            _ => self,
+        }
+    }
+
+    /// The same with phone numbers in clear.
+    pub(crate) fn clear(self) -> Self {
+        match self {
+            Mapping::Phone(Shown::Pseudonym) => Mapping::Phone(Shown::Clear),
+            Mapping::Inside(Shown::Pseudonym) => Mapping::Inside(Shown::Clear),
+            Mapping::Holds(words, _) => Mapping::Plain(words),
+            other => other,
+        }
+    }
+
+    /// Of a phone number what the host derives from it.
+    pub(crate) fn part(self, part: Part) -> Self {
+        match self {
+            Mapping::Inside(_) => Mapping::Inside(Shown::Part(part)),
+            _ => Mapping::Phone(Shown::Part(part)),
+        }
+    }
+
+    /// Whether it hides phone numbers from what reads numbers.
+    pub(crate) fn hides_digits(self) -> bool {
+        matches!(self, Mapping::Phone(shown) | Mapping::Inside(shown) if shown != Shown::Clear)
+    }
+
+    /// Whether it is for texts alone: what is no text in the JSON is as it is.
+    pub(crate) fn is_for_texts(self) -> bool {
+        matches!(self, Mapping::Holds(..))
+    }
+
+    pub(crate) fn apply(self, text: &str, mask: &Mask) -> Mapped {
         match self {
             Mapping::Plain(words) if words.holds(text) => Mapped::Null,
             Mapping::Plain(_) => Mapped::Same,
@@ -151,9 +200,21 @@ impl Mapping {
             Mapping::Address => Mapped::from(canonical_address(text)),
             Mapping::Network => Mapped::from(network(text)),
             Mapping::Host => Mapped::from(host_name(text)),
-            Mapping::Phone if NullWords::Unknown.holds(text) => Mapped::Null,
-            Mapping::Phone => number::canonical(text).map_or(Mapped::Same, Mapped::Text),
-            Mapping::Number => Mapped::from(number::inside(text)),
+            Mapping::Phone(_) if NullWords::Unknown.holds(text) => Mapped::Null,
+            Mapping::Phone(shown) => shown.of(text, mask),
+            Mapping::Inside(shown) => {
+                number::inside(text)
+                    .or_else(|| mask.pseudonym_in(text))
+                    .map_or(Mapped::Null, |number| match shown.of(&number, mask) {
+                        Mapped::Same => Mapped::Text(number),
+                        other => other,
+                    })
+            }
+            Mapping::Holds(words, _) if words.holds(text) => Mapped::Null,
+            Mapping::Holds(_, phone) => match mask.text(phone, text) {
+                masked if masked == text => Mapped::Same,
+                masked => Mapped::Text(masked),
+            },
             Mapping::Time => time(text),
             Mapping::V1Action => Mapped::from(word(text).map(|action| v1::action(&action).to_owned())),
             Mapping::V1ActorType => Mapped::from(v1::actor_type(text).map(str::to_owned)),
@@ -163,6 +224,16 @@ impl Mapping {
                     .map(str::to_owned),
             ),
             Mapping::V1Outcome => Mapped::from(word(text).and_then(|action| v1::outcome(&action)).map(str::to_owned)),
+        }
+    }
+}
+
+impl Shown {
+    fn of(self, text: &str, mask: &Mask) -> Mapped {
+        match self {
+            Shown::Pseudonym => Mapped::Text(mask.number(text)),
+            Shown::Clear => number::canonical(text).map_or(Mapped::Same, Mapped::Text),
+            Shown::Part(part) => Mapped::from(mask.part(text, part)),
         }
     }
 }

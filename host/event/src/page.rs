@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use picket_contract::{Column, EventRecord, Key, NULL};
+use picket_contract::{Column, EventRecord, FieldType, Key, NULL};
 
 use crate::coerce::Cell;
 use crate::dictionary::Dictionary;
@@ -10,6 +10,8 @@ use crate::identify::{Identity, Problem};
 use crate::layout::{ActedReads, FieldTypeOrd, Input, Layout, Read, SubjectReads, Variant};
 use crate::normal::{Mapped, Mapping};
 use crate::parse::Reader;
+use crate::permission::View;
+use crate::phone::Mask;
 use crate::plan::Enrichment;
 use crate::subject::{Acted, about};
 
@@ -102,7 +104,10 @@ impl Page {
     /// A row's text at a path that the plan reads as text. None: null, or not read.
     #[must_use]
     pub fn text(&self, row: u32, path: &str) -> Option<&str> {
-        let slot = self.layout.slot(path, picket_contract::FieldType::Text)?;
+        let views = [View::Masked, View::Clear].into_iter();
+        let slot = views
+            .filter_map(|view| self.layout.slot(path, FieldType::Text, view))
+            .next()?;
         let Column::Text(codes) = self.columns.get(slot)? else {
             return None;
         };
@@ -111,7 +116,8 @@ impl Page {
 
     pub(crate) fn is_of(&self, layout: &Arc<Layout>) -> bool {
         // Another plan that reads the same of this log, as after most changes of a rule, gives the same page.
-        Arc::ptr_eq(&self.layout, layout) || (self.layout.log == layout.log && self.layout.slots == layout.slots)
+        Arc::ptr_eq(&self.layout, layout)
+            || (self.layout.log == layout.log && self.layout.slots == layout.slots && self.layout.mask == layout.mask)
     }
 }
 
@@ -169,13 +175,14 @@ const UNMAPPED: u32 = NULL - 1;
 /// Turns cells into columns, row by row.
 struct Filler<'a> {
     variant: &'a Variant,
+    mask: &'a Mask,
     columns: Vec<Column>,
     /// For each mapping, what each code becomes.
     mapped: Vec<Vec<u32>>,
 }
 
 impl<'a> Filler<'a> {
-    fn new(layout: &Layout, variant: &'a Variant, rows: usize) -> Self {
+    fn new(layout: &'a Layout, variant: &'a Variant, rows: usize) -> Self {
         let columns = layout.slots.iter().map(|slot| match slot.kind {
             FieldTypeOrd::Text => Column::Text(Vec::with_capacity(rows)),
             FieldTypeOrd::S64 => Column::S64 {
@@ -194,6 +201,7 @@ impl<'a> Filler<'a> {
         });
         Filler {
             variant,
+            mask: &layout.mask,
             columns: columns.collect(),
             mapped: vec![Vec::new(); variant.mappings.len()],
         }
@@ -255,9 +263,13 @@ impl<'a> Filler<'a> {
 
     /// The code of a cell's text, mapped.
     fn text(&mut self, cell: Cell, mapping: Option<usize>, reader: &mut Reader<'_>) -> u32 {
-        let code = match cell.canonical() {
-            Some(text) => reader.dictionary.intern(&text),
-            None => cell.code(),
+        let (code, mapping) = match cell.canonical() {
+            Some(text) => {
+                let mapping =
+                    mapping.filter(|index| !self.variant.mappings.get(*index).is_some_and(|map| map.is_for_texts()));
+                (reader.dictionary.intern(&text), mapping)
+            }
+            None => (cell.code(), mapping),
         };
         self.map(code, mapping, &mut reader.dictionary)
     }
@@ -283,7 +295,7 @@ impl<'a> Filler<'a> {
             return code;
         };
         if *known == UNMAPPED {
-            *known = apply(*mapping, code, dictionary);
+            *known = apply(*mapping, code, dictionary, self.mask);
         }
         *known
     }
@@ -326,8 +338,11 @@ fn cell(read: &Read, cells: &[Cell]) -> Cell {
     Cell::Null
 }
 
-fn apply(mapping: Mapping, code: u32, dictionary: &mut Dictionary) -> u32 {
-    match dictionary.text(code).map_or(Mapped::Null, |text| mapping.apply(text)) {
+fn apply(mapping: Mapping, code: u32, dictionary: &mut Dictionary, mask: &Mask) -> u32 {
+    match dictionary
+        .text(code)
+        .map_or(Mapped::Null, |text| mapping.apply(text, mask))
+    {
         Mapped::Same => code,
         Mapped::Null => NULL,
         Mapped::Text(text) => dictionary.intern(&text),

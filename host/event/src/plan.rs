@@ -10,6 +10,8 @@ use crate::Page;
 use crate::identify::{Identity, Problem};
 use crate::layout::{Layout, Slot};
 use crate::page::Columns;
+use crate::permission::{ORDINARY, Permission};
+use crate::phone::Mask;
 
 /// What the tenant's inventory adds to events.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -28,10 +30,17 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// The union of what these sources declare and what their `when` reads.
+    /// The union of what these sources declare and what their `when` reads, of modules of which the operator says nothing, with
+    /// the substitute key.
     pub fn new<'a>(sources: impl IntoIterator<Item = &'a Source>) -> Self {
+        let sources = sources.into_iter().map(|source| (source, ORDINARY));
+        Plan::of(sources, &Mask::substitute())
+    }
+
+    /// The same where each source's module may read more, or less, and phone numbers are masked with a tenant's key.
+    pub fn of<'a>(sources: impl IntoIterator<Item = (&'a Source, &'a Permission)>, mask: &Arc<Mask>) -> Self {
         let mut slots: BTreeMap<String, Vec<Slot>> = BTreeMap::new();
-        for source in sources {
+        for (source, permission) in sources {
             let of_log = slots.entry(source.log.clone()).or_default();
             let declared = source.fields.iter().map(|field| (field.path.as_str(), field.kind));
             let tested = source
@@ -42,11 +51,12 @@ impl Plan {
             of_log.extend(declared.chain(tested).map(|(path, kind)| Slot {
                 path: path.to_owned(),
                 kind: kind.into(),
+                view: permission.view(&source.log, path),
             }));
         }
         let layouts = slots
             .into_iter()
-            .map(|(log, slots)| (log.clone(), Arc::new(Layout::new(&log, slots))));
+            .map(|(log, slots)| (log.clone(), Arc::new(Layout::new(&log, slots, mask.clone()))));
         Plan {
             layouts: Arc::new(layouts.collect()),
             enrichment: Arc::default(),
@@ -122,7 +132,7 @@ impl Plan {
     /// How a log is read: one that no rule names gives rows without columns.
     fn layout_of(&self, log: &str) -> Arc<Layout> {
         let known = self.layouts.get(log).cloned();
-        known.unwrap_or_else(|| Arc::new(Layout::new(log, Vec::new())))
+        known.unwrap_or_else(|| Arc::new(Layout::new(log, Vec::new(), Mask::substitute())))
     }
 
     pub(crate) fn layout(&self, log: &str) -> Option<&Arc<Layout>> {

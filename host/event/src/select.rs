@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use picket_contract::{Batch, Column, FieldType, NULL, ParamValue, Params, RuleManifest, Source, When};
+use picket_catalogue::{Part, Phone};
+use picket_contract::{Batch, Column, FieldType, NULL, Op, ParamValue, Params, RuleManifest, Source, When};
 use rustc_hash::FxHashMap;
 
 use crate::filter::{Filter, without};
 use crate::gather::{Member, gather};
+use crate::permission::{ORDINARY, Permission, View};
 use crate::plan::tested_as;
 use crate::{Page, Plan};
 
@@ -98,11 +100,25 @@ struct Projected {
 }
 
 impl Selector {
-    /// Compiles a rule's sources. `params` are the values in force; the plan must include the rule's sources.
+    /// Compiles the sources of a rule of whose module the operator says nothing. `params` are the values in force; the plan must
+    /// include the rule's sources.
     ///
     /// # Errors
     /// [`SelectError`] names the rule and what is wrong with it.
     pub fn new(rule: &RuleManifest, params: &Params, plan: &Plan) -> Result<Self, SelectError> {
+        Selector::permitted(rule, params, plan, ORDINARY)
+    }
+
+    /// The same where the operator grants or refuses the rule's module something: a refused field is null.
+    ///
+    /// # Errors
+    /// [`SelectError`] names the rule and what is wrong with it.
+    pub fn permitted(
+        rule: &RuleManifest,
+        params: &Params,
+        plan: &Plan,
+        permission: &Permission,
+    ) -> Result<Self, SelectError> {
         if rule.sources.len() > MAX_SOURCES {
             return Err(SelectError::TooManySources {
                 rule: rule.id.clone(),
@@ -115,6 +131,7 @@ impl Selector {
                 params,
                 plan,
                 source,
+                permission,
             }
             .compile()
         });
@@ -318,6 +335,7 @@ struct Compiler<'a> {
     params: &'a Params,
     plan: &'a Plan,
     source: &'a Source,
+    permission: &'a Permission,
 }
 
 impl Compiler<'_> {
@@ -351,23 +369,45 @@ impl Compiler<'_> {
             When::Test(test) => Filter::Test {
                 slot: self.slot(&test.field, tested_as(self.source, &test.field))?,
                 op: test.op,
-                values: match &test.param {
-                    None => test.values.clone(),
-                    Some(name) => self.param(&test.field, name)?,
-                },
+                values: self.compared(
+                    &test.field,
+                    test.op,
+                    match &test.param {
+                        None => test.values.clone(),
+                        Some(name) => self.param(&test.field, name)?,
+                    },
+                ),
             },
         })
     }
 
     fn slot(&self, path: &str, kind: FieldType) -> Result<usize, SelectError> {
         let layout = self.plan.layout(&self.source.log);
+        let view = self.permission.view(&self.source.log, path);
         layout
-            .and_then(|layout| layout.slot(path, kind))
+            .and_then(|layout| layout.slot(path, kind, view))
             .ok_or_else(|| SelectError::NotPlanned {
                 rule: self.rule.id.clone(),
                 log: self.source.log.clone(),
                 field: path.to_owned(),
             })
+    }
+
+    /// What a field is compared with: where it shows pseudonyms, numbers become theirs.
+    fn compared(&self, path: &str, op: Op, values: Vec<String>) -> Vec<String> {
+        let log = &self.source.log;
+        let layout = self.plan.layout(log);
+        let is_masked = op == Op::In && self.permission.view(log, path) == View::Masked;
+        let Some(mask) = layout.map(|layout| &layout.mask).filter(|_| is_masked) else {
+            return values;
+        };
+        let is_tail = matches!(picket_catalogue::part_of(log, path), Some((_, Part::Tail)));
+        let compared = |value: String| match picket_catalogue::phone(log, path) {
+            Phone::Number => mask.number(&value),
+            _ if is_tail => mask.part(&value, Part::Tail).unwrap_or(value),
+            phone => mask.text(phone, &value),
+        };
+        values.into_iter().map(compared).collect()
     }
 
     /// The values that a parameter stands for; numbers and bools by their canonical text.

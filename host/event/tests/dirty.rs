@@ -9,8 +9,12 @@ use std::sync::Arc;
 
 use picket_contract::manifest::{Field, StateManifest};
 use picket_contract::{Column, EventRecord, FieldType, Params, RuleManifest, Severity, Source, When};
-use picket_event::{Page, Plan, RowRef, Selector, identify, narrate};
+use picket_event::{Mask, Page, Permission, Plan, RowRef, Selector, Told, identify};
 use serde_json::{Value, json};
+
+fn narrate(log: &str, raw: &str) -> Told {
+    picket_event::narrate(log, raw, &Mask::substitute())
+}
 
 fn source(log: &str, fields: &[(&str, FieldType)]) -> Source {
     let field = |(path, kind): &(&str, FieldType)| Field {
@@ -44,7 +48,10 @@ fn page(log: &str, duo_log: &str, row: &Value, fields: &[(&str, FieldType)]) -> 
         supersedes: vec![],
         tests: String::new(),
     };
-    let plan = Plan::new(&rule.sources);
+    // What was received is looked at, too.
+    let permission = Permission::default().granting_raw();
+    let sources = rule.sources.iter().map(|source| (source, &permission));
+    let plan = Plan::of(sources, &Mask::substitute());
     let event = EventRecord {
         id: "1".into(),
         time: 0,
@@ -485,36 +492,155 @@ fn who_acts_in_the_administrator_log() {
 
 #[test]
 fn phone_numbers_join_however_they_are_spelt() {
+    let mask = Mask::substitute();
+    let number = mask.number("+17345552342");
     let spellings = [
-        (json!("+17345552342"), Some("+17345552342")),
-        (json!("+1 734 555 2342"), Some("+17345552342")),
-        (json!("+1 (734) 555-2342"), Some("+17345552342")),
+        (json!("+17345552342"), Some(&*number)),
+        (json!("+1 734 555 2342"), Some(&number)),
+        (json!("+1 (734) 555-2342"), Some(&number)),
+        (json!("734-555-2342"), Some(&number)),
+        (json!(17_345_552_342_i64), Some(&number)),
         (json!("unknown"), None),
         (json!(""), None),
         (json!("no number"), Some("no number")),
     ];
     table("telephony", "phone", &spellings);
     table("activity", "target.details.number", &spellings);
-    for (name, number, printed) in [
-        (
-            "My iPhone X (734-555-2342)",
-            Some("7345552342"),
-            "My iPhone X (•••2342)",
-        ),
-        ("+1 734 555 2342", Some("+17345552342"), "•••2342"),
-        ("My phone 2 (734-555-2342)", Some("7345552342"), "My phone 2 (•••2342)"),
-        ("WAQWPO8MD9PPHPW2HPCI", None, "WAQWPO8MD9PPHPW2HPCI"),
-        ("Generic Smartphone", None, "Generic Smartphone"),
+    table("phone", "after.number", &spellings);
+    table("admin_account", "before.phone", &spellings);
+    let row = json!({"phone": 17_345_552_342_i64});
+    assert_eq!(
+        read("telephony", &row, "phone", FieldType::S64),
+        Value::Null,
+        "not as a number either"
+    );
+    let row = json!({"phone": "17345552342"});
+    assert_eq!(read("telephony", &row, "phone", FieldType::S64), Value::Null);
+    assert_eq!(read("telephony", &row, "phone", FieldType::Texts), json!([number]));
+    for (name, has, shown) in [
+        ("My iPhone X (734-555-2342)", true, format!("My iPhone X ({number})")),
+        ("+1 734 555 2342", true, number.clone()),
+        ("My phone 2 (734-555-2342)", true, format!("My phone 2 ({number})")),
+        ("WAQWPO8MD9PPHPW2HPCI", false, "WAQWPO8MD9PPHPW2HPCI".to_owned()),
+        ("Generic Smartphone", false, "Generic Smartphone".to_owned()),
     ] {
-        let row = json!({"auth_device": {"name": name}});
-        let of = |path: &str| text("authentication", "authentication", &row, path);
-        assert_eq!(of("auth_device.name").as_deref(), Some(name));
-        assert_eq!(of("auth_device.number").as_deref(), number, "{name}");
-        assert_eq!(
-            narrate("authentication", &row.to_string()).device.as_deref(),
-            Some(printed)
-        );
+        // What was masked before, as in an export, stays as it is and still joins.
+        for name in [name, &shown] {
+            let row = json!({"auth_device": {"name": name}});
+            let of = |path: &str| text("authentication", "authentication", &row, path);
+            assert_eq!(of("auth_device.name"), Some(shown.clone()));
+            assert_eq!(of("auth_device.number"), has.then(|| number.clone()), "{name}");
+            assert_eq!(of("auth_device.number.country"), has.then(|| "US".to_owned()), "{name}");
+            assert_eq!(narrate("authentication", &row.to_string()).device, Some(shown.clone()));
+        }
     }
+}
+
+#[test]
+fn a_phone_number_is_masked_wherever_it_stands() {
+    let mask = Mask::substitute();
+    let number = mask.number("+15035550142");
+    let details = json!({"number": "+1 (503) 555-0142", "note": "call 503 555 0142", "valid_secs": 3600}).to_string();
+    let shown = json!({"number": number, "note": format!("call {number}"), "valid_secs": 3600}).to_string();
+    let activity = json!({
+        "target": {"type": "phone", "name": "503-555-0142", "details": details},
+        "old_target": {"details": {"number": "(503) 555-0142"}},
+        "action": {"name": "phone_create", "details": {"x": {"deep": ["1 503 555 0142"]}}},
+    });
+    let v1 = json!({"action": "phone_create", "object": "(503) 555-0142", "description": details});
+    let plain =
+        json!({"action": "user_update", "object": "ada", "description": "called from +1-503-555-0142 on 2026-11-22"});
+    let change = json!({
+        "change": "updated", "name": "+15035550142", "user": {"name": "5035550142"},
+        "after": {"number": "+15035550142", "name": "mine, 503-555-0142"}, "before": null,
+    });
+    let user = json!({"after": {"phones": [{"phone_id": "DP1", "number": "+15035550142"}], "notes": "503.555.0142"}});
+    let surfaced = json!({"explanations": [{"summary": "New device 503-555-0142."}]});
+    for (log, feed, row, path, expected) in [
+        ("activity", "activity", &activity, "target.name", number.clone()),
+        ("activity", "activity", &activity, "target.details", shown.clone()),
+        (
+            "activity",
+            "activity",
+            &activity,
+            "target.details.note",
+            format!("call {number}"),
+        ),
+        (
+            "activity",
+            "activity",
+            &activity,
+            "target.details.valid_secs",
+            "3600".to_owned(),
+        ),
+        (
+            "activity",
+            "activity",
+            &activity,
+            "old_target",
+            json!({"details": {"number": number}}).to_string(),
+        ),
+        (
+            "activity",
+            "activity",
+            &activity,
+            "action.details.x",
+            json!({"deep": [number]}).to_string(),
+        ),
+        (
+            "admin",
+            "activity",
+            &activity,
+            "target.details.number.prefix",
+            "+1503".to_owned(),
+        ),
+        ("admin", "administrator", &v1, "target.name", number.clone()),
+        ("admin", "administrator", &v1, "target.details.number", number.clone()),
+        ("admin", "administrator", &v1, "target.details", shown.clone()),
+        ("administrator", "administrator", &v1, "object", number.clone()),
+        (
+            "administrator",
+            "administrator",
+            &plain,
+            "description",
+            format!("called from {number} on 2026-11-22"),
+        ),
+        ("phone", "phone", &change, "name", number.clone()),
+        ("phone", "phone", &change, "after.name", format!("mine, {number}")),
+        (
+            "phone",
+            "phone",
+            &change,
+            "after",
+            json!({"number": number, "name": format!("mine, {number}")}).to_string(),
+        ),
+        // A name is a name, whatever it looks like.
+        ("phone", "phone", &change, "user.name", "5035550142".to_owned()),
+        (
+            "user",
+            "user",
+            &user,
+            "after.phones",
+            json!([{"phone_id": "DP1", "number": number}]).to_string(),
+        ),
+        ("user", "user", &user, "after.notes", number.clone()),
+        (
+            "trust_monitor",
+            "trust_monitor",
+            &surfaced,
+            "explanations",
+            json!([{"summary": format!("New device {number}.")}]).to_string(),
+        ),
+    ] {
+        assert_eq!(text(log, feed, row, path), Some(expected), "{log} {path}");
+        let told = narrate(feed, &row.to_string());
+        assert!(!format!("{told:?}").contains("0142") || log == "phone", "{told:?}");
+    }
+    let listed = read("user", &user, "after.phones", FieldType::Texts);
+    assert_eq!(
+        listed,
+        json!([json!({"phone_id": "DP1", "number": number}).to_string()])
+    );
 }
 
 #[test]
@@ -611,7 +737,7 @@ fn telephony_v1_reads_like_v2() {
         let of = |path: &str| text("telephony", "telephony", row, path);
         assert_eq!(of("context").as_deref(), Some("administrator_login"));
         assert_eq!(read("telephony", row, "credits", FieldType::S64), json!(2));
-        assert_eq!(of("phone").as_deref(), Some("+15035550100"));
+        assert_eq!(of("phone"), Some(Mask::substitute().number("+15035550100")));
         assert_eq!(of("type").as_deref(), Some("sms"));
         assert_eq!(of("ts").as_deref(), Some(ts));
     }
@@ -665,7 +791,7 @@ fn no_field_of_any_log_reaches_a_terminal_as_it_came() {
 }
 
 /// Every text of what is told, one a line, unescaped.
-struct Shown(picket_event::Told);
+struct Shown(Told);
 
 impl std::fmt::Debug for Shown {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use picket_contract::manifest::{Field, StateManifest};
 use picket_contract::when::Test;
 use picket_contract::{Batch, Column, EventRecord, FieldType, Group, Op, Params, RuleManifest, Severity, Source, When};
-use picket_event::{Page, Plan, RowRef, Selector, identify, narrate, subject};
+use picket_event::{Mask, Page, Permission, Plan, RowRef, Selector, identify, narrate, subject};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -342,7 +342,8 @@ proptest! {
         let path = own[place.index(own.len())].path;
         let raw = format!("raw.{path}");
         let fields = [(path, FieldType::Text, false), (raw.as_str(), FieldType::Text, false)];
-        let plan = Plan::new(&[source(log, &fields, When::always())]);
+        let (source, permission) = (source(log, &fields, When::always()), Permission::default().granting_raw());
+        let plan = Plan::of([(&source, &permission)], &Mask::substitute());
         let read = |value: &Value| {
             let row = path.rsplit('.').fold(value.clone(), |inner, key| json!({ key: inner }));
             let page = plan.parse(log, log, &[record(0, &row.to_string())]);
@@ -405,7 +406,7 @@ proptest! {
             prop_assert_eq!(batch.order.len(), documents.len());
         }
         for event in &events {
-            prop_assert!(!narrate(log, &event.raw).text.chars().any(char::is_control));
+            prop_assert!(!narrate(log, &event.raw, &Mask::substitute()).text.chars().any(char::is_control));
             let _ = subject(log, &event.raw);
         }
     }
@@ -459,7 +460,7 @@ proptest! {
             prop_assert!(!page.broken(0));
         }
         let _ = identify(log, &raw);
-        let told = narrate(log, &raw);
+        let told = narrate(log, &raw, &Mask::substitute());
         prop_assert!(!told.text.chars().any(char::is_control));
         let _ = subject(log, &raw);
     }

@@ -65,7 +65,7 @@ impl TenantJudge {
         rules: Vec<JudgedRule>,
         journal: &dyn Rebuild,
     ) -> Result<Self, JudgeError> {
-        let plan = plan(&rules);
+        let plan = plan(&rules, &self.tenant.mask);
         let slots = rules
             .into_iter()
             .map(|rule| slot(rule, &plan))

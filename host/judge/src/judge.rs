@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use picket_contract::{Admission, Position, StateChanges, Usage};
-use picket_event::{Plan, Selector};
+use picket_event::{Mask, Permission, Plan, Selector};
 use picket_store::{Forgotten, Gap, Quarantine, Repeat, RuleCommit, StoreError};
 
 use crate::acquaintance::{self, Acquaintance};
@@ -54,7 +54,7 @@ impl TenantJudge {
         acquaintance: Acquaintance,
         journal: &dyn Rebuild,
     ) -> Result<Self, JudgeError> {
-        let plan = plan(&rules);
+        let plan = plan(&rules, &tenant.mask);
         let slots = rules
             .into_iter()
             .map(|rule| slot(rule, &plan))
@@ -366,7 +366,9 @@ impl TenantJudge {
                 now,
                 // Generations count from 1: a journal made up from files has none.
                 replay: self.generation == 0,
+                clear_numbers: self.settings.clear_numbers,
             };
+            let raised = teller.shielded(raised);
             let key = teller.dedup_key(&raised);
             let id = teller.id(&raised, &key);
             let rule: Arc<str> = if teller.is_shadow() {
@@ -394,21 +396,26 @@ impl TenantJudge {
 }
 
 /// What all rules read, and the acquaintance with them.
-pub(crate) fn plan(rules: &[JudgedRule]) -> Plan {
-    let house = acquaintance::manifest();
-    Plan::new(
-        rules
-            .iter()
-            .flat_map(|rule| &rule.manifest.sources)
-            .chain(&house.sources),
+pub(crate) fn plan(rules: &[JudgedRule], mask: &Arc<Mask>) -> Plan {
+    let (house, ordinary) = (acquaintance::manifest(), Permission::default());
+    let of_rules = rules.iter().flat_map(|rule| {
+        let sources = rule.manifest.sources.iter();
+        sources.map(|source| (source, &*rule.terms.permission))
+    });
+    Plan::of(
+        of_rules.chain(house.sources.iter().map(|source| (source, &ordinary))),
+        mask,
     )
 }
 
 pub(crate) fn slot(rule: JudgedRule, plan: &Plan) -> Result<Slot, JudgeError> {
-    let selector = Selector::new(&rule.manifest, &rule.params, plan).map_err(|source| JudgeError::Select {
-        rule: rule.manifest.id.clone(),
-        source,
-    })?;
+    let selector =
+        Selector::permitted(&rule.manifest, &rule.params, plan, &rule.terms.permission).map_err(|source| {
+            JudgeError::Select {
+                rule: rule.manifest.id.clone(),
+                source,
+            }
+        })?;
     let unreadable: BTreeMap<String, u64> = rule.standing.unreadable.iter().cloned().collect();
     Ok(Slot {
         rule,

@@ -9,14 +9,14 @@
 //! | `inventory.groups` | `group_id`, `name`, `status` | `group_id`, `name` |
 //!
 //! Keys that are names or addresses are in lower case; `name` leads to a user by user name, alias or address. A phone number is
-//! a key as the `telephony` log has it: digits with their `+`. A device of several users has a row for each. `groups` are names
+//! a key and a cell by its pseudonym, as rules have it of any log. A device of several users has a row for each. `groups` are names
 //! and `factors` a count of `phones`, `tokens` and `webauthncredentials`; nothing that moves by itself is a column, so that
 //! tables, and with them the generation, change only when somebody changed something.
 
 use std::sync::Arc;
 
 use picket_contract::{Table, Tables};
-use picket_event::canonical_number;
+use picket_event::Mask;
 use picket_store::{InventoryRow, Store, StoreError};
 use serde_json::{Map, Value};
 
@@ -89,11 +89,11 @@ const SHAPES: [Shape; 5] = [
 ];
 
 impl Lookup {
-    /// Of what the store holds of a tenant.
+    /// Of what the store holds of a tenant, whose phone numbers are masked with `mask`.
     ///
     /// # Errors
     /// The store's.
-    pub fn read(store: &dyn Store, tenant: &str) -> Result<Self, StoreError> {
+    pub fn read(store: &dyn Store, tenant: &str, mask: &Arc<Mask>) -> Result<Self, StoreError> {
         let cursors = store.cursors(tenant)?;
         let was_read = |kind: &str| {
             let cursor = cursors
@@ -109,16 +109,22 @@ impl Lookup {
         let kinds = kinds
             .iter()
             .map(|(kind, rows)| (*kind, rows.iter().map(|row| &*row.json)));
-        Ok(Lookup::of(kinds))
+        Ok(Lookup::of(kinds, mask))
     }
 
     /// Of objects as Duo lists them (JSON), by kind. Of other kinds no tables are made; what is no object is left out.
-    pub fn of<'a, O: IntoIterator<Item = &'a str>>(kinds: impl IntoIterator<Item = (&'a str, O)>) -> Self {
-        let mut tables = Tables::default();
+    pub fn of<'a, O: IntoIterator<Item = &'a str>>(
+        kinds: impl IntoIterator<Item = (&'a str, O)>,
+        mask: &Arc<Mask>,
+    ) -> Self {
+        let mut tables = Tables {
+            numbers: Some(mask.clone()),
+            ..Tables::default()
+        };
         let mut hasher = blake3::Hasher::new();
         for (kind, objects) in kinds {
             if let Some(shape) = SHAPES.iter().find(|shape| shape.kind == kind) {
-                let table = shape.table(objects, &mut hasher);
+                let table = shape.table(objects, mask, &mut hasher);
                 tables.shared.insert(shape.table.to_owned(), Arc::new(table));
             }
         }
@@ -141,7 +147,7 @@ impl Lookup {
 }
 
 impl Shape {
-    fn table<'a>(&self, objects: impl IntoIterator<Item = &'a str>, hasher: &mut blake3::Hasher) -> Table {
+    fn table<'a>(&self, objects: impl IntoIterator<Item = &'a str>, mask: &Mask, hasher: &mut blake3::Hasher) -> Table {
         let mut table = Table::new(self.columns, self.indexes);
         hasher.update(self.table.as_bytes());
         for object in objects {
@@ -149,7 +155,7 @@ impl Shape {
                 continue;
             };
             for owner in owners(self.kind, &object) {
-                self.push(&mut table, &object, owner, hasher);
+                self.push(&mut table, &object, owner, mask, hasher);
             }
         }
         table.sorted()
@@ -160,12 +166,13 @@ impl Shape {
         table: &mut Table,
         object: &Map<String, Value>,
         owner: &Map<String, Value>,
+        mask: &Mask,
         hasher: &mut blake3::Hasher,
     ) {
         let cell = |column: &&str| match *column {
             "groups" => Some(names(object)),
             "factors" => Some(factors(object).to_string()),
-            "number" => text(object, "number").map(|number| canonical_number(&number)),
+            "number" => text(object, "number").map(|number| mask.number(&number)),
             "user_id" | "username" if self.kind != "users" => text(owner, column),
             column => text(object, column),
         };
@@ -287,8 +294,8 @@ mod tests {
 
     #[test]
     fn a_user_a_phone_and_an_administrator_are_found() {
-        let store = SqliteStore::in_memory().unwrap();
-        assert_eq!(Lookup::read(&store, "acme").unwrap(), Lookup::default());
+        let (store, mask) = (SqliteStore::in_memory().unwrap(), Mask::substitute());
+        assert_eq!(Lookup::read(&store, "acme", &mask).unwrap().hash, "");
         put(
             &store,
             "users",
@@ -308,14 +315,21 @@ mod tests {
             "DE1",
             r#"{"admin_id":"DE1","name":"Harry Helpdesk","role":"Help Desk"}"#,
         );
-        let lookup = Lookup::read(&store, "acme").unwrap();
+        let lookup = Lookup::read(&store, "acme", &mask).unwrap();
         let user = |index: &str, key: &str, column: &str| value(&lookup, "inventory.users", index, key, column);
         assert_eq!(user("username", "ada", "status").as_deref(), Some("bypass"));
         assert_eq!(user("name", "ada@acme.example", "user_id").as_deref(), Some("DU1"));
         assert_eq!(user("alias", "countess", "groups").as_deref(), Some("Staff, VPN"));
         assert_eq!(user("user_id", "DU1", "factors").as_deref(), Some("2"));
         assert_eq!(
-            value(&lookup, "inventory.phones", "number", "+15035550142", "username").as_deref(),
+            value(
+                &lookup,
+                "inventory.phones",
+                "number",
+                &mask.number("+15035550142"),
+                "username"
+            )
+            .as_deref(),
             Some("Ada")
         );
         assert_eq!(
@@ -336,13 +350,13 @@ mod tests {
             r#"{"user_id":"DU1","username":"Ada","email":"Ada@acme.example","status":"bypass","alias1":"countess",
                 "groups":[{"name":"Staff"},{"name":"VPN"}],"phones":[{},{}],"last_login":9}"#,
         );
-        assert_eq!(Lookup::read(&store, "acme").unwrap(), lookup);
+        assert_eq!(Lookup::read(&store, "acme", &mask).unwrap(), lookup);
         put(
             &store,
             "users",
             "DU1",
             r#"{"user_id":"DU1","username":"Ada","status":"active"}"#,
         );
-        assert_ne!(Lookup::read(&store, "acme").unwrap().hash, lookup.hash);
+        assert_ne!(Lookup::read(&store, "acme", &mask).unwrap().hash, lookup.hash);
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use picket_contract::{Evaluate, Params, Position, RuleManifest, Tables};
+use picket_event::{Mask, Permission};
 use picket_store::Standing;
 
 use crate::holding::Remembered;
@@ -73,6 +74,8 @@ pub struct Tenant {
     pub timezone: Arc<str>,
     /// Host of the Duo Admin Panel (`admin-1234abcd.duosecurity.com`), for links.
     pub panel: Option<Arc<str>>,
+    /// What its phone numbers are masked with.
+    pub mask: Arc<Mask>,
 }
 
 /// On what terms a rule judges: what the operator decides of it.
@@ -84,6 +87,8 @@ pub struct Terms {
     pub on_poison: OnPoison,
     /// What its calls may spend, in one text: part of the generation, since it decides outcomes.
     pub limits: Arc<str>,
+    /// What it may read of what it declares.
+    pub permission: Arc<Permission>,
 }
 
 /// Whether a rule judges, and for whom.

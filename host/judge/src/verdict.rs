@@ -11,6 +11,8 @@ use picket_store::{AlertRow, PoisonRow, Repeat, RuleCommit, StoreError};
 pub struct Settings {
     /// Rows shown in one call at most.
     pub batch_rows: usize,
+    /// Whether alerts keep the phone numbers of their evidence in clear, by the operator's express wish.
+    pub clear_numbers: bool,
     /// How long after a failure a rule is probed, ms; doubled for each probe that fails.
     pub probe_after_ms: i64,
     /// The longest time between probes, ms.
@@ -27,6 +29,7 @@ impl Default for Settings {
         // together remember some megabytes of a thousand users.
         Settings {
             batch_rows: 1000,
+            clear_numbers: false,
             probe_after_ms: 30_000,
             probe_at_most_ms: 3_600_000,
             state_bytes: 1 << 30,

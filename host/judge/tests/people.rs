@@ -81,12 +81,14 @@ fn alerts_of(people: Arc<dyn People>) -> Vec<AlertRow> {
 #[test]
 fn an_alert_tells_who_its_user_is() {
     let plain = alerts_of(Arc::new(Nobody));
-    let told = alerts_of(Arc::new(Stored::new(store(), "acme".into())));
+    let told = alerts_of(Arc::new(Stored::new(store(), "acme".into(), tenant().mask.clone())));
     assert_eq!(plain.len(), 2);
     for (plain, told) in plain.iter().zip(&told) {
         let without = |row: &AlertRow| {
             let mut json: Value = serde_json::from_str(&row.json).unwrap();
             let user = json.as_object_mut().unwrap().remove("user");
+            // The legend of the numbers in it.
+            json.as_object_mut().unwrap().remove("phones");
             (json, user)
         };
         let ((plain_json, none), (told_json, user)) = (without(plain), without(told));
@@ -100,10 +102,16 @@ fn an_alert_tells_who_its_user_is() {
         }
         let user = user.unwrap();
         assert_eq!(user["real_name"], "Una Eins");
-        assert_eq!(user["factors"][0]["name"], "•••0142");
+        let number = tenant().mask.number("+15035550142");
+        assert_eq!(user["factors"][0]["name"], *number);
         assert!(!told.json.contains("15035550142"));
         let text = alerts::text(&told.json, 0);
-        let line = "user      Una Eins, u1@acme.example, active; groups VPN; factors mobile •••0142 (Apple iOS)";
-        assert!(text.lines().any(|read| read == line), "{text}");
+        let line =
+            format!("user      Una Eins, u1@acme.example, active; groups VPN; factors mobile {number} (Apple iOS)");
+        let legend = format!("phone     {number} is +1 •••0142");
+        assert!(
+            [line, legend].iter().all(|line| text.lines().any(|read| read == line)),
+            "{text}"
+        );
     }
 }

@@ -19,8 +19,9 @@ struct Params {
 }
 
 #[derive(State)]
+#[state(version = 2)]
 struct Memory {
-    /// Texts and calls to each number, with what each cost.
+    /// Texts and calls to each number (its pseudonym), with what each cost.
     #[state(keep = "24h", cap = 1000)]
     messages: Windows,
 }

@@ -11,13 +11,13 @@ pub(crate) const FIELDS: &[Field] = fields! {
     json "description" "JSON in a string, or free text; keys differ by action.";
     boolean "description.auto_generated" "Whether Duo chose the bypass code.";
     s64 "description.count" "How many bypass codes.";
-    text "description.device" "Device an administrator logged in with.";
+    label "description.device" "Device an administrator logged in with.";
     text "description.email" "Address of the user or administrator.";
-    text "description.error" "Why a login failed.";
+    prose "description.error" "Why a login failed.";
     word "description.factor" "Second factor of an administrator's login.";
     address "description.ip_address" "Address an administrator came from.";
-    text "description.name" "Name of what was acted on.";
-    text "description.notes" "Notes on the user.";
+    label "description.name" "Name of what was acted on.";
+    prose "description.notes" "Notes on the user.";
     word "description.primary_auth_method" "Primary factor of an administrator's login.";
     text "description.realname" "Full name of the user.";
     s64 "description.remaining_uses" "How often the bypass code may be used; 0 or null: without limit.";
@@ -26,7 +26,7 @@ pub(crate) const FIELDS: &[Field] = fields! {
     text "description.user_id" "Key of the user (`DU...`).";
     s64 "description.valid_secs" "How long the bypass code is valid, seconds; 0 or null: for ever.";
     text "isotimestamp" "When, RFC 3339, whole seconds.";
-    text "object" "Name of what was acted on; null for logins.";
+    label "object" "Name of what was acted on; null for logins.";
     s64 "timestamp" "When, whole seconds since the Unix epoch.";
     text "username" "Full name of the administrator, `API (...)`, `System` or `AD Sync: ...`.";
 };

@@ -7,7 +7,7 @@ pub(crate) const FIELDS: &[Field] = fields! {
     derived "subject.key" "Key (`DU...`) of the Duo user the event is about.";
     derived "access_device.network" "The access device's /24 (IPv4) or /48 (IPv6) network.";
     derived "access_device.ip_hostname" "Host name that stands where the access device's address should.";
-    derived "auth_device.number" "Phone number inside the second factor's device's name, if there is just one: personal.";
+    derived_phone "auth_device.number" "Phone number, as a pseudonym, inside the second factor's device's name, if there is just one: personal.";
     text "access_device.browser" "Browser the user came with.";
     text "access_device.browser_version" "Its version.";
     text "access_device.epkey" "Key of the endpoint (`EP...`).";
@@ -49,7 +49,7 @@ pub(crate) const FIELDS: &[Field] = fields! {
     text "auth_device.location.city" "City of the second factor's device, by Duo.";
     text "auth_device.location.country" "Country of the second factor's device, by Duo.";
     text "auth_device.location.state" "State or region of the second factor's device, by Duo.";
-    text "auth_device.name" "Phone number, label with number, or WebAuthn key (`WA...`): personal.";
+    label "auth_device.name" "Phone number, label with number, or WebAuthn key (`WA...`): personal.";
     text "auth_device.serial" "Serial number of a hardware token.";
     word "auth_device.type" "What sort of device.";
     text "email" "The user's address.";

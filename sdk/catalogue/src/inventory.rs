@@ -1,6 +1,6 @@
 //! Logs of changes of the inventory: one row for each object that a snapshot found otherwise than the one before.
 
-use crate::Field;
+use crate::{Field, Parts};
 
 /// The logs, each with the properties of its kind of object under `before` and `after`.
 pub(crate) const LOGS: [&str; 13] = [
@@ -21,7 +21,8 @@ pub(crate) const LOGS: [&str; 13] = [
 
 /// A log of changes: what all have, and each property before and after.
 macro_rules! changes {
-    ($($sort:ident $path:literal $doc:literal;)*) => {
+    (named by a number: $($rest:tt)*) => { changes!(@ label $($rest)*) };
+    (@ $name:ident $($sort:ident $path:literal $doc:literal;)*) => {
         &[
             Field::derived("subject.user", "", "Name of the Duo user the object is or belongs to; null where it belongs to none."),
             Field::derived("subject.key", "", "Key (`DU...`) of that user, where known."),
@@ -30,18 +31,31 @@ macro_rules! changes {
             Field::word("change", "raw.change", "`first` (of the account's first snapshot), `created`, `updated` or `deleted`."),
             Field::texts("changed", "raw.changed", "Names of the properties that are otherwise, where it was updated."),
             Field::text("id", "raw.id", "Id of the event: the object's, `@` and the snapshot's time."),
-            Field::text("name", "raw.name", "What people call the object: a user name, a number, a serial."),
+            Field::$name("name", "raw.name", "What people call the object: a user name, a number, a serial."),
             Field::text("object", "raw.object", "Id of the object."),
             Field::text("ts", "raw.ts", "When the snapshot was taken, RFC 3339: the change happened before."),
             Field::text("user.key", "raw.user.key", "Key (`DU...`) of the user it is or belongs to; the first, if there are several."),
             Field::text("user.name", "raw.user.name", "Name of that user."),
             Field::texts("users", "raw.users", "Names of all users it belongs to."),
             $(
-                Field::$sort(concat!("after.", $path), concat!("raw.after.", $path), concat!("After: ", $doc)),
-                Field::$sort(concat!("before.", $path), concat!("raw.before.", $path), concat!("Before: ", $doc)),
+                Field::$sort(concat!("after.", $path), concat!("raw.after.", $path), concat!("After: ", $doc)).with_parts(
+                    &Parts {
+                        country: concat!("after.", $path, ".country"),
+                        prefix: concat!("after.", $path, ".prefix"),
+                        tail: concat!("after.", $path, ".tail"),
+                    }
+                ),
+                Field::$sort(concat!("before.", $path), concat!("raw.before.", $path), concat!("Before: ", $doc)).with_parts(
+                    &Parts {
+                        country: concat!("before.", $path, ".country"),
+                        prefix: concat!("before.", $path, ".prefix"),
+                        tail: concat!("before.", $path, ".tail"),
+                    }
+                ),
             )*
         ]
     };
+    ($($rest:tt)*) => { changes!(@ text $($rest)*) };
 }
 
 pub(crate) const USER: &[Field] = changes! {
@@ -59,20 +73,21 @@ pub(crate) const USER: &[Field] = changes! {
     s64 "last_login" "when they logged in last, seconds since the Unix epoch.";
     s64 "last_directory_sync" "when a directory brought them last, seconds since the Unix epoch.";
     text "external_id" "id in the directory they come from.";
-    text "notes" "notes by administrators.";
+    prose "notes" "notes by administrators.";
     json "aliases" "other names, `alias1` to `alias8`.";
     json "custom_attributes" "what the account adds.";
-    texts "groups" "groups, each as JSON.";
-    texts "phones" "phones, each as JSON.";
-    texts "tokens" "hardware tokens, each as JSON.";
-    texts "webauthncredentials" "security keys and the like, each as JSON.";
+    proses "groups" "groups, each as JSON.";
+    proses "phones" "phones, each as JSON.";
+    proses "tokens" "hardware tokens, each as JSON.";
+    proses "webauthncredentials" "security keys and the like, each as JSON.";
 };
 
 pub(crate) const PHONE: &[Field] = changes! {
+    named by a number:
     text "phone_id" "id, `DP...`.";
-    text "number" "number, E.164: personal.";
+    phone "number" "number, as a pseudonym: personal.";
     text "extension" "extension.";
-    text "name" "label.";
+    label "name" "label.";
     word "type" "`mobile`, `landline`, `unknown`.";
     text "platform" "`Apple iOS`, `Google Android`, ...";
     text "model" "model.";
@@ -83,7 +98,7 @@ pub(crate) const PHONE: &[Field] = changes! {
     word "screenlock" "whether it has one.";
     word "tampered" "whether it is jailbroken or rooted.";
     text "last_seen" "when Duo Mobile called last.";
-    texts "users" "users, each as JSON.";
+    proses "users" "users, each as JSON.";
 };
 
 pub(crate) const ENDPOINT: &[Field] = changes! {
@@ -119,13 +134,13 @@ pub(crate) const TOKEN: &[Field] = changes! {
     text "token_id" "id, `DH...`.";
     text "serial" "serial number.";
     word "type" "`h6`, `h8`, `yk`, `d1`, `t6`, `t8`.";
-    texts "users" "users, each as JSON.";
-    texts "admins" "administrators, each as JSON.";
+    proses "users" "users, each as JSON.";
+    proses "admins" "administrators, each as JSON.";
 };
 
 pub(crate) const WEBAUTHN_CREDENTIAL: &[Field] = changes! {
     text "webauthnkey" "id, `WA...`.";
-    text "credential_name" "label.";
+    label "credential_name" "label.";
     text "label" "`Security Key`, `Touch ID`, ...";
     s64 "date_added" "when it was enrolled, seconds since the Unix epoch.";
     json "user" "its user.";
@@ -135,7 +150,7 @@ pub(crate) const WEBAUTHN_CREDENTIAL: &[Field] = changes! {
 pub(crate) const GROUP: &[Field] = changes! {
     text "group_id" "id, `DG...`.";
     text "name" "name.";
-    text "desc" "description.";
+    prose "desc" "description.";
     word "status" "`active`, `bypass`, `disabled`.";
 };
 
@@ -152,7 +167,7 @@ pub(crate) const ADMIN_ACCOUNT: &[Field] = changes! {
     text "admin_id" "id, `DE...`.";
     text "name" "full name.";
     text "email" "e-mail address.";
-    text "phone" "number, E.164: personal.";
+    phone "phone" "number, as a pseudonym: personal.";
     word "role" "`owner`, `administrator`, `help_desk`, ...";
     word "status" "`active`, `disabled`, `expired`, `pending_activation`.";
     s64 "created" "when, seconds since the Unix epoch.";

@@ -11,7 +11,10 @@
 //! - **as received**: `raw.<path>` is the text before normalisation (enumerated fields are otherwise lower case, with
 //!   underscores and aliases resolved; addresses are canonical, without ports).
 //! - **derived by the host**: `subject.user`, `subject.key`, `access_device.network`, `access_device.ip_hostname`,
-//!   `auth_device.number`.
+//!   `auth_device.number`; and of each field that is a phone number `.country`, `.prefix` and `.tail`.
+//!
+//! Where phone numbers are, or may stand, is told by [`phone`]: a rule is shown pseudonyms of them unless the operator grants
+//! more.
 //!
 //! This crate depends on nothing and runs inside the compiler.
 #![forbid(unsafe_code)]
@@ -51,8 +54,43 @@ pub struct Field {
     pub enumerated: bool,
     /// An IP address: canonical, without port, before `when` and rule see it.
     pub address: bool,
+    /// Whether it is a phone number, or one may stand in it.
+    pub phone: Phone,
     /// Who says it.
     pub origin: Origin,
+    parts: Option<&'static Parts>,
+}
+
+/// How phone numbers come into a field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Phone {
+    /// Not at all.
+    Never,
+    /// It is one.
+    Number,
+    /// It is a label, into which people write their number as they like.
+    Label,
+    /// It is text, or JSON, in which one may stand.
+    Within,
+}
+
+/// The paths that the host derives from a phone number. They need no grant.
+#[derive(Debug, PartialEq, Eq)]
+struct Parts {
+    country: &'static str,
+    prefix: &'static str,
+    tail: &'static str,
+}
+
+/// What the host derives from a phone number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Part {
+    /// `.country`: ISO 3166 code, by the calling code.
+    Country,
+    /// `.prefix`: calling code and the three digits after it.
+    Prefix,
+    /// `.tail`: pseudonym of the last ten digits, so that national and international spellings join.
+    Tail,
 }
 
 /// What a field holds.
@@ -90,8 +128,82 @@ impl Field {
             doc,
             enumerated: false,
             address: false,
+            phone: match kind {
+                Kind::Json => Phone::Within,
+                _ => Phone::Never,
+            },
             origin: Origin::Duo,
+            parts: None,
         }
+    }
+
+    /// A phone number.
+    const fn phone(path: &'static str, raw: &'static str, doc: &'static str) -> Self {
+        Field {
+            phone: Phone::Number,
+            ..Field::text(path, raw, doc)
+        }
+    }
+
+    /// A phone number that the host finds.
+    const fn derived_phone(path: &'static str, raw: &'static str, doc: &'static str) -> Self {
+        Field {
+            phone: Phone::Number,
+            ..Field::derived(path, raw, doc)
+        }
+    }
+
+    /// What people call a device or another thing.
+    const fn label(path: &'static str, raw: &'static str, doc: &'static str) -> Self {
+        Field {
+            phone: Phone::Label,
+            ..Field::text(path, raw, doc)
+        }
+    }
+
+    /// Text in which anything may stand.
+    const fn prose(path: &'static str, raw: &'static str, doc: &'static str) -> Self {
+        Field {
+            phone: Phone::Within,
+            ..Field::text(path, raw, doc)
+        }
+    }
+
+    /// A list of texts in which anything may stand.
+    const fn proses(path: &'static str, raw: &'static str, doc: &'static str) -> Self {
+        Field {
+            phone: Phone::Within,
+            ..Field::texts(path, raw, doc)
+        }
+    }
+
+    const fn with_parts(self, parts: &'static Parts) -> Self {
+        Field {
+            parts: Some(parts),
+            ..self
+        }
+    }
+
+    /// What the host derives from it, if it is a phone number.
+    fn derivatives(self) -> impl Iterator<Item = Field> {
+        let parts = self.parts.filter(|_| self.phone == Phone::Number);
+        let told = |path, doc| Field::derived(path, "", doc);
+        parts.into_iter().flat_map(move |parts| {
+            [
+                told(
+                    parts.country,
+                    "Country of the number (ISO 3166, two letters), by its calling code.",
+                ),
+                told(
+                    parts.prefix,
+                    "The number's calling code and the three digits after it: `+1503`.",
+                ),
+                told(
+                    parts.tail,
+                    "Pseudonym of the number's last ten digits: national and international spellings are alike.",
+                ),
+            ]
+        })
     }
 
     const fn text(path: &'static str, raw: &'static str, doc: &'static str) -> Self {
@@ -147,6 +259,7 @@ impl Field {
             doc: "As received, before normalisation.",
             enumerated: false,
             address: false,
+            parts: None,
             ..self
         })
     }
@@ -155,7 +268,11 @@ impl Field {
 /// A table of fields: sort, path, meaning.
 macro_rules! fields {
     ($($sort:ident $path:literal $doc:literal;)*) => {
-        &[$($crate::Field::$sort($path, concat!("raw.", $path), $doc)),*]
+        &[$($crate::Field::$sort($path, concat!("raw.", $path), $doc).with_parts(&$crate::Parts {
+            country: concat!($path, ".country"),
+            prefix: concat!($path, ".prefix"),
+            tail: concat!($path, ".tail"),
+        })),*]
     };
 }
 use fields;
@@ -323,10 +440,39 @@ pub fn is_open(log_name: &str, path: &str) -> bool {
     log(log_name).is_some_and(|log| log.fields.iter().any(|field| field.kind == Kind::Json && below(field)))
 }
 
+/// How phone numbers come into what is at a path of a log, `raw.` paths included. What the catalogue does not know may hold
+/// anything.
+#[must_use]
+pub fn phone(log_name: &str, path: &str) -> Phone {
+    if let Some(field) = find(log_name, path) {
+        return field.phone;
+    }
+    match path.rsplit('.').next().unwrap_or(path).trim_matches('"') {
+        "phone" | "number" | "phone_number" | "mobile" | "mobile_number" | "phonenumber" => Phone::Number,
+        "name" | "label" | "device" | "auth_device" | "object" | "credential_name" => Phone::Label,
+        _ => Phone::Within,
+    }
+}
+
+/// The phone number that a path is derived from, and what of it.
+#[must_use]
+pub fn part_of<'a>(log_name: &str, path: &'a str) -> Option<(&'a str, Part)> {
+    let (number, part) = path.rsplit_once('.')?;
+    let part = match part {
+        "country" => Part::Country,
+        "prefix" => Part::Prefix,
+        "tail" => Part::Tail,
+        _ => return None,
+    };
+    let is_number = find(log_name, number).is_some_and(|field| field.phone == Phone::Number && field.parts.is_some());
+    (is_number && !number.starts_with("raw.")).then_some((number, part))
+}
+
 fn names(log_name: &str) -> impl Iterator<Item = Field> {
     let fields = log(log_name).map_or(&[][..], |log| log.fields);
     let received = fields.iter().filter_map(|field| field.as_received());
-    fields.iter().copied().chain(received)
+    let derived = fields.iter().flat_map(|field| field.derivatives());
+    fields.iter().copied().chain(received).chain(derived)
 }
 
 fn same_identifier(path: &str, identifier: &str) -> bool {
@@ -406,6 +552,45 @@ mod tests {
             );
         }
         assert_eq!(find_identifier("authentication", "user_nmae"), None);
+    }
+
+    #[test]
+    fn phone_numbers_are_known_wherever_they_may_stand() {
+        for (log, path, kind) in [
+            ("telephony", "phone", Phone::Number),
+            ("telephony", "raw.phone", Phone::Number),
+            ("telephony", "phone.country", Phone::Never),
+            ("telephony", "txid", Phone::Never),
+            ("authentication", "auth_device.name", Phone::Label),
+            ("authentication", "auth_device.number", Phone::Number),
+            ("authentication", "user.name", Phone::Never),
+            ("authentication", "isotimestamp", Phone::Never),
+            ("admin", "target.details.number", Phone::Number),
+            ("admin", "target.details", Phone::Within),
+            ("admin", "target.details.shoe size", Phone::Within),
+            ("admin", "target.details.backup.phone", Phone::Number),
+            ("admin", "target.name", Phone::Label),
+            ("administrator", "description", Phone::Within),
+            ("administrator", "object", Phone::Label),
+            ("user", "after.phones", Phone::Within),
+            ("user", "after", Phone::Within),
+            ("phone", "before.number", Phone::Number),
+            ("phone", "name", Phone::Label),
+            ("admin_account", "after.phone", Phone::Number),
+            ("no_such_log", "x", Phone::Within),
+        ] {
+            assert_eq!(phone(log, path), kind, "{log} {path}");
+        }
+        let tail = find_identifier("telephony", "phone_tail").map(|field| field.path);
+        assert_eq!(tail, Some("phone.tail"));
+        assert_eq!(part_of("telephony", "phone.tail"), Some(("phone", Part::Tail)));
+        assert_eq!(
+            part_of("authentication", "auth_device.number.country"),
+            Some(("auth_device.number", Part::Country))
+        );
+        assert_eq!(part_of("authentication", "access_device.location.country"), None);
+        assert_eq!(part_of("telephony", "raw.phone.tail"), None);
+        assert!(find("telephony", "raw.phone.tail").is_none());
     }
 
     #[test]

@@ -8,7 +8,7 @@ pub(crate) const FIELDS: &[Field] = fields! {
     word "context" "`authentication`, `enrollment`, `administrator_login`, `verify`.";
     s64 "credits" "Telephony credits it cost.";
     text "isotimestamp" "When, RFC 3339; v1 only.";
-    text "phone" "Number, E.164: personal.";
+    phone "phone" "Number, as a pseudonym: personal.";
     text "telephony_id" "Id of the event.";
     s64 "timestamp" "When, whole seconds since the Unix epoch; v1 only.";
     text "ts" "When, RFC 3339 with microseconds.";

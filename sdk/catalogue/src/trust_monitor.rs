@@ -12,12 +12,12 @@ pub(crate) const FIELDS: &[Field] = fields! {
     text "enabled_by.name" "Name of the administrator who turned the bypass on.";
     text "enabled_for.key" "Key of the user whose bypass was turned on (`DU...`).";
     text "enabled_for.name" "Name of the user whose bypass was turned on.";
-    texts "explanations" "Why it surfaced, each as JSON: `type` (`NEW_COUNTRY_CODE`, ...) and `summary`.";
+    proses "explanations" "Why it surfaced, each as JSON: `type` (`NEW_COUNTRY_CODE`, ...) and `summary`.";
     boolean "from_common_netblock" "Whether the network is one that many users come from.";
     boolean "from_new_user" "Whether the user is new.";
     boolean "low_risk_ip" "Whether Duo takes the address for harmless.";
     boolean "priority_event" "Whether it matches the account's risk profile.";
-    texts "priority_reasons" "What of the risk profile it matches, each as JSON.";
+    proses "priority_reasons" "What of the risk profile it matches, each as JSON.";
     text "sekey" "Id of the row (`SE...`), the same in all its states.";
     word "state" "`new` or `processed`.";
     s64 "state_updated_timestamp" "When the state last changed, ms since the Unix epoch; null while it is new.";
@@ -37,7 +37,7 @@ pub(crate) const FIELDS: &[Field] = fields! {
     text "surfaced_auth.auth_device.location.city" "City of the second factor's device, by Duo.";
     text "surfaced_auth.auth_device.location.country" "Country of the second factor's device, by Duo.";
     text "surfaced_auth.auth_device.location.state" "State or region of the second factor's device, by Duo.";
-    text "surfaced_auth.auth_device.name" "Phone number, label with number, or WebAuthn key (`WA...`): personal.";
+    label "surfaced_auth.auth_device.name" "Phone number, label with number, or WebAuthn key (`WA...`): personal.";
     text "surfaced_auth.email" "The user's address.";
     word "surfaced_auth.event_type" "Null here, mostly.";
     word "surfaced_auth.factor" "`duo_push`, `phone_call`, `bypass_code`, ...";

@@ -1,10 +1,10 @@
 //! Judges cases and compares what was raised with what was expected.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
 use picket_contract::{Admission, Evaluate, Manifest, RuleManifest, Tables, params};
+use picket_event::{Mask, Permission};
 use picket_judge::acquaintance::Acquaintance;
 use picket_judge::dedup::Dedup;
 use picket_judge::lookup::Lookup;
@@ -117,31 +117,29 @@ fn check(case: &Case, rule: &RuleManifest, evaluator: &Arc<dyn Evaluate>, arriva
         Arc::new(params),
     );
     judged.tables = Arc::new(tables(case));
+    // A rule that asks for what is received is tested as if it were granted; numbers in fields are masked, as for nearly all.
+    judged.terms.permission = Arc::new(Permission::default().granting_raw());
     let journal = journal(case, rule, arrival)?;
     let alerts = judge(judged, &journal, arrival)?;
     compare(&case.expect, &alerts)
 }
 
 fn tables(case: &Case) -> Tables {
-    let rows = |keys: &BTreeMap<String, String>| {
-        keys.iter()
-            .map(|(key, value)| (key.clone(), vec![vec![("value".to_owned(), value.clone())]]))
-            .collect()
-    };
-    let table = |(name, keys): (&String, &BTreeMap<String, String>)| {
-        (name.clone(), BTreeMap::from([("key".to_owned(), rows(keys))]))
-    };
-    Tables {
-        tables: case.tables.iter().map(table).collect(),
-        shared: Lookup::of(
-            case.inventory
-                .iter()
-                .map(|(kind, objects)| (kind.as_str(), objects.iter().map(String::as_str))),
-        )
-        .tables
-        .shared
-        .clone(),
+    let objects = |objects: &Vec<String>| objects.clone();
+    let inventory: Vec<(&str, Vec<String>)> = case
+        .inventory
+        .iter()
+        .map(|(kind, all)| (kind.as_str(), objects(all)))
+        .collect();
+    let inventory = inventory
+        .iter()
+        .map(|(kind, all)| (*kind, all.iter().map(String::as_str)));
+    let mut tables = Tables::clone(&Lookup::of(inventory, &Mask::substitute()).tables);
+    for (name, keys) in &case.tables {
+        let row = |(key, value): (&String, &String)| (key.clone(), vec![("value".to_owned(), value.clone())]);
+        tables.write(name, keys.iter().map(row));
     }
+    tables
 }
 
 /// The rule between two calls: what a restart finds again.
@@ -192,6 +190,7 @@ fn start(
         name: "Test".into(),
         timezone: "UTC".into(),
         panel: None,
+        mask: Mask::substitute(),
     });
     let dedup = Dedup::restore(alerts.iter().map(|alert| DedupRow {
         rule: alert.rule.clone(),
@@ -253,8 +252,9 @@ fn compare(expected: &[Expected], alerts: &[AlertRow]) -> Result<(), String> {
     for (index, (expected, alert)) in expected.iter().zip(alerts).enumerate() {
         let json: Value =
             serde_json::from_str(&alert.json).map_err(|error| format!("the alert is no JSON: {error}"))?;
+        // A case is written with phone numbers, and alerts have pseudonyms.
         let mut differ = |what: &str, expected: String, came: String| {
-            if expected != came {
+            if expected != came && Mask::substitute().label(&expected) != came {
                 wrong.push(format!("alert {}: {what}: expected {expected}, came {came}", index + 1));
             }
         };

@@ -39,6 +39,7 @@ fn parent() -> ParentConfig {
         children: BTreeMap::new(),
         overrides: BTreeMap::new(),
         lists: BTreeMap::new(),
+        permissions: BTreeMap::new(),
     }
 }
 

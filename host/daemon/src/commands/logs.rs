@@ -1,5 +1,7 @@
 //! `picket logs`: collected events, the newest last.
 
+use std::collections::BTreeMap;
+
 use anyhow::bail;
 use picket_event::{narrate, own_id};
 use picket_store::{EventFilter, StoredEvent};
@@ -9,7 +11,7 @@ use super::{search, store, tenants};
 use crate::cli::{Format, Logs};
 use crate::config::Config;
 use crate::out::out;
-use crate::when;
+use crate::{phone_key, when};
 
 /// Prints them.
 ///
@@ -49,12 +51,16 @@ pub(crate) fn run(config: &Config, arguments: &Logs) -> anyhow::Result<()> {
         );
     }
     events.sort_by_key(|(_, event)| event.event.time);
+    let mut masks = BTreeMap::new();
     let surplus = events.len().saturating_sub(arguments.tail);
     for (tenant, event) in events.iter().skip(surplus) {
         match arguments.output.format {
             Format::Ndjson => out!("{}", line(tenant, event)),
             Format::Text => {
-                let told = narrate(&event.log, &event.event.raw);
+                let mask = masks
+                    .entry(tenant.clone())
+                    .or_insert_with(|| phone_key::to_read(&config.data_dir, tenant));
+                let told = narrate(&event.log, &event.event.raw, mask);
                 let who = told.user.or(told.actor).unwrap_or_else(|| "-".to_owned());
                 let time = when::short(event.event.time, now);
                 out!("{time}  {tenant}  {:<14}  {who:<16}  {}", event.log, told.text);

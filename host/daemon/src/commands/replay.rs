@@ -5,21 +5,22 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow, bail};
+use picket_event::{Mask, Permission, reads_numbers};
 use picket_judge::replay::{ReplayError, Rows};
 use picket_judge::{JudgedRule, Settings, Tenant, alerts, replay};
 use picket_sandbox::{Engine, Limits, Module};
 
-use crate::cli::{Format, Replay};
+use crate::cli::{Format, Grant, Replay};
 use crate::out::out;
 use crate::registry::Live;
-use crate::{ruleset, when};
+use crate::{phone_key, ruleset, when};
 
 /// Runs it. Alerts or not, it is a success; bad input is an error that names file and line.
 ///
 /// # Errors
 /// Bad input.
 pub(crate) fn run(arguments: &Replay) -> anyhow::Result<()> {
-    let rules = rules(&arguments.rules)?;
+    let rules = rules(&arguments.rules, &granted(&arguments.grant))?;
     let mut inputs: Vec<Input> = Vec::new();
     for given in &arguments.events {
         let input = read(given)?;
@@ -35,12 +36,25 @@ pub(crate) fn run(arguments: &Replay) -> anyhow::Result<()> {
             rows: input.lines.iter().map(|line| line.text.clone()).collect(),
         })
         .collect();
+    let mask = match &arguments.phone_key {
+        Some(path) => phone_key::named(path)?,
+        None => {
+            if rules.iter().any(|rule| reads_numbers(&rule.manifest)) {
+                eprintln!(
+                    "phone numbers are masked with a substitute key: their pseudonyms, and the ids of alerts about them, are not \
+                 those of the daemon; --phone-key names the tenant's"
+                );
+            }
+            Mask::substitute()
+        }
+    };
     let id: Arc<str> = arguments.tenant.as_str().into();
     let tenant = Arc::new(Tenant {
         id: id.clone(),
         name: id,
         timezone: "UTC".into(),
         panel: None,
+        mask,
     });
     let replayed = match replay::replay(tenant, Settings::default(), rules, &rows, when::now()) {
         Ok(replayed) => replayed,
@@ -103,10 +117,24 @@ pub(crate) fn modules(path: &Path) -> anyhow::Result<Vec<(PathBuf, Arc<Module>)>
     files.into_iter().map(load).collect()
 }
 
-fn rules(path: &Path) -> anyhow::Result<Vec<JudgedRule>> {
+/// What modules are granted here.
+fn granted(grants: &[Grant]) -> Permission {
+    grants.iter().fold(Permission::default(), |granted, grant| match grant {
+        Grant::Phone => granted.granting_clear(),
+        Grant::Raw => granted.granting_raw(),
+    })
+}
+
+fn rules(path: &Path, granted: &Permission) -> anyhow::Result<Vec<JudgedRule>> {
     let live = modules(path)?.into_iter().map(|(_, module)| Live::untested(module));
     let live = live.collect::<Result<Vec<_>, _>>().map_err(anyhow::Error::msg)?;
-    ruleset::rules(&live, &BTreeMap::new(), &BTreeMap::new()).map_err(|wrong| anyhow::anyhow!(wrong.join("\n")))
+    // Outside the rules directory a module's file is nothing that a configuration could name.
+    let permissions = BTreeMap::from([(String::new(), granted.clone())]);
+    for (rule, why) in ruleset::blind(&live, &permissions) {
+        eprintln!("rule {rule} does not judge: {why} (--grant)");
+    }
+    let rules = ruleset::rules(&live, &BTreeMap::new(), &BTreeMap::new(), &permissions);
+    rules.map_err(|wrong| anyhow::anyhow!(wrong.join("\n")))
 }
 
 struct Input {

@@ -9,7 +9,7 @@ use super::{search, store, tenants};
 use crate::cli::{Format, Timeline};
 use crate::config::Config;
 use crate::out::out;
-use crate::when;
+use crate::{phone_key, when};
 
 /// Prints it.
 ///
@@ -28,6 +28,7 @@ pub(crate) fn run(config: &Config, arguments: &Timeline) -> anyhow::Result<()> {
     let now = when::now();
     let since = when::since(&arguments.since, now)?;
     let store = store(config)?;
+    let mask = phone_key::to_read(&config.data_dir, &tenant);
     let mut lines: Vec<(i64, u8, String, Value)> = Vec::new();
     for event in search(
         &store,
@@ -37,7 +38,7 @@ pub(crate) fn run(config: &Config, arguments: &Timeline) -> anyhow::Result<()> {
             ..EventFilter::default()
         },
     )? {
-        let told = narrate(&event.log, &event.event.raw);
+        let told = narrate(&event.log, &event.event.raw, &mask);
         let is_about = |name: &Option<String>| name.as_deref() == Some(user);
         if !is_about(&told.user) && !is_about(&told.user_key) && !is_about(&told.target) && !is_about(&told.actor) {
             continue;

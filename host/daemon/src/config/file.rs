@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_saphyr::Spanned;
 
-use super::sandbox::SandboxFile;
+use super::sandbox::{SandboxFile, TenantSandboxFile};
 
 /// `picket.yaml`.
 #[derive(Debug, Default, Deserialize)]
@@ -30,6 +30,8 @@ pub(super) struct RootFile {
     pub(super) sinks: Vec<SinkFile>,
     #[serde(default)]
     pub(super) sandbox: SandboxFile,
+    #[serde(default)]
+    pub(super) alerts: AlertsFile,
     /// Overrides for every tenant.
     #[serde(default)]
     pub(super) rules: Overrides,
@@ -50,6 +52,17 @@ pub(super) struct TenantFile {
     pub(super) rules: Overrides,
     #[serde(default)]
     pub(super) lists: Lists,
+    #[serde(default)]
+    pub(super) sandbox: TenantSandboxFile,
+}
+
+/// What alerts hold.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AlertsFile {
+    /// The phone numbers of their evidence, as received.
+    #[serde(default)]
+    pub(super) clear_numbers: bool,
 }
 
 /// Rule id, then parameter (or `enabled`), then value.

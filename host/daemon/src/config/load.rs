@@ -7,7 +7,7 @@ use serde_saphyr::Location;
 
 use super::file::{RootFile, SinkFile, TenantFile};
 use super::tenant::{Checker, Entry, Said, over};
-use super::{Config, Problem, Problems, SinkConfig, StdoutFormat};
+use super::{Config, Permissions, Problem, Problems, SinkConfig, StdoutFormat};
 
 const DEFAULT_RULES: &str = "/etc/picket/rules";
 const DEFAULT_DATA: &str = "/var/lib/picket";
@@ -77,6 +77,7 @@ fn read_all(path: &Path) -> Result<Loaded, Problems> {
             accounts: &root.accounts,
             overrides: overrides.clone(),
             lists: root.lists.clone(),
+            permissions: Permissions::new(),
         };
         entries.extend(shared.entry(said, &mut problems, &mut warnings));
     } else if !root.accounts.is_empty() {
@@ -126,6 +127,7 @@ fn read_all(path: &Path) -> Result<Loaded, Problems> {
             .map_or_else(|| data_dir.join("control.sock"), |socket| base.join(socket)),
         sinks: sinks(root.sinks, base),
         sandbox,
+        clear_numbers: root.alerts.clear_numbers,
         data_dir,
         tenants,
         parents,
@@ -207,6 +209,7 @@ fn load_tenant(
         accounts: &file.accounts,
         overrides: over(shared, checker.overrides(&file.rules, problems)),
         lists,
+        permissions: checker.permissions(&file.sandbox, problems),
     };
     Ok(checker.entry(said, problems, warnings))
 }

@@ -16,6 +16,7 @@ mod tenant;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use picket_event::Permission;
 use picket_judge::Mode;
 use serde_json::Value;
 
@@ -24,7 +25,7 @@ pub(crate) use load::{Loaded, load, load_for_run};
 pub(crate) use network::Network;
 pub(crate) use problem::{Problem, Problems, edits};
 pub(crate) use sandbox::{ModulePolicy, Sandbox};
-pub(crate) use secret::SecretSource;
+pub(crate) use secret::{SecretSource, readers};
 
 /// Where the configuration is unless told otherwise.
 pub(crate) const DEFAULT_CONFIG: &str = "/etc/picket/picket.yaml";
@@ -44,6 +45,8 @@ pub(crate) struct Config {
     pub(crate) sinks: Vec<SinkConfig>,
     /// What rules may spend.
     pub(crate) sandbox: Sandbox,
+    /// Whether alerts keep the phone numbers of their evidence in clear.
+    pub(crate) clear_numbers: bool,
     /// Accounts with a key of their own, by id. Those that a parent's key reads are found by asking: see `crate::accounts`.
     pub(crate) tenants: Vec<TenantConfig>,
     /// Keys of the Accounts API.
@@ -67,7 +70,13 @@ pub(crate) struct TenantConfig {
     pub(crate) overrides: BTreeMap<String, Override>,
     /// Named lists that parameters refer to as `$name`.
     pub(crate) lists: BTreeMap<String, Vec<String>>,
+    /// What single modules may read of this tenant, beside what is said of them for all; by file relative to the rules
+    /// directory.
+    pub(crate) permissions: Permissions,
 }
+
+/// What modules may read, by file relative to the rules directory.
+pub(crate) type Permissions = BTreeMap<String, Permission>;
 
 /// A key of the Accounts API: it lists child accounts and reads the logs of each.
 #[derive(Debug, Clone)]
@@ -86,6 +95,8 @@ pub(crate) struct ParentConfig {
     pub(crate) overrides: BTreeMap<String, Override>,
     /// For every child.
     pub(crate) lists: BTreeMap<String, Vec<String>>,
+    /// For every child.
+    pub(crate) permissions: Permissions,
 }
 
 /// What is said of one child account.

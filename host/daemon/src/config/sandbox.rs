@@ -6,14 +6,15 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use picket_event::Permission;
 use picket_judge::{Holding, OnPoison, Settings};
 use picket_sandbox::{AlertLimits, CallLimits, Limits, LogLimits};
 use serde::Deserialize;
 use serde_json::Value;
 use serde_saphyr::{Location, Spanned};
 
-use super::Problem;
 use super::tenant::Checker;
+use super::{Permissions, Problem};
 
 /// What rules may spend.
 #[derive(Debug, Clone, PartialEq)]
@@ -54,10 +55,8 @@ pub(crate) struct ModulePolicy {
     pub(crate) limits: CallLimits,
     /// What becomes of a row that it fails on alone.
     pub(crate) on_poison: OnPoison,
-    /// Fields that it may not read, by path.
-    pub(crate) deny_fields: Vec<String>,
-    /// What it is granted beyond the ordinary: `phone`, `raw`.
-    pub(crate) grant: Vec<String>,
+    /// What it may read of what its rules declare.
+    pub(crate) permission: Permission,
 }
 
 impl Default for Sandbox {
@@ -86,8 +85,7 @@ impl Sandbox {
         self.modules.get(file).cloned().unwrap_or_else(|| ModulePolicy {
             limits: self.limits,
             on_poison: OnPoison::default(),
-            deny_fields: Vec::new(),
-            grant: Vec::new(),
+            permission: Permission::default(),
         })
     }
 
@@ -166,8 +164,22 @@ struct ModuleFile {
     grant: Vec<Spanned<String>>,
 }
 
-/// What a module may be granted.
-const GRANTS: [&str; 2] = ["phone", "raw"];
+/// The section in a tenant's file: what modules may read of this tenant.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TenantSandboxFile {
+    #[serde(default)]
+    modules: BTreeMap<String, Spanned<TenantModuleFile>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TenantModuleFile {
+    #[serde(default)]
+    deny_fields: Vec<Spanned<String>>,
+    #[serde(default)]
+    grant: Vec<Spanned<String>>,
+}
 
 impl Checker<'_> {
     /// The section, checked; what is not said is as it is by default.
@@ -261,11 +273,7 @@ impl Checker<'_> {
     ) -> ModulePolicy {
         let file = &module.value;
         let place = format!("modules: {name}");
-        if !name.ends_with(".wasm") || name.starts_with('/') || name.split('/').any(|part| part == "..") {
-            let problem = self.problem(module.referenced, format!("sandbox: `{name}` is no module's file"));
-            problems
-                .push(problem.hint("write it as it lies in rules_dir: acme-vpn.wasm, or acme/vpn.wasm for one tenant"));
-        }
+        self.module_file(name, module.referenced, problems);
         let given = Given {
             fuel: file.fuel.as_ref(),
             memory_mb: file.memory_mb.as_ref(),
@@ -273,21 +281,62 @@ impl Checker<'_> {
             log_lines: file.log_lines.as_ref(),
             state_mb: file.state_mb.as_ref(),
         };
-        for grant in file
-            .grant
-            .iter()
-            .filter(|grant| !GRANTS.contains(&grant.value.as_str()))
-        {
-            let what = format!("sandbox: {place}: nothing called `{}` can be granted", grant.value);
-            problems.push(self.problem(grant.referenced, what).hint("grants are phone and raw"));
-        }
-        let text = |texts: &[Spanned<String>]| texts.iter().map(|text| text.value.clone()).collect();
         ModulePolicy {
             limits: self.call_limits(&place, given, limits, problems),
             on_poison: self.on_poison(&place, file.on_poison.as_ref(), problems),
-            deny_fields: text(&file.deny_fields),
-            grant: text(&file.grant),
+            permission: self.permission(&place, &file.deny_fields, &file.grant, problems),
         }
+    }
+
+    fn module_file(&self, name: &str, at: Location, problems: &mut Vec<Problem>) {
+        if !name.ends_with(".wasm") || name.starts_with('/') || name.split('/').any(|part| part == "..") {
+            let problem = self.problem(at, format!("sandbox: `{name}` is no module's file"));
+            problems
+                .push(problem.hint("write it as it lies in rules_dir: acme-vpn.wasm, or acme/vpn.wasm for one tenant"));
+        }
+    }
+
+    /// What a tenant's file says that modules may read.
+    pub(super) fn permissions(&self, file: &TenantSandboxFile, problems: &mut Vec<Problem>) -> Permissions {
+        let mut permissions = Permissions::new();
+        for (name, module) in &file.modules {
+            self.module_file(name, module.referenced, problems);
+            let TenantModuleFile { deny_fields, grant } = &module.value;
+            let permission = self.permission(&format!("modules: {name}"), deny_fields, grant, problems);
+            permissions.insert(name.clone(), permission);
+        }
+        permissions
+    }
+
+    fn permission(
+        &self,
+        place: &str,
+        deny_fields: &[Spanned<String>],
+        grant: &[Spanned<String>],
+        problems: &mut Vec<Problem>,
+    ) -> Permission {
+        let mut permission = Permission::default();
+        for path in deny_fields {
+            match permission.clone().denying(&path.value) {
+                Ok(denying) => permission = denying,
+                Err(why) => {
+                    let what = format!("sandbox: {place}: deny_fields: {why}");
+                    problems.push(self.problem(path.referenced, what));
+                }
+            }
+        }
+        for grant in grant {
+            permission = match grant.value.as_str() {
+                "phone" => permission.granting_clear(),
+                "raw" => permission.granting_raw(),
+                other => {
+                    let what = format!("sandbox: {place}: nothing called `{other}` can be granted");
+                    problems.push(self.problem(grant.referenced, what).hint("grants are phone and raw"));
+                    permission
+                }
+            };
+        }
+        permission
     }
 
     fn on_poison(&self, place: &str, given: Option<&Spanned<String>>, problems: &mut Vec<Problem>) -> OnPoison {

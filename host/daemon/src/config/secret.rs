@@ -80,7 +80,7 @@ pub(crate) fn variable(text: &str) -> Option<&str> {
 }
 
 /// Who besides the owner may read a file; none: nobody, or there is no such file.
-pub(super) fn readers(path: &Path) -> Option<&'static str> {
+pub(crate) fn readers(path: &Path) -> Option<&'static str> {
     use std::os::unix::fs::PermissionsExt as _;
     let mode = std::fs::metadata(path).ok()?.permissions().mode();
     match (mode & 0o004 != 0, mode & 0o040 != 0) {

@@ -8,7 +8,7 @@ use serde_json::Value;
 use serde_saphyr::{Location, Spanned};
 
 use super::file::{Accounts, Lists, Overrides, SourceFile};
-use super::{ChildConfig, Override, ParentConfig, Problem, TenantConfig};
+use super::{ChildConfig, Override, ParentConfig, Permissions, Problem, TenantConfig};
 
 /// Overrides by rule id.
 pub(super) type AllOverrides = BTreeMap<String, Override>;
@@ -30,6 +30,7 @@ pub(super) struct Said<'a> {
     pub(super) accounts: &'a Accounts,
     pub(super) overrides: AllOverrides,
     pub(super) lists: Lists,
+    pub(super) permissions: Permissions,
 }
 
 /// What a file turns out to be about.
@@ -156,6 +157,7 @@ impl Checker<'_> {
                 source: source.filter(|_| problems.len() == before)?,
                 overrides: said.overrides,
                 lists: said.lists,
+                permissions: said.permissions,
             })));
         }
         let interval = self.accounts_interval(&said.source.value, problems);
@@ -168,6 +170,7 @@ impl Checker<'_> {
             children,
             overrides: said.overrides,
             lists: said.lists,
+            permissions: said.permissions,
         })))
     }
 

@@ -343,10 +343,7 @@ fn what_is_said_of_one_module_goes_over_what_is_said_of_all() {
     assert_eq!((one.limits.fuel, one.limits.memory_bytes), (1_000_000_000, 64 << 20));
     assert_eq!((one.limits.alerts.call, one.limits.state.total_bytes), (500, 8 << 20));
     assert_eq!(one.on_poison, picket_judge::OnPoison::Skip);
-    assert_eq!(
-        (one.deny_fields, one.grant),
-        (vec!["user.email".to_owned()], vec!["phone".to_owned()])
-    );
+    assert_eq!(one.permission.words(), "+phone -user.email");
     assert_eq!(sandbox.module("other.wasm").limits.fuel, 200_000_000);
     let engine = sandbox.engine();
     assert_eq!((engine.concurrency, engine.most_memory_bytes()), (4, 64 << 20));

@@ -131,6 +131,7 @@ async fn start(loaded: Loaded, shutdown: &CancellationToken) -> anyhow::Result<D
     let counts = Arc::new(Counts::default());
     let fleet = Fleet::new(Arc::new(Shared {
         store: store.clone(),
+        data_dir: config.data_dir.clone(),
         engine: engine.clone(),
         registry: registry.clone(),
         transports: Transports::default(),
@@ -138,6 +139,7 @@ async fn start(loaded: Loaded, shutdown: &CancellationToken) -> anyhow::Result<D
         settings: Settings {
             state_bytes: config.sandbox.tenant_state_bytes,
             fuel_at_once: config.sandbox.fuel_per_minute / AT_ONCE,
+            clear_numbers: config.clear_numbers,
             ..Settings::default()
         },
         counts: counts.clone(),

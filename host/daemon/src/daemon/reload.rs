@@ -114,6 +114,7 @@ impl Daemon {
             control_socket: before.control_socket.clone(),
             sinks: before.sinks.clone(),
             sandbox: before.sandbox.clone(),
+            clear_numbers: before.clear_numbers,
             ..config
         });
         self.wake_parents();
@@ -134,6 +135,7 @@ fn needs_restart(before: &Config, now: &Config) -> Vec<String> {
         ("control_socket", before.control_socket != now.control_socket),
         ("sinks", before.sinks != now.sinks),
         ("sandbox", before.sandbox != now.sandbox),
+        ("alerts", before.clear_numbers != now.clear_numbers),
         (
             "a source of type duo_accounts",
             format!("{:?}", before.parents) != format!("{:?}", now.parents),

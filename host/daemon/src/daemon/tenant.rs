@@ -1,11 +1,13 @@
 //! One tenant at work: how its account, its journal and its rules are joined, and how it begins and ends.
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use picket_collect::{Board, Collector, SystemClock};
 use picket_duo::{Host, Log};
+use picket_event::Mask;
 use picket_judge::pipeline::{Options, Pipeline, RuleSet, RuleSpec, SwapReport};
 use picket_judge::{Holding, JudgedRule, Ration, Settings, Tenant};
 use picket_sandbox::Engine;
@@ -22,7 +24,7 @@ use crate::registry::Registry;
 use crate::repeated::Repeated;
 use crate::stock::Holdings;
 use crate::warming::Paces;
-use crate::{ruleset, when};
+use crate::{phone_key, ruleset, when};
 
 /// How long a page waits for its verdict before it is admitted alone.
 const SHARE_WITHIN: Duration = Duration::from_millis(200);
@@ -33,6 +35,8 @@ const APART: i64 = 60;
 /// What all tenants of a daemon share.
 pub(crate) struct Shared {
     pub(crate) store: Arc<dyn Store>,
+    /// Where the store is, and the keys beside it.
+    pub(crate) data_dir: PathBuf,
     pub(crate) engine: Engine,
     pub(crate) registry: Arc<Mutex<Registry>>,
     pub(crate) transports: Transports,
@@ -79,8 +83,9 @@ impl Running {
         for stranger in ruleset::strangers(&live, &config.overrides) {
             tracing::warn!(tenant = %config.id, "{stranger}");
         }
-        let holdings = Holdings::new(shared.store.clone(), config.id.as_str().into());
-        let rules = holdings.rules(&live, config, |rules| ruleset(&shared.engine, rules))?;
+        let mask = phone_key::open(&shared.data_dir, &config.id, &*shared.store)?;
+        let holdings = Holdings::new(shared.store.clone(), config.id.as_str().into(), mask.clone());
+        let rules = holdings.rules(&live, config, |rules| ruleset(&shared.engine, &mask, rules))?;
         let account = Arc::new(Account::open(&config.source, &shared.transports)?);
         let logs = config
             .source
@@ -111,6 +116,7 @@ impl Running {
             name: config.name.as_str().into(),
             timezone: config.timezone.as_str().into(),
             panel,
+            mask: mask.clone(),
         });
         let pipeline = Pipeline::open(tenant.clone(), shared.store.clone(), rules, options.clone()).await?;
         let door = Arc::new(Door::new(pipeline.clone(), shared.store.clone()));
@@ -132,7 +138,7 @@ impl Running {
             settings: polling,
             budget: collector.budget(),
             options,
-            rules: in_force(config, shared, holdings.clone()),
+            rules: in_force(config, shared, holdings.clone(), mask),
         }));
         let stopped = stop.clone();
         let backfilling = tokio::spawn(backfills.clone().run(stop.clone()));
@@ -165,7 +171,7 @@ impl Running {
     /// What is wrong with the rules' parameters, or the store: the rules before stay.
     pub(crate) async fn swap(&self) -> anyhow::Result<SwapReport> {
         let live = || lock(&self.registry).live(&self.config.id);
-        let generation = |rules| ruleset(&self.engine, rules);
+        let generation = |rules| ruleset(&self.engine, &self.pipeline.tenant().mask, rules);
         self.holdings.swap(live, &self.config, &self.pipeline, generation).await
     }
 
@@ -234,18 +240,19 @@ fn polling(config: &TenantConfig, of: usize) -> anyhow::Result<picket_collect::S
 }
 
 /// The rules of a tenant as they are whenever this is asked.
-fn in_force(config: &TenantConfig, shared: &Shared, holdings: Arc<Holdings>) -> Rules {
+fn in_force(config: &TenantConfig, shared: &Shared, holdings: Arc<Holdings>, mask: Arc<Mask>) -> Rules {
     let (config, engine, registry) = (config.clone(), shared.engine.clone(), shared.registry.clone());
     Box::new(move || {
         let live = lock(&registry).live(&config.id);
-        holdings.rules_beside(&live, &config, |rules| ruleset(&engine, rules))
+        holdings.rules_beside(&live, &config, |rules| ruleset(&engine, &mask, rules))
     })
 }
 
 /// A generation's rules and their hash.
-pub(super) fn ruleset(engine: &Engine, rules: Vec<JudgedRule>) -> RuleSet {
+pub(super) fn ruleset(engine: &Engine, mask: &Mask, rules: Vec<JudgedRule>) -> RuleSet {
     let mut hasher = blake3::Hasher::new();
     hasher.update(engine.fingerprint().as_bytes());
+    hasher.update(mask.fingerprint().as_bytes());
     let mut specs = Vec::new();
     for rule in rules {
         let deciding = (&rule.params, &rule.terms);

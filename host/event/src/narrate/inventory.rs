@@ -3,7 +3,8 @@
 use serde_json::{Map, Value};
 
 use super::Told;
-use crate::{clean, mask_numbers};
+use crate::clean;
+use crate::phone::Mask;
 
 /// Most properties that are named with what they were and are.
 const MOST: usize = 4;
@@ -11,7 +12,7 @@ const MOST: usize = 4;
 const LONGEST: usize = 40;
 
 /// `user ada updated: status active -> bypass`.
-pub(super) fn told(log: &str, raw: &str) -> Told {
+pub(super) fn told(log: &str, raw: &str, mask: &Mask) -> Told {
     let row: Map<String, Value> = serde_json::from_str(raw).unwrap_or_default();
     let text = |value: Option<&Value>| {
         let text = value.and_then(Value::as_str).unwrap_or_default();
@@ -22,11 +23,11 @@ pub(super) fn told(log: &str, raw: &str) -> Told {
     let user = |name: &str| text(user.and_then(|user| user.get(name)));
     let kind = log.replace('_', " ");
     let name = of("name").or_else(|| of("object")).unwrap_or_default();
-    // A name that is a number leaves the house by its tail; a user's name is theirs.
-    let name = if log == "user" { name } else { mask_numbers(&name) };
+    // A name that is a number leaves the house by its pseudonym; a user's name is theirs.
+    let name = mask.text(picket_catalogue::phone(log, "name"), &name);
     let what = match of("change").as_deref() {
         Some("first") => "found in the first snapshot".to_owned(),
-        Some("updated") => format!("updated: {}", changed(&row)),
+        Some("updated") => format!("updated: {}", changed(log, &row, mask)),
         Some(other) => other.to_owned(),
         None => "changed".to_owned(),
     };
@@ -45,7 +46,7 @@ pub(super) fn told(log: &str, raw: &str) -> Told {
     }
 }
 
-fn changed(row: &Map<String, Value>) -> String {
+fn changed(log: &str, row: &Map<String, Value>, mask: &Mask) -> String {
     let names: Vec<&str> = row
         .get("changed")
         .and_then(Value::as_array)
@@ -53,7 +54,7 @@ fn changed(row: &Map<String, Value>) -> String {
         .flatten()
         .filter_map(Value::as_str)
         .collect();
-    let of = |side: &str, name: &str| scalar(row.get(side)?.get(name)?);
+    let of = |side: &str, name: &str| scalar(row.get(side)?.get(name)?, &format!("{side}.{name}"), log, mask);
     let told = |name: &&str| match (of("before", name), of("after", name)) {
         (Some(before), Some(after)) => format!("{} {before} -> {after}", clean(name)),
         (None, Some(after)) => format!("{} {after}", clean(name)),
@@ -67,13 +68,13 @@ fn changed(row: &Map<String, Value>) -> String {
 }
 
 /// A value that says something on a line.
-fn scalar(value: &Value) -> Option<String> {
+fn scalar(value: &Value, path: &str, log: &str, mask: &Mask) -> Option<String> {
     let text = match value {
         Value::String(text) => text.trim().to_owned(),
         Value::Bool(_) | Value::Number(_) => value.to_string(),
         Value::Null | Value::Array(_) | Value::Object(_) => return None,
     };
-    let text = clean(&mask_numbers(&text)).into_owned();
+    let text = clean(&mask.text(picket_catalogue::phone(log, path), &text)).into_owned();
     let short: String = text.chars().take(LONGEST).collect();
     let dots = if short.len() < text.len() { "..." } else { "" };
     (!short.is_empty()).then(|| format!("{short}{dots}"))
@@ -81,10 +82,11 @@ fn scalar(value: &Value) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use crate::narrate;
+    use crate::{Mask, narrate};
 
     #[test]
     fn changes_are_told_on_a_line() {
+        let mask = Mask::substitute();
         for (log, raw, expected) in [
             (
                 "user",
@@ -95,7 +97,7 @@ mod tests {
             (
                 "phone",
                 r#"{"ts":"2026-11-22T07:00:00.000Z","change":"created","name":"+15035550142","user":{"key":"DU1","name":"ada"},"after":{}}"#,
-                "phone •••0142 of ada created",
+                &format!("phone {} of ada created", mask.number("+15035550142")),
             ),
             (
                 "policy",
@@ -108,13 +110,14 @@ mod tests {
                 "settings deleted",
             ),
         ] {
-            let told = narrate(log, raw);
+            let told = narrate(log, raw, &mask);
             assert_eq!(told.text, expected);
             assert_eq!(told.time, Some(1_795_330_800_000));
         }
         let told = narrate(
             "token",
             r#"{"user":{"key":"DU1","name":"ada"},"change":"deleted","name":"123456"}"#,
+            &mask,
         );
         assert_eq!(
             (told.user.as_deref(), told.user_key.as_deref()),

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::{Row, Told, line, outcome};
-use crate::{clean, mask_numbers};
+use crate::clean;
 
 pub(super) const TRUST_MONITOR: &[&str] = &[
     "subject.user",
@@ -41,7 +41,7 @@ pub(super) fn surfaced(row: &Row<'_>) -> Told {
     let mut why: Vec<String> = explanations
         .into_iter()
         .filter_map(|why| why.summary.or(why.sort))
-        .map(|why| clean(mask_numbers(&why).trim_end_matches('.')).into_owned())
+        .map(|why| clean(row.1.prose(&why).trim_end_matches('.')).into_owned())
         .collect();
     why.extend(row.words("state").filter(|state| state != "new"));
     Told {
@@ -92,7 +92,11 @@ pub(super) fn collector(row: &Row<'_>) -> Told {
 
 #[cfg(test)]
 mod tests {
-    use crate::narrate;
+    use crate::Mask;
+
+    fn narrate(log: &str, raw: &str) -> crate::Told {
+        crate::narrate(log, raw, &Mask::substitute())
+    }
 
     #[test]
     fn what_surfaced() {

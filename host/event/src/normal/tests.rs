@@ -67,7 +67,7 @@ fn tables() {
         ),
         ("authentication", "some.new.field", "As It Is", Some("As It Is")),
     ] {
-        let mapped = match Mapping::of(log, path).apply(received) {
+        let mapped = match Mapping::of(log, path).apply(received, &Mask::substitute()) {
             Mapped::Same => Some(received.to_owned()),
             Mapped::Null => None,
             Mapped::Text(text) => Some(text),

@@ -1,13 +1,15 @@
 //! The alert as JSON, schema `picket.alert/1`.
 
+use std::collections::BTreeMap;
+
 use picket_contract::manifest::ParamType;
 use picket_contract::params::show_span;
 use picket_contract::{About, ParamValue};
-use picket_event::{clean, own_id, rfc3339};
+use picket_event::{clean, masked_row, own_id, rfc3339};
 use picket_store::AlertRow;
 use serde_json::{Value, json};
 
-use super::{Proof, SCHEMA, Shield, Teller};
+use super::{Proof, SCHEMA, Teller};
 use crate::call::Raised;
 
 /// Duo holds events back for two minutes, and a poll may come two minutes later: up to here a delay is ordinary.
@@ -22,7 +24,6 @@ impl Teller<'_> {
         id: &str,
         key: &str,
         about: Option<&About>,
-        shield: &Shield,
         proofs: &[Proof<'_>],
     ) -> Value {
         let (rule, manifest, alert) = (self.rule, &self.rule.manifest, &raised.alert);
@@ -33,7 +34,7 @@ impl Teller<'_> {
         let facts: serde_json::Map<String, Value> = alert
             .facts
             .iter()
-            .map(|(name, value)| (clean(name).into_owned(), shield.text(value).into()))
+            .map(|(name, value)| (clean(name).into_owned(), clean(value).into_owned().into()))
             .collect();
         let mut told = json!({
             "schema": SCHEMA,
@@ -49,7 +50,7 @@ impl Teller<'_> {
             },
             "severity": alert.severity.unwrap_or(manifest.severity),
             "attack": {"version": *rule.attack_version, "techniques": manifest.attack},
-            "title": shield.text(&alert.title),
+            "title": clean(&alert.title),
             "outcome": outcome,
             "outcome_to": to,
             "time": rfc3339(alert.time),
@@ -57,7 +58,7 @@ impl Teller<'_> {
             "raised": rfc3339(self.now),
             "historic": self.is_historic(raised),
             "delay": self.delay(raised, last),
-            "dedup_key": shield.text(key),
+            "dedup_key": clean(key),
             "about": about.map(|about| json!({
                 "kind": clean(&about.kind), "key": clean(&about.key), "name": clean(&about.name),
             })),
@@ -72,7 +73,7 @@ impl Teller<'_> {
             "links": self.links(about, proofs),
             "repeats": 0,
             "events": proofs.iter().map(|proof| own_id(&proof.event.log, &proof.event.event.id)).collect::<Vec<_>>(),
-            "raw": proofs.iter().map(raw).collect::<Vec<_>>(),
+            "raw": proofs.iter().map(|proof| self.raw(proof)).collect::<Vec<_>>(),
         });
         if let Some(person) = self.person(about, proofs)
             && let Some(told) = told.as_object_mut()
@@ -84,7 +85,26 @@ impl Teller<'_> {
         {
             told.insert("shadow".to_owned(), true.into());
         }
+        let phones = self.phones(&told);
+        if let Some(told) = told.as_object_mut().filter(|_| !phones.is_empty()) {
+            told.insert("phones".to_owned(), json!(phones));
+        }
         told
+    }
+
+    /// What people may see of the numbers whose pseudonyms stand in the alert.
+    fn phones(&self, told: &Value) -> BTreeMap<String, String> {
+        self.tenant.mask.legend(&told.to_string())
+    }
+
+    /// The row as received, but for its phone numbers; kept as long as the alert.
+    fn raw(&self, proof: &Proof<'_>) -> Value {
+        let (log, raw) = (&proof.event.log, &proof.event.event.raw);
+        let row = match self.clear_numbers {
+            true => serde_json::from_str(raw).unwrap_or_else(|_| Value::from(&**raw)),
+            false => masked_row(log, raw, &self.tenant.mask),
+        };
+        json!({"log": **log, "id": *proof.event.event.id, "row": row})
     }
 
     /// What a replay raises is not late: its events may be of last spring.
@@ -153,13 +173,6 @@ fn timeline(raised: &Raised, proofs: &[Proof<'_>]) -> Vec<Value> {
     }
     lines.extend(tail.iter().skip(left_out).map(line));
     lines
-}
-
-/// The row as received, kept as long as the alert.
-fn raw(proof: &Proof<'_>) -> Value {
-    let raw = &proof.event.event.raw;
-    let row = serde_json::from_str(raw).unwrap_or_else(|_| Value::from(&**raw));
-    json!({"log": *proof.event.log, "id": *proof.event.event.id, "row": row})
 }
 
 /// An alert as `picket replay` prints it, one line: the keys that scripts rely on, flat.

@@ -2,7 +2,8 @@
 //!
 //! The rule says what is wrong; who, from where, to what, whether they got in and whether that is usual is derived here, for
 //! every rule alike and in no rule's code. The JSON (schema `picket.alert/1`) is the alert; [`text`](fn@text) renders it for
-//! people, [`line`] for scripts. Phone numbers leave the house by their tail only, control characters not at all.
+//! people, [`line`] for scripts. Phone numbers leave the house by their pseudonyms, with a legend that tells calling code and last
+//! four digits; control characters not at all.
 
 mod entities;
 mod json;
@@ -12,7 +13,7 @@ mod text;
 use std::sync::Arc;
 
 use picket_contract::About;
-use picket_event::{Told, clean, mask_numbers, narrate};
+use picket_event::{Known, Told, clean, narrate};
 use picket_store::{AlertRow, StoredEvent};
 
 use crate::acquaintance::Acquaintance;
@@ -66,6 +67,8 @@ pub(crate) struct Teller<'a> {
     pub(crate) now: i64,
     /// The journal is made up from files.
     pub(crate) replay: bool,
+    /// The evidence is kept as it was received.
+    pub(crate) clear_numbers: bool,
 }
 
 /// A piece of evidence, told.
@@ -83,6 +86,33 @@ impl Teller<'_> {
     /// Alerts on the other side of this time (ms) are not repeats of this one, nor is this one of them.
     pub(crate) fn border(&self, raised: &Raised) -> Option<i64> {
         self.historic.start(log(raised))
+    }
+
+    /// What a rule wrote, with pseudonyms in place of the phone numbers of its evidence: so nothing depends on whether it was
+    /// shown them in clear, least of all the alert's id.
+    pub(crate) fn shielded(&self, mut raised: Raised) -> Raised {
+        let alert = &mut raised.alert;
+        let about = alert
+            .about
+            .iter_mut()
+            .flat_map(|about| [&mut about.key, &mut about.name]);
+        let facts = alert.facts.iter_mut().flat_map(|(name, value)| [name, value]);
+        let written = about
+            .chain(facts)
+            .chain(alert.dedup_key.as_mut())
+            .chain([&mut alert.title]);
+        let mut suspects: Vec<&mut String> = written.filter(|text| Known::may_hold_number(text)).collect();
+        if suspects.is_empty() {
+            return raised;
+        }
+        let mut known = Known::new(&self.tenant.mask);
+        for event in &raised.evidence {
+            known.row(&event.log, &event.event.raw);
+        }
+        for text in &mut suspects {
+            **text = known.text(text);
+        }
+        raised
     }
 
     pub(crate) fn dedup_key(&self, raised: &Raised) -> Arc<str> {
@@ -111,18 +141,17 @@ impl Teller<'_> {
         let manifest = &self.rule.manifest;
         let alert = &raised.alert;
         let about = alert.about.clone().or_else(|| subject(trigger(raised)));
-        let shield = Shield::new(about.as_ref());
         let about = about.map(|about| About {
-            key: shield.text(&about.key),
-            name: shield.text(&about.name),
+            key: clean(&about.key).into_owned(),
+            name: clean(&about.name).into_owned(),
             ..about
         });
         let tell = |event| Proof {
             event,
-            told: narrate(&event.log, &event.event.raw),
+            told: narrate(&event.log, &event.event.raw, &self.tenant.mask),
         };
         let proofs: Vec<Proof<'_>> = raised.evidence.iter().map(tell).collect();
-        let json = self.json(raised, &id, &dedup_key, about.as_ref(), &shield, &proofs);
+        let json = self.json(raised, &id, &dedup_key, about.as_ref(), &proofs);
         AlertRow {
             id,
             rule: manifest.id.as_str().into(),
@@ -141,29 +170,6 @@ impl Teller<'_> {
     }
 }
 
-/// A phone number leaves the house by its tail only, whatever a rule writes it into.
-pub(super) struct Shield {
-    number: Option<(String, String)>,
-}
-
-impl Shield {
-    fn new(about: Option<&About>) -> Self {
-        let phone = about.filter(|about| about.kind == "phone" && !about.key.is_empty());
-        Shield {
-            number: phone.map(|phone| (phone.key.clone(), mask_numbers(&phone.key))),
-        }
-    }
-
-    /// The text without the number, and without control characters.
-    pub(super) fn text(&self, text: &str) -> String {
-        let cleaned = clean(text);
-        match &self.number {
-            Some((number, tail)) => cleaned.replace(number.as_str(), tail),
-            None => cleaned.into_owned(),
-        }
-    }
-}
-
 /// The log of the row that raised it.
 fn log(raised: &Raised) -> &str {
     let event = trigger(raised).or_else(|| raised.evidence.last());
@@ -177,22 +183,6 @@ fn trigger(raised: &Raised) -> Option<&StoredEvent> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_number_leaves_by_its_tail() {
-        let number = "+15550100142";
-        let about = About {
-            kind: "phone".into(),
-            key: number.into(),
-            name: number.into(),
-        };
-        let shield = Shield::new(Some(&about));
-        assert_eq!(shield.text("+15550100142 got 5 texts"), "•••0142 got 5 texts");
-        assert_eq!(
-            Shield::new(None).text("42 \u{1b}[31mtexts"),
-            clean("42 \u{1b}[31mtexts")
-        );
-    }
 
     #[test]
     fn ids_depend_on_tenant_rule_key_and_first_event_alone() {

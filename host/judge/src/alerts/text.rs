@@ -9,6 +9,8 @@ use serde_json::Value;
 
 use super::person;
 
+/// Most numbers that are explained on paper; the JSON has them all.
+const MOST_PHONES: usize = 6;
 /// Most lines of the timeline on paper; the JSON has them all.
 const MOST_LINES: usize = 12;
 
@@ -22,6 +24,7 @@ pub fn text(json: &str, repeats: u64) -> String {
     alert.access(&mut text);
     alert.who(&mut text);
     alert.user(&mut text);
+    alert.phones(&mut text);
     alert.whence(&mut text);
     alert.timeline(&mut text);
     alert.steps("check", "check", &mut text);
@@ -126,6 +129,14 @@ impl Alert<'_> {
     fn user(&self, text: &mut String) {
         if let Some(user) = self.0.get("user").filter(|user| user.is_object()) {
             line(text, "user", &person::line(user));
+        }
+    }
+
+    /// What may be seen of the numbers behind pseudonyms.
+    fn phones(&self, text: &mut String) {
+        let phones = self.0.get("phones").and_then(Value::as_object).into_iter().flatten();
+        for (pseudonym, shown) in phones.take(MOST_PHONES) {
+            line(text, "phone", &format!("{pseudonym} is {}", plain(shown)));
         }
     }
 

@@ -1,6 +1,7 @@
-//! A user as the inventory has them, made fit to leave the house: numbers by their tail, nothing that a terminal obeys.
+//! A user as the inventory has them, made fit to leave the house: phone numbers by their pseudonyms, serial numbers by their tail,
+//! nothing that a terminal obeys.
 
-use picket_event::{clean, mask_numbers, rfc3339};
+use picket_event::{Mask, clean, mask_numbers, rfc3339};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -54,16 +55,17 @@ pub struct Factor {
     /// A phone's platform.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub platform: Option<String>,
-    /// The number's tail, the serial, the credential's name.
+    /// The number's pseudonym, the serial's tail, the credential's name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
 }
 
 impl Person {
-    /// From a row of the inventory's users. None: it is no object.
+    /// From a row of the inventory's users. None: it is no object. `mask`: what the tenant's phone numbers are masked with.
     #[must_use]
-    pub fn read(json: &str) -> Option<Self> {
+    pub fn read(json: &str, mask: &Mask) -> Option<Self> {
         let row: Map<String, Value> = serde_json::from_str(json).ok()?;
+        let text = |row: &Map<String, Value>, name: &str| text(row, name, mask);
         let seconds = |name: &str| {
             let seconds = row.get(name)?.as_i64().filter(|seconds| *seconds > 0)?;
             Some(rfc3339(seconds.checked_mul(1000)?))
@@ -79,7 +81,7 @@ impl Person {
             kind: "token",
             sort: text(token, "type"),
             platform: None,
-            name: text(token, "serial"),
+            name: serial(token),
         });
         let credentials = list(&row, "webauthncredentials").map(|credential| Factor {
             kind: "webauthn",
@@ -108,14 +110,19 @@ fn list<'a>(row: &'a Map<String, Value>, name: &str) -> impl Iterator<Item = &'a
     list.into_iter().flatten().filter_map(Value::as_object)
 }
 
-fn text(row: &Map<String, Value>, name: &str) -> Option<String> {
+fn text(row: &Map<String, Value>, name: &str, mask: &Mask) -> Option<String> {
     let text = row.get(name)?.as_str()?.trim();
-    // Keys are no numbers, and must stay searchable.
-    let text = if name == "user_id" || name == "username" || name == "email" {
-        clean(text).into_owned()
-    } else {
-        clean(&mask_numbers(text)).into_owned()
+    let text = match name {
+        // Keys are no numbers, and must stay searchable.
+        "user_id" | "username" | "email" => clean(text).into_owned(),
+        "number" => clean(&mask.number(text)).into_owned(),
+        _ => clean(&mask.label(text)).into_owned(),
     };
+    (!text.is_empty()).then_some(text)
+}
+
+fn serial(token: &Map<String, Value>) -> Option<String> {
+    let text = clean(&mask_numbers(token.get("serial")?.as_str()?.trim())).into_owned();
     (!text.is_empty()).then_some(text)
 }
 
@@ -130,7 +137,7 @@ mod tests {
             "phones":[{"phone_id":"DP1","number":"+15035550142","type":"Mobile","platform":"Apple iOS"}],
             "tokens":[{"serial":"1234567","type":"h6"}],
             "webauthncredentials":[{"credential_name":"blue \u001b[31mkey","label":"Security Key"}]}"#;
-        let person = Person::read(row).unwrap();
+        let person = Person::read(row, &Mask::substitute()).unwrap();
         let json = serde_json::to_value(&person).unwrap();
         assert_eq!(
             json,
@@ -138,7 +145,7 @@ mod tests {
                 "key": "DUADA", "name": "ada", "real_name": "Ada Lovelace", "email": "ada@acme.example", "status": "active",
                 "enrolled": true, "created": "2017-03-15T21:18:49.000Z", "groups": ["VPN"],
                 "factors": [
-                    {"kind": "phone", "type": "Mobile", "platform": "Apple iOS", "name": "•••0142"},
+                    {"kind": "phone", "type": "Mobile", "platform": "Apple iOS", "name": Mask::substitute().number("+15035550142")},
                     {"kind": "token", "type": "h6", "name": "•••4567"},
                     {"kind": "webauthn", "type": "Security Key", "name": "blue \\u{1b}[31mkey"},
                 ],
@@ -148,12 +155,15 @@ mod tests {
 
     #[test]
     fn odd_rows_are_told_as_far_as_they_go() {
-        let person =
-            Person::read(r#"{"username":"ada","groups":null,"phones":[7,{"number":null}],"last_login":"x"}"#).unwrap();
+        let person = Person::read(
+            r#"{"username":"ada","groups":null,"phones":[7,{"number":null}],"last_login":"x"}"#,
+            &Mask::substitute(),
+        )
+        .unwrap();
         assert_eq!(
             (person.groups.len(), person.factors.len(), person.last_login),
             (0, 1, None)
         );
-        assert_eq!(Person::read("[]"), None);
+        assert_eq!(Person::read("[]", &Mask::substitute()), None);
     }
 }

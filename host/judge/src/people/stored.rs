@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use picket_event::rfc3339;
+use picket_event::{Mask, rfc3339};
 use picket_store::{InventoryRow, Store, StoreError};
 use serde_json::Value;
 
@@ -18,6 +18,7 @@ const MOST: usize = 1000;
 pub struct Stored {
     store: Arc<dyn Store>,
     tenant: Arc<str>,
+    mask: Arc<Mask>,
     cache: Mutex<Cache>,
 }
 
@@ -38,12 +39,13 @@ impl std::fmt::Debug for Stored {
 }
 
 impl Stored {
-    /// The users of one tenant.
+    /// The users of one tenant, and what its phone numbers are masked with.
     #[must_use]
-    pub fn new(store: Arc<dyn Store>, tenant: Arc<str>) -> Self {
+    pub fn new(store: Arc<dyn Store>, tenant: Arc<str>, mask: Arc<Mask>) -> Self {
         Stored {
             store,
             tenant,
+            mask,
             cache: Mutex::default(),
         }
     }
@@ -58,7 +60,7 @@ impl Stored {
             return Ok(known.clone());
         }
         let row = self.store.inventory_object(&self.tenant, USERS, key)?;
-        let person = row.as_ref().and_then(person);
+        let person = row.as_ref().and_then(|row| person(row, &self.mask));
         if cache.people.len() >= MOST {
             cache.people.clear();
         }
@@ -101,13 +103,13 @@ impl People for Stored {
     }
 }
 
-fn person(row: &InventoryRow) -> Option<Person> {
+fn person(row: &InventoryRow, mask: &Mask) -> Option<Person> {
     let changed = serde_json::from_str::<Value>(&row.json)
         .ok()
         .and_then(|json| json.pointer("/picket/factors_changed").and_then(Value::as_i64));
     Some(Person {
         factors_changed: changed.map(rfc3339),
-        ..Person::read(&row.json)?
+        ..Person::read(&row.json, mask)?
     })
 }
 
@@ -176,7 +178,7 @@ mod tests {
             "DUBOB",
             r#"{"user_id":"DUBOB","username":"bob","alias1":"team"}"#,
         );
-        let people = Stored::new(store.clone(), "acme".into());
+        let people = Stored::new(store.clone(), "acme".into(), Mask::substitute());
         let key = |key: Option<&str>, name: Option<&str>| people.find(key, name).and_then(|person| person.key);
         assert_eq!(key(Some("DUADA"), None).as_deref(), Some("DUADA"));
         assert_eq!(
@@ -200,7 +202,7 @@ mod tests {
         people.forget();
         assert_eq!(key(None, Some("robert")).as_deref(), Some("DUBOB"));
         assert!(
-            Stored::new(store, "other".into())
+            Stored::new(store, "other".into(), Mask::substitute())
                 .find(Some("DUADA"), Some("ada"))
                 .is_none()
         );

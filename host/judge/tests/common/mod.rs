@@ -296,6 +296,7 @@ pub(crate) fn tenant() -> Arc<Tenant> {
         name: "Acme Bank".into(),
         timezone: "America/New_York".into(),
         panel: Some("admin-1234abcd.duosecurity.com".into()),
+        mask: picket_event::Mask::substitute(),
     })
 }
 

@@ -63,6 +63,7 @@ pub(crate) fn judge(tenant: &str, rules: Vec<JudgedRule>, logs: &[Rows], batch_r
         name: tenant.into(),
         timezone: "America/New_York".into(),
         panel: None,
+        mask: picket_event::Mask::substitute(),
     };
     let settings = Settings {
         batch_rows,

@@ -81,7 +81,7 @@ pub(crate) async fn run(config: &Config, known: &Config, offline: bool, format: 
     for tenant in &tenants {
         let live = registry.live(&tenant.id);
         let mut wrong = ruleset::strangers(&live, &tenant.overrides);
-        let rules = ruleset::rules(&live, &tenant.overrides, &tenant.lists);
+        let rules = ruleset::rules(&live, &tenant.overrides, &tenant.lists, &tenant.permissions);
         wrong.extend(rules.err().into_iter().flatten());
         let what = format!("{}: rules and parameters", tenant.id);
         report.add(if wrong.is_empty() {
