@@ -34,6 +34,10 @@ use tracing_subscriber::EnvFilter;
 use cli::{AlertsVerb, Cli, RuleVerb, Verb};
 
 fn main() -> ExitCode {
+    // Before anything else: what compiles a module of strangers has one thread, no file open, and reads no configuration.
+    if is_compiler(std::env::args_os()) {
+        return picket_sandbox::compile_child();
+    }
     let cli = Cli::parse();
     tracing_subscriber::fmt()
         .with_env_filter(filter(std::env::var("PICKET_LOG").ok().as_deref()))
@@ -66,6 +70,14 @@ fn main() -> ExitCode {
             ExitCode::from(if is_input { 2 } else { 1 })
         }
     }
+}
+
+/// Whether the daemon, or another verb, started us to compile one module. Not a verb for people.
+fn is_compiler(mut arguments: impl ExactSizeIterator<Item = std::ffi::OsString>) -> bool {
+    arguments.len() == 2
+        && arguments
+            .nth(1)
+            .is_some_and(|verb| verb == picket_sandbox::COMPILE_VERB)
 }
 
 /// Threads on which pages are judged and the store is asked. More than the processors can use would only cost memory: each

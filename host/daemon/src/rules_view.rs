@@ -31,7 +31,7 @@ pub(crate) fn of(daemon: &Daemon) -> anyhow::Result<Vec<Value>> {
         let of = Histories::of(&*daemon.store, &tenant.config.id, Some(&lock(&tenant.paces)))?;
         histories.insert(tenant.config.id.clone(), of);
     }
-    list(&tenants, &lock(&daemon.registry), &*daemon.store, &refused, &histories)
+    list(&tenants, &daemon.registry, &*daemon.store, &refused, &histories)
 }
 
 /// One object for each rule (and for each module that was refused), the worst first.
@@ -50,7 +50,7 @@ pub(crate) fn list(
         progress.insert(&tenant.id, store.rules(&tenant.id)?);
     }
     let mut rules: Vec<(u8, Value)> = Vec::new();
-    for (path, slot) in registry.slots() {
+    for (path, slot) in registry.slots().iter() {
         if let Some(refusal) = &slot.refusal {
             let still = slot
                 .live

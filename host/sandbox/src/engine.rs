@@ -9,7 +9,8 @@ use wasmtime::component::{Component, Linker};
 use wasmtime::{Config, Enabled, InstanceAllocationStrategy, OperatorCost, OptLevel, PoolingAllocationConfig};
 
 use crate::admission::{self, Inspected, Size, VERSION};
-use crate::artifact::{Cache, CacheError};
+use crate::artifact::{self, Bounds, Cache, CacheError, Kept};
+use crate::compile::{self, Compile, Walls};
 use crate::failure::failure;
 use crate::module::{Code, Guest, usage};
 use crate::services::{Lent, SERVICES};
@@ -40,6 +41,12 @@ pub enum EngineError {
         /// Its words.
         detail: String,
     },
+    /// The compiler's process cannot be run, or is another program.
+    #[error("the compiler of rules cannot be run: {detail}")]
+    Compiler {
+        /// What came of trying.
+        detail: String,
+    },
     /// The directory for compiled code is not usable.
     #[error(transparent)]
     Cache(#[from] CacheError),
@@ -50,18 +57,21 @@ pub enum EngineError {
 pub struct Host {
     /// Whether used memory is found by the kernel (PAGEMAP_SCAN, Linux 6.7 or newer).
     pub pagemap_scan: bool,
+    /// What holds of the walls around the compiler's process; none where this process compiles.
+    pub walls: Option<Walls>,
 }
 
 impl Host {
     /// What is lost here, in words; nothing on a good machine.
     #[must_use]
-    pub fn losses(&self) -> Option<&'static str> {
-        if self.pagemap_scan {
-            return None;
+    pub fn losses(&self) -> Vec<&'static str> {
+        let mut losses = self.walls.as_ref().map(Walls::losses).unwrap_or_default();
+        if !self.pagemap_scan {
+            losses.push(
+                "the kernel has no PAGEMAP_SCAN (Linux 6.7 or newer): a fresh instance costs about 25 µs more for each call",
+            );
         }
-        Some(
-            "the kernel has no PAGEMAP_SCAN (Linux 6.7 or newer): a fresh instance costs about 25 µs more for each call",
-        )
+        losses
     }
 }
 
@@ -77,6 +87,9 @@ pub(crate) struct Inner {
     pub(crate) limits: Limits,
     pub(crate) slots: Slots,
     linker: Linker<Guest>,
+    compile: Compile,
+    /// What compiled code depends on besides the module.
+    compatibility: String,
     cache: Option<Cache>,
     host: Host,
 }
@@ -87,6 +100,15 @@ impl Engine {
     /// # Errors
     /// [`EngineError`] if the machine cannot reserve the pool, or the cache directory is not ours alone.
     pub fn new(limits: Limits) -> Result<Engine, EngineError> {
+        Self::compiling(limits, Compile::InProcess)
+    }
+
+    /// The same, with a choice of who compiles. With [`Compile::Child`] this engine has no compiler, and could not
+    /// compile if it wanted to.
+    ///
+    /// # Errors
+    /// As [`Engine::new`], or the compiler's process cannot be run.
+    pub fn compiling(limits: Limits, compile: Compile) -> Result<Engine, EngineError> {
         let start = |error: wasmtime::Error| EngineError::Start {
             detail: format!("{error:#}"),
         };
@@ -94,15 +116,33 @@ impl Engine {
             concurrency: limits.concurrency.max(1),
             ..limits
         };
-        let engine = wasmtime::Engine::new(&config(&limits)).map_err(start)?;
+        // Asked of an engine that compiles, whoever does: compiled code is the same, and so must be its name.
+        let compatibility = compatibility(&compiler().map_err(start)?);
+        let mut config = config(&limits);
+        let (walls, key) = match &compile {
+            Compile::InProcess => (None, "unlimited".to_owned()),
+            Compile::Child { program, limits } => {
+                // Last of all, since what is set for the compiler needs one.
+                config.enable_compiler(false);
+                let walls = compile::probe(program, limits, &compatibility);
+                let walls = walls.map_err(|detail| EngineError::Compiler { detail })?;
+                (Some(walls), limits.key())
+            }
+        };
+        let engine = wasmtime::Engine::new(&config).map_err(start)?;
         let mut linker = Linker::new(&engine);
         imports::define(&mut linker).map_err(start)?;
+        let bounds = Bounds {
+            files: limits.cache_files,
+            bytes: limits.cache_bytes,
+        };
         let cache = match &limits.cache {
-            Some(directory) => Some(Cache::open(directory, &compatibility(&engine))?),
+            Some(directory) => Some(Cache::open(directory, &compatibility, &key, bounds)?),
             None => None,
         };
         let host = Host {
             pagemap_scan: limits.pagemap_scan && PoolingAllocationConfig::is_pagemap_scan_available(),
+            walls,
         };
         let slots = Slots::new(limits.concurrency);
         Ok(Engine {
@@ -111,6 +151,8 @@ impl Engine {
                 limits,
                 slots,
                 linker,
+                compile,
+                compatibility,
                 cache,
                 host,
             }),
@@ -135,10 +177,7 @@ impl Engine {
             limits.stack_bytes,
         );
         let answers = (limits.handover_bytes, limits.state, limits.alerts, limits.log);
-        let text = format!(
-            "{VERSION} {} {deciding:?} {answers:?}",
-            compatibility(&self.inner.engine)
-        );
+        let text = format!("{VERSION} {} {deciding:?} {answers:?}", self.inner.compatibility);
         blake3::hash(text.as_bytes()).to_hex().to_string()
     }
 
@@ -147,6 +186,22 @@ impl Engine {
     pub fn digest(bytes: &[u8]) -> String {
         let hex: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
         format!("sha256:{hex}")
+    }
+
+    /// The largest file that can be admitted, bytes: a larger one need not be read.
+    #[must_use]
+    pub fn most_bytes(&self) -> u64 {
+        self.inner.limits.module.bytes as u64
+    }
+
+    /// The refusal of a file that has so many bytes that it was not read.
+    #[must_use]
+    pub fn too_many_bytes(&self, found: u64) -> Rejected {
+        Rejected::TooLarge {
+            what: "the file has bytes:",
+            found,
+            limit: self.most_bytes(),
+        }
     }
 
     /// The first half of admitting a module: what the bytes alone tell, before anything is compiled. Gives everything that
@@ -204,22 +259,29 @@ impl Engine {
 
 impl Inner {
     fn compile(&self, bytes: &[u8], hash: &str) -> Result<Component, Rejected> {
-        if let Some(component) = self.cache.as_ref().and_then(|cache| cache.get(&self.engine, hash)) {
-            return Ok(component);
+        let cache = self.cache.as_ref();
+        match cache.and_then(|cache| cache.get(&self.engine, hash)) {
+            Some(Kept::Code(component)) => return Ok(component),
+            Some(Kept::Refused(rejected)) => return Err(rejected),
+            None => {}
         }
-        let component = Component::new(&self.engine, bytes).map_err(|error| {
-            let detail = text::clean(&format!("{error:#}"), 400);
-            match error.downcast_ref::<wasmparser::BinaryReaderError>() {
-                Some(_) => Rejected::Invalid { detail },
-                None => Rejected::Compile { detail },
-            }
-        })?;
-        if let Some(cache) = &self.cache
-            && let Err(error) = cache.put(&component, hash)
-        {
-            tracing::warn!(%error, "compiled code is not kept: the module is compiled anew at the next start");
+        let compiled = compile::compile(&self.engine, &self.compile, &self.compatibility, bytes);
+        let kept = match (cache, &compiled) {
+            (Some(cache), Ok(code)) => cache.put(&self.engine, hash, code).map(Some),
+            (Some(cache), Err(rejected)) => cache.put_refusal(hash, rejected).map(|()| None),
+            (None, _) => Ok(None),
+        };
+        let kept = kept.unwrap_or_else(|error| {
+            tracing::warn!(%error, "what the compiler said is not kept: the module is compiled anew at the next start");
+            None
+        });
+        match (kept, compiled) {
+            (Some(component), _) => Ok(component),
+            (None, Ok(code)) => artifact::run_bytes(&self.engine, &code).map_err(|error| Rejected::Compile {
+                detail: text::clean(&format!("{error:#}"), 400),
+            }),
+            (None, Err(rejected)) => Err(rejected),
         }
-        Ok(component)
     }
 
     fn link(&self, component: &Component, inspected: &Inspected) -> Result<Code, Rejected> {
@@ -278,8 +340,15 @@ impl Inner {
     }
 }
 
+/// An engine that compiles and runs nothing: it reserves no memory for instances, and has one thread.
+pub(crate) fn compiler() -> wasmtime::Result<wasmtime::Engine> {
+    let mut config = of_code(Limits::default().stack_bytes);
+    config.parallel_compilation(false);
+    wasmtime::Engine::new(&config)
+}
+
 /// What compiled code depends on besides the module: wasmtime's version, settings and this processor.
-fn compatibility(engine: &wasmtime::Engine) -> String {
+pub(crate) fn compatibility(engine: &wasmtime::Engine) -> String {
     // Not stable over releases of Rust, and need not be: another hash means compiling once more.
     #[allow(
         deprecated,
@@ -294,6 +363,13 @@ fn compatibility(engine: &wasmtime::Engine) -> String {
 /// bench alone, which sets bare wasmtime with equal settings beside the sandbox.
 #[must_use]
 pub fn config(limits: &Limits) -> Config {
+    let mut config = of_code(limits.stack_bytes);
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(limits)));
+    config
+}
+
+/// The part of them that compiled code depends on, for whoever only compiles.
+fn of_code(stack_bytes: usize) -> Config {
     let mut cost = OperatorCost::new();
     // Growing costs what some hundred operators do; without a price, a loop of failing grows outlives its budget 50 times.
     cost.MemoryGrow = 60;
@@ -329,15 +405,14 @@ pub fn config(limits: &Limits) -> Config {
         // Equal calls give equal answers on every machine.
         .cranelift_nan_canonicalization(true)
         .cranelift_opt_level(OptLevel::Speed)
-        .max_wasm_stack(limits.stack_bytes)
+        .max_wasm_stack(stack_bytes)
         .memory_init_cow(true)
         .signals_based_traps(true)
         .guard_before_linear_memory(true)
         .native_unwind_info(false)
         .wasm_backtrace_max_frames(std::num::NonZeroUsize::new(16))
         // Reading debug information of a hostile module is work that no budget bounds.
-        .wasm_backtrace_details(wasmtime::WasmBacktraceDetails::Disable)
-        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool(limits)));
+        .wasm_backtrace_details(wasmtime::WasmBacktraceDetails::Disable);
     config
 }
 

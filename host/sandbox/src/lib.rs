@@ -12,13 +12,16 @@
 //!   original failed. Host work is charged to the same budget.
 //! - A call that fails leaves nothing behind: its instance is dropped and its changes were kept apart.
 //!
-//! What it does not do: decide what a failure means (the judge halves the call and finds the poison row), keep state, or
-//! compile in a process of its own (bounds on what is compiled stand in for that: [`StaticLimits`]).
+//! - The daemon's engine cannot compile: a process of its own does, within limits and without access to anything
+//!   ([`Compile::Child`]).
+//!
+//! What it does not do: decide what a failure means (the judge halves the call and finds the poison row), or keep state.
 #![deny(unsafe_code)]
 
 mod admission;
 mod answer;
 mod artifact;
+mod compile;
 mod engine;
 mod failure;
 mod imports;
@@ -33,6 +36,7 @@ mod wire;
 
 pub use admission::Size;
 pub use artifact::CacheError;
+pub use compile::{COMPILE_VERB, Compile, CompileLimits, Walls, compile_child};
 #[doc(hidden)]
 pub use engine::config;
 pub use engine::{Engine, EngineError, Host};

@@ -69,6 +69,10 @@ pub struct Limits {
     pub late_after: Duration,
     /// Where compiled code is kept, in a directory that only this user may enter. None: compiled anew each time.
     pub cache: Option<PathBuf>,
+    /// Most entries of that directory; those longest unused go first.
+    pub cache_files: usize,
+    /// Most bytes of its entries together.
+    pub cache_bytes: u64,
 }
 
 impl Default for Limits {
@@ -91,6 +95,8 @@ impl Default for Limits {
             module: StaticLimits::default(),
             late_after: Duration::from_secs(1),
             cache: None,
+            cache_files: 1000,
+            cache_bytes: 1 << 30,
         }
     }
 }

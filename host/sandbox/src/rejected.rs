@@ -140,21 +140,40 @@ pub enum Rejected {
 pub enum CompileLimit {
     /// `sandbox.compile.seconds`.
     Time,
+    /// The same, on a machine so busy that the compiler had the processor for less than half of it: it may come through
+    /// another time.
+    Starved,
     /// `sandbox.compile.memory_mb`.
     Memory,
     /// The compiled code is larger than any rule's.
     Output,
-    /// It asked the system for what a compiler has no use for.
-    Access,
+}
+
+impl CompileLimit {
+    /// Short and stable.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            CompileLimit::Time => "time",
+            CompileLimit::Starved => "starved",
+            CompileLimit::Memory => "memory",
+            CompileLimit::Output => "output",
+        }
+    }
+
+    pub(crate) fn from_str(word: &str) -> Option<CompileLimit> {
+        let all = [CompileLimit::Time, CompileLimit::Memory, CompileLimit::Output];
+        all.into_iter().find(|limit| limit.as_str() == word)
+    }
 }
 
 impl std::fmt::Display for CompileLimit {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             CompileLimit::Time => "its time limit",
+            CompileLimit::Starved => "its time limit on a busy machine",
             CompileLimit::Memory => "its memory limit",
             CompileLimit::Output => "the limit on compiled code",
-            CompileLimit::Access => "the system's door",
         })
     }
 }
@@ -184,6 +203,19 @@ impl Rejected {
             Rejected::Describe(_) => "describe",
             Rejected::Manifest { .. } => "manifest",
         }
+    }
+
+    /// Whether it says nothing about the module: trying the same bytes again may end otherwise.
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        matches!(
+            self,
+            Rejected::Unavailable { .. }
+                | Rejected::Killed {
+                    limit: CompileLimit::Starved,
+                    ..
+                }
+        )
     }
 
     /// `CODE: sentence`, as the log, `picket rule list` and `picket check` show it.

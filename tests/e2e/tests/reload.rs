@@ -6,7 +6,7 @@
 )]
 
 use picket_e2e::{Duo, Site, Source, Story, installed, stock};
-use picket_hostile::{Guest, NOTHING, other_component, patched};
+use picket_hostile::{Guest, NOTHING, manifest_of, other_component, patched};
 use serde_json::Value;
 
 /// 2026-11-18T12:00:00Z, ms.
@@ -163,6 +163,47 @@ fn what_is_no_rule_leaves_the_old_one_running_and_says_why() {
             .out
             .contains("nothing has changed")
     );
+    site.stop();
+}
+
+/// A module that burns nearly a call's whole budget on each of hundreds of events in its own cases.
+fn slow_cases() -> Vec<u8> {
+    let tests = "rule: slow\ntests:\n  - {test: many, steps: [{at: \"09:00\", authentication: {user.name: ada}, times: 900, every: 1s}], expect: none}\n  \
+        - {test: one, steps: [{at: \"09:00\", authentication: {user.name: ada}}], expect: [{about: ada}]}\n";
+    let mut manifest: Value = serde_json::from_str(&manifest_of("slow")).unwrap();
+    manifest["rules"][0]["tests"] = tests.into();
+    let burns = "(local $i i64)
+        (loop $more
+            (local.set $i (i64.add (local.get $i) (i64.const 1)))
+            (br_if $more (i64.lt_u (local.get $i) (i64.const 5000000))))";
+    Guest::new(format!("{burns} {NOTHING}"))
+        .manifest(manifest.to_string())
+        .component()
+}
+
+#[test]
+fn nobody_waits_for_a_module_that_takes_its_time_to_be_refused() {
+    let mut site = Site::stocked(
+        Duo::start(vec![Story::of("acme").account()], NOON),
+        &[Source::of("acme")],
+    );
+    site.run();
+    site.install(&slow_cases(), "acme/slow.wasm");
+    let mut waiting = 0;
+    let refused = site.wait("the slow module to be refused", || {
+        let found = listed(&site, "acme/slow.wasm").pop();
+        // It is being tested: the list is there, without it.
+        waiting += usize::from(found.is_none());
+        found
+    });
+    assert_eq!(refused["state"], "rejected");
+    let reason = refused["reason"].as_str().unwrap();
+    assert!(
+        reason.starts_with("cases-limit: its own cases take more than"),
+        "{reason}"
+    );
+    assert!(waiting >= 2, "the list waited for the module ({waiting})");
+    assert_eq!(rule(&site, BYPASS)["state"], "active");
     site.stop();
 }
 

@@ -8,9 +8,10 @@ use anyhow::{Context as _, anyhow, bail};
 use picket_event::{Mask, Permission, reads_numbers};
 use picket_judge::replay::{ReplayError, Rows};
 use picket_judge::{JudgedRule, Settings, Tenant, alerts, replay};
-use picket_sandbox::{Engine, Limits, Module};
+use picket_sandbox::Module;
 
 use crate::cli::{Format, Grant, Replay};
+use crate::config::Sandbox;
 use crate::out::out;
 use crate::registry::Live;
 use crate::{phone_key, ruleset, when};
@@ -90,7 +91,7 @@ pub(crate) fn run(arguments: &Replay) -> anyhow::Result<()> {
 /// # Errors
 /// The first module that is refused, and why.
 pub(crate) fn modules(path: &Path) -> anyhow::Result<Vec<(PathBuf, Arc<Module>)>> {
-    let engine = Engine::new(Limits::default())?;
+    let engine = Sandbox::default().start(None)?;
     let mut files = Vec::new();
     if path.is_dir() {
         for entry in std::fs::read_dir(path).with_context(|| format!("{}: cannot be read", path.display()))? {

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use comfy_table::{ContentArrangement, Table, presets};
-use picket_sandbox::Engine;
 use picket_store::SqliteStore;
 use serde_json::Value;
 
@@ -24,9 +23,9 @@ pub(crate) async fn run(config: &Config, format: Format) -> anyhow::Result<()> {
         Some(Value::Array(rules)) => rules,
         Some(_) => anyhow::bail!("the daemon's answer is not a list: is it of another version?"),
         None => {
-            let mut registry = Registry::new(
+            let registry = Registry::new(
                 config.rules_dir.clone(),
-                Engine::new(config.sandbox.engine())?,
+                config.sandbox.start(None)?,
                 config.sandbox.clone(),
             );
             registry.scan()?;

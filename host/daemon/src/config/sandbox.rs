@@ -4,11 +4,12 @@
 //! are named by their file, relative to the rules directory; what is said of one goes over what is said of all.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use picket_event::Permission;
 use picket_judge::{Holding, OnPoison, Settings};
-use picket_sandbox::{AlertLimits, CallLimits, Limits, LogLimits};
+use picket_sandbox::{AlertLimits, CallLimits, Compile, Engine, EngineError, Limits, LogLimits};
 use serde::Deserialize;
 use serde_json::Value;
 use serde_saphyr::{Location, Spanned};
@@ -87,6 +88,19 @@ impl Sandbox {
             on_poison: OnPoison::default(),
             permission: Permission::default(),
         })
+    }
+
+    /// The sandbox: it compiles in processes of their own, and keeps compiled code in this directory, if there is one.
+    ///
+    /// # Errors
+    /// The machine cannot give it, or the directory is not ours alone.
+    pub(crate) fn start(&self, cache: Option<PathBuf>) -> Result<Engine, EngineError> {
+        let compile = Compile::with_this_program(picket_sandbox::CompileLimits {
+            memory_bytes: self.compile.memory_bytes,
+            time: self.compile.time,
+            ..picket_sandbox::CompileLimits::default()
+        });
+        Engine::compiling(Limits { cache, ..self.engine() }, compile)
     }
 
     /// As the sandbox's engine takes them.

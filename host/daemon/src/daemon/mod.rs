@@ -14,7 +14,6 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use picket_judge::{Holding, Settings};
-use picket_sandbox::{Engine, Limits};
 use picket_store::{Options as StoreOptions, SqliteStore, Store};
 use serde_json::Value;
 use tokio::sync::{Mutex as AsyncMutex, Notify};
@@ -50,7 +49,7 @@ pub(crate) struct Daemon {
     pub(crate) store: Arc<dyn Store>,
     /// The same store, asked for what it found damaged.
     pub(crate) damage: Arc<SqliteStore>,
-    pub(crate) registry: Arc<Mutex<Registry>>,
+    pub(crate) registry: Arc<Registry>,
     pub(crate) fleet: Fleet,
     /// How the keys of the Accounts API stand, by the parent's id.
     pub(crate) parents: Mutex<BTreeMap<String, ParentHealth>>,
@@ -70,7 +69,8 @@ pub(crate) struct Daemon {
 pub(crate) async fn run(loaded: Loaded) -> anyhow::Result<()> {
     let shutdown = CancellationToken::new();
     let tasks = TaskTracker::new();
-    let daemon = Arc::new(start(loaded, &shutdown).await?);
+    let (daemon, unfinished) = start(loaded, &shutdown).await?;
+    let daemon = Arc::new(daemon);
     let config = daemon.config();
     let listener = control::listen(&config.control_socket)?;
     tasks.spawn(control::serve(listener, daemon.clone(), shutdown.clone()));
@@ -78,6 +78,15 @@ pub(crate) async fn run(loaded: Loaded) -> anyhow::Result<()> {
     tasks.spawn(daemon.delivery.clone().run(shutdown.clone()));
     for parent in &config.parents {
         tasks.spawn(parent::follow(daemon.clone(), parent.clone(), shutdown.clone()));
+    }
+    if unfinished {
+        // The modules that took too long to wait for.
+        let daemon = daemon.clone();
+        tasks.spawn(async move {
+            if let Err(error) = daemon.reload_rules().await {
+                tracing::error!("reload: {error:#}");
+            }
+        });
     }
     // Watching ends when the watcher is dropped.
     let _watcher = watch::watch(daemon.clone(), &tasks, &shutdown);
@@ -98,7 +107,8 @@ pub(crate) async fn run(loaded: Loaded) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn start(loaded: Loaded, shutdown: &CancellationToken) -> anyhow::Result<Daemon> {
+/// The daemon, and whether there are modules that are still to be admitted.
+async fn start(loaded: Loaded, shutdown: &CancellationToken) -> anyhow::Result<(Daemon, bool)> {
     let Loaded { config, broken } = loaded;
     for warning in &config.warnings {
         tracing::warn!("{warning}");
@@ -110,15 +120,11 @@ async fn start(loaded: Loaded, shutdown: &CancellationToken) -> anyhow::Result<D
     };
     let engine_of_store = Arc::new(SqliteStore::open_with(&config.data_dir, options)?);
     let store: Arc<dyn Store> = engine_of_store.clone();
-    let limits = Limits {
-        cache: Some(config.data_dir.join("compiled")),
-        ..config.sandbox.engine()
-    };
-    let engine = Engine::new(limits)?;
-    if let Some(loss) = engine.host().losses() {
+    let engine = config.sandbox.start(Some(config.data_dir.join("compiled")))?;
+    for loss in engine.host().losses() {
         tracing::warn!("{loss}");
     }
-    let mut registry = Registry::new(config.rules_dir.clone(), engine.clone(), config.sandbox.clone());
+    let registry = Registry::new(config.rules_dir.clone(), engine.clone(), config.sandbox.clone());
     let changes = registry.scan().with_context(|| {
         format!(
             "rules_dir {}: cannot be read; make it, or copy the stock rules there",
@@ -127,7 +133,7 @@ async fn start(loaded: Loaded, shutdown: &CancellationToken) -> anyhow::Result<D
     })?;
     say(&changes);
     let delivery = Delivery::open(&config.sinks, store.clone())?;
-    let registry = Arc::new(Mutex::new(registry));
+    let registry = Arc::new(registry);
     let counts = Arc::new(Counts::default());
     let fleet = Fleet::new(Arc::new(Shared {
         store: store.clone(),
@@ -155,7 +161,7 @@ async fn start(loaded: Loaded, shutdown: &CancellationToken) -> anyhow::Result<D
         let children = accounts::remembered(&*store, &parent.id)?;
         tenants.extend(children.iter().filter_map(|child| child.tenant(parent)));
     }
-    for stray in lock(&registry).strays(tenants.iter().map(|tenant| tenant.id.as_str())) {
+    for stray in registry.strays(tenants.iter().map(|tenant| tenant.id.as_str())) {
         tracing::warn!("{stray}");
     }
     fleet.start(tenants).await;
@@ -167,7 +173,7 @@ async fn start(loaded: Loaded, shutdown: &CancellationToken) -> anyhow::Result<D
             .collect();
         bail!(why.join("\n"));
     }
-    Ok(Daemon {
+    let daemon = Daemon {
         config: RwLock::new(Arc::new(config)),
         store,
         damage: engine_of_store,
@@ -179,7 +185,8 @@ async fn start(loaded: Loaded, shutdown: &CancellationToken) -> anyhow::Result<D
         counts,
         reloading: AsyncMutex::new(()),
         started: when::now(),
-    })
+    };
+    Ok((daemon, changes.is_unfinished))
 }
 
 impl Daemon {

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::{Daemon, lock, say};
 use crate::config::{self, Config, Problems};
+use crate::registry::Changes;
 
 impl Daemon {
     /// Reads the rules directory again and puts what changed in force, between two calls.
@@ -38,9 +39,26 @@ impl Daemon {
 
     async fn rules_again(&self) -> anyhow::Result<Value> {
         let began = Instant::now();
-        let registry = self.registry.clone();
-        let changes = tokio::task::spawn_blocking(move || lock(&registry).scan()).await??;
-        say(&changes);
+        let mut changes = Changes::default();
+        let mut swaps = Vec::new();
+        loop {
+            // What a scan found good goes live before the next: modules that keep the compiler busy hold up no others.
+            let registry = self.registry.clone();
+            let found = tokio::task::spawn_blocking(move || registry.scan()).await??;
+            say(&found);
+            swaps.extend(self.in_force(&found).await);
+            changes.and_then(found);
+            if !changes.is_unfinished {
+                break;
+            }
+        }
+        self.fleet.retry().await;
+        let took = began.elapsed();
+        Ok(json!({"changes": changes, "tenants": swaps, "took_ms": took.as_secs_f64() * 1000.0}))
+    }
+
+    /// Puts what changed in force, and says of each tenant what came of it.
+    async fn in_force(&self, changes: &Changes) -> Vec<Value> {
         let mut swaps = Vec::new();
         for tenant in self.fleet.running().iter().filter(|tenant| {
             // A swap that failed is tried again, changes or none.
@@ -65,9 +83,7 @@ impl Daemon {
                 }
             }
         }
-        self.fleet.retry().await;
-        let took = began.elapsed();
-        Ok(json!({"changes": changes, "tenants": swaps, "took_ms": took.as_secs_f64() * 1000.0}))
+        swaps
     }
 
     /// Tenants of the configuration as it is now; says what began, what ended and what is wrong.

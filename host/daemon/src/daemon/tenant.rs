@@ -38,7 +38,7 @@ pub(crate) struct Shared {
     /// Where the store is, and the keys beside it.
     pub(crate) data_dir: PathBuf,
     pub(crate) engine: Engine,
-    pub(crate) registry: Arc<Mutex<Registry>>,
+    pub(crate) registry: Arc<Registry>,
     pub(crate) transports: Transports,
     /// What rules remember, of all tenants.
     pub(crate) holding: Arc<Holding>,
@@ -58,7 +58,7 @@ pub(crate) struct Running {
     pub(crate) board: Arc<Board>,
     /// What the account consists of.
     pub(crate) holdings: Arc<Holdings>,
-    registry: Arc<Mutex<Registry>>,
+    registry: Arc<Registry>,
     engine: Engine,
     pub(crate) backfills: Arc<Backfills>,
     /// How fast history is read.
@@ -79,7 +79,7 @@ impl Running {
     /// # Errors
     /// What is wrong with its configuration, or the store.
     pub(crate) async fn start(config: &TenantConfig, shared: &Shared, of: usize) -> anyhow::Result<Self> {
-        let live = lock(&shared.registry).live(&config.id);
+        let live = shared.registry.live(&config.id);
         for stranger in ruleset::strangers(&live, &config.overrides) {
             tracing::warn!(tenant = %config.id, "{stranger}");
         }
@@ -170,7 +170,7 @@ impl Running {
     /// # Errors
     /// What is wrong with the rules' parameters, or the store: the rules before stay.
     pub(crate) async fn swap(&self) -> anyhow::Result<SwapReport> {
-        let live = || lock(&self.registry).live(&self.config.id);
+        let live = || self.registry.live(&self.config.id);
         let generation = |rules| ruleset(&self.engine, &self.pipeline.tenant().mask, rules);
         self.holdings.swap(live, &self.config, &self.pipeline, generation).await
     }
@@ -180,7 +180,7 @@ impl Running {
         if !self.holdings.may_be_stale() {
             return;
         }
-        let live = lock(&self.registry).live(&self.config.id);
+        let live = self.registry.live(&self.config.id);
         if !self.holdings.is_stale(&live) {
             return;
         }
@@ -243,7 +243,7 @@ fn polling(config: &TenantConfig, of: usize) -> anyhow::Result<picket_collect::S
 fn in_force(config: &TenantConfig, shared: &Shared, holdings: Arc<Holdings>, mask: Arc<Mask>) -> Rules {
     let (config, engine, registry) = (config.clone(), shared.engine.clone(), shared.registry.clone());
     Box::new(move || {
-        let live = lock(&registry).live(&config.id);
+        let live = registry.live(&config.id);
         holdings.rules_beside(&live, &config, |rules| ruleset(&engine, &mask, rules))
     })
 }

@@ -32,7 +32,7 @@ pub(crate) fn of(daemon: &Daemon) -> anyhow::Result<Value> {
         let mut own = troubles::of_logs(running, &logs);
         own.extend(troubles::of_inventory(id, &stock));
         let worst = own.iter().map(|trouble| trouble.rank).min();
-        let live = lock(&daemon.registry).live(id);
+        let live = daemon.registry.live(id);
         let mut told = Vec::new();
         for health in &logs {
             let mut log = serde_json::to_value(health)?;

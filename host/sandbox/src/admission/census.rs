@@ -1,7 +1,10 @@
 //! Counts what costs memory or time to validate, to compile or to instantiate, and stops at the first number above its limit.
 //!
 //! A section's size and count are looked at before its items are, so that reading an item never takes more memory than
-//! [`StaticLimits::section_bytes`] can describe.
+//! [`StaticLimits::section_bytes`](crate::StaticLimits::section_bytes) can describe. One thing must be known before even the first item is
+//! read: types of components lie inside one another, wasmparser reads them by calling itself, and a file of a few kilobytes
+//! would end the whole process by overflowing its stack (found by `tests/admission_any_bytes.rs`). Each level begins with one of
+//! two bytes; where they are few, so are the levels.
 
 use wasmparser::{
     DataKind, ElementItems, ExternalKind, FunctionBody, Instance, Operator, Payload, SectionLimited, TypeRef,
@@ -23,6 +26,12 @@ pub struct Size {
     pub limit: u64,
 }
 
+/// The bytes that a type of an instance or of a component begins with.
+const OPENERS: [u8; 2] = [0x41, 0x42];
+/// Most of them in one section: in a real module they are a few dozen, most of them parts of numbers and names. A level takes
+/// the reader some kilobytes of stack at worst.
+const OPENED: u64 = 250;
+
 /// What is counted, over the whole file unless its words say otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Count {
@@ -30,6 +39,7 @@ enum Count {
     CustomBytes,
     SectionBytes,
     Items,
+    Opened,
     Modules,
     Instances,
     Types,
@@ -55,11 +65,12 @@ enum Count {
     Elements,
 }
 
-const ALL: [Count; 27] = [
+const ALL: [Count; 28] = [
     Count::File,
     Count::CustomBytes,
     Count::SectionBytes,
     Count::Items,
+    Count::Opened,
     Count::Modules,
     Count::Instances,
     Count::Types,
@@ -92,6 +103,7 @@ impl Count {
             Count::CustomBytes => "bytes of custom sections (names, debug information):",
             Count::SectionBytes => "one section other than code and data has bytes:",
             Count::Items => "items of the component (types, imports, exports, aliases, instances, functions):",
+            Count::Opened => "bytes of one section that may open a type inside a type:",
             Count::Modules => "core modules:",
             Count::Instances => "core instances:",
             Count::Types => "types of core modules:",
@@ -125,6 +137,7 @@ impl Count {
             Count::CustomBytes => caps.custom_bytes,
             Count::SectionBytes => caps.section_bytes,
             Count::Items => caps.items,
+            Count::Opened => return OPENED,
             Count::Modules => caps.modules,
             Count::Instances => return CORE_INSTANCES.into(),
             Count::Types => caps.types,
@@ -156,15 +169,17 @@ impl Count {
 /// Counts over the whole file, nested modules included.
 pub(super) struct Census<'l> {
     limits: &'l Limits,
+    bytes: &'l [u8],
     found: [u64; ALL.len()],
     /// Imports and exports of the module that is being read.
     names: u64,
 }
 
 impl<'l> Census<'l> {
-    pub(super) fn new(limits: &'l Limits) -> Self {
+    pub(super) fn new(limits: &'l Limits, bytes: &'l [u8]) -> Self {
         Census {
             limits,
+            bytes,
             found: [0; ALL.len()],
             names: 0,
         }
@@ -181,8 +196,8 @@ impl<'l> Census<'l> {
     }
 
     /// The whole file's size.
-    pub(super) fn file(&mut self, bytes: usize) -> Result<(), Rejected> {
-        self.most(Count::File, bytes as u64)
+    pub(super) fn file(&mut self) -> Result<(), Rejected> {
+        self.most(Count::File, self.bytes.len() as u64)
     }
 
     /// Counts a further piece of the file.
@@ -247,10 +262,10 @@ impl<'l> Census<'l> {
                 }
                 Ok(())
             }
-            Payload::CoreTypeSection(section) => self.items(section),
+            Payload::CoreTypeSection(section) => self.items_of_types(section),
             Payload::ComponentInstanceSection(section) => self.items(section),
             Payload::ComponentAliasSection(section) => self.items(section),
-            Payload::ComponentTypeSection(section) => self.items(section),
+            Payload::ComponentTypeSection(section) => self.items_of_types(section),
             Payload::ComponentCanonicalSection(section) => self.items(section),
             Payload::ComponentImportSection(section) => {
                 self.items(section)?;
@@ -299,6 +314,13 @@ impl<'l> Census<'l> {
     fn items<T>(&mut self, section: &SectionLimited<'_, T>) -> Result<(), Rejected> {
         self.section(section)?;
         self.more(Count::Items, section.count().into())
+    }
+
+    fn items_of_types<T>(&mut self, section: &SectionLimited<'_, T>) -> Result<(), Rejected> {
+        self.items(section)?;
+        let bytes = self.bytes.get(section.range()).unwrap_or(self.bytes);
+        let opened = bytes.iter().filter(|byte| OPENERS.contains(byte)).count();
+        self.most(Count::Opened, opened as u64)
     }
 
     fn name(&mut self, name: &str) -> Result<(), Rejected> {

@@ -18,7 +18,7 @@
 //! # Bounds
 //!
 //! Whatever the bytes are, admission takes time and memory in proportion to their number at worst, and their number is
-//! limited. Nothing recurses but wasmparser's reader of component types, which stops at a depth of 100. The
+//! limited. Nothing recurses but wasmparser's reader of component types, to a depth that is bounded before it begins. The
 //! census reads a section's items only after its size and count were found small, and the validator, which
 //! keeps every type, and works once for each parameter, result and branch target, sees a module only when all of those
 //! were counted. `tests/admission_any_bytes.rs` tries it on mutated modules and on the worst that fits the limits.
@@ -66,8 +66,8 @@ pub(crate) fn inspect(bytes: &[u8], limits: &Limits) -> Result<Inspected, Reject
     if bytes.is_empty() {
         return Err(Rejected::Empty);
     }
-    let mut census = Census::new(limits);
-    census.file(bytes.len())?;
+    let mut census = Census::new(limits, bytes);
+    census.file()?;
     if !bytes.starts_with(MAGIC) {
         return Err(Rejected::NotWasm {
             start: text::start_of(bytes),

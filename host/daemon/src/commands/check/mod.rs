@@ -10,7 +10,6 @@ mod report;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use picket_sandbox::Engine;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
@@ -41,9 +40,9 @@ pub(crate) async fn run(config: &Config, known: &Config, offline: bool, format: 
             warning.to_string(),
         ));
     }
-    let mut registry = Registry::new(
+    let registry = Registry::new(
         config.rules_dir.clone(),
-        Engine::new(config.sandbox.engine())?,
+        config.sandbox.start(None)?,
         config.sandbox.clone(),
     );
     let what = format!("rules directory {}", config.rules_dir.display());
@@ -51,7 +50,7 @@ pub(crate) async fn run(config: &Config, known: &Config, offline: bool, format: 
         Ok(_) => Finding::ok(what),
         Err(error) => Finding::wrong(what, format!("{error}; make it, or copy the stock rules there")),
     });
-    for (path, slot) in registry.slots() {
+    for (path, slot) in registry.slots().iter() {
         let cases = slot.live.as_ref().map_or(0, |live| live.cases);
         let what = format!(
             "module {} ({cases} {} pass)",

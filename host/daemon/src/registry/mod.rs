@@ -1,0 +1,220 @@
+//! The rules directory: which modules are live, which were refused and why.
+//!
+//! `*.wasm` in the directory judge every tenant, `<tenant>/*.wasm` only that one. A new or changed file is read when it is
+//! stable on disk, admitted by the sandbox, checked against the rules that are live already, and put through its own timed
+//! cases in the production sandbox. Only then does it take the place of what its file held before; any failure leaves the
+//! running version where it is and says why, until the file changes again.
+//!
+//! Admitting takes its time: a compiler's process, then the cases. Whoever asks how the rules stand, and whoever starts a
+//! tenant, never waits for it: what is in force is one value, which a scan replaces when it is done ([`scan`]).
+
+mod cases;
+mod files;
+mod scan;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use arc_swap::ArcSwap;
+use picket_contract::{Params, RuleManifest, params};
+use picket_event::Permission;
+use picket_sandbox::{Engine, Module};
+use serde::Serialize;
+
+use crate::config::{ModulePolicy, Permissions, Sandbox, edits};
+
+/// Whom a module judges.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Scope {
+    /// Every tenant.
+    All,
+    /// One.
+    Tenant(String),
+}
+
+impl Scope {
+    /// Whether the module judges this tenant.
+    pub(crate) fn covers(&self, tenant: &str) -> bool {
+        match self {
+            Scope::All => true,
+            Scope::Tenant(own) => own == tenant,
+        }
+    }
+}
+
+/// A module that passed everything. Tenants share it: what a thousand of them need of a rule is there once.
+#[derive(Debug)]
+pub(crate) struct Live {
+    pub(crate) module: Arc<Module>,
+    /// Its file, relative to the rules directory; empty outside it.
+    pub(crate) file: String,
+    /// What the operator says of it.
+    pub(crate) policy: ModulePolicy,
+    /// Its rules, each with the parameters it has where nobody says otherwise.
+    pub(crate) rules: Vec<(Arc<RuleManifest>, Arc<Params>)>,
+    /// How many cases passed.
+    pub(crate) cases: usize,
+}
+
+impl Live {
+    fn new(module: Arc<Module>, file: String, policy: ModulePolicy, cases: usize) -> Result<Self, String> {
+        let mut rules = Vec::new();
+        for rule in &module.manifest.rules {
+            let defaults = params::resolve(rule, &BTreeMap::new()).map_err(|wrong| {
+                let wrong: Vec<String> = wrong.into_iter().map(|(_, why)| why).collect();
+                wrong.join("\n")
+            })?;
+            rules.push((Arc::new(rule.clone()), Arc::new(defaults)));
+        }
+        Ok(Live {
+            module,
+            file,
+            policy,
+            rules,
+            cases,
+        })
+    }
+
+    /// What it may read of a tenant: what is said of it for all, and what the tenant's file says.
+    pub(crate) fn permission(&self, of_tenant: &Permissions) -> Permission {
+        let permission = self.policy.permission.clone();
+        match of_tenant.get(&self.file) {
+            Some(own) => permission.and(own),
+            None => permission,
+        }
+    }
+
+    /// A module outside the rules directory.
+    ///
+    /// # Errors
+    /// A parameter whose default is out of its own range.
+    pub(crate) fn untested(module: Arc<Module>) -> Result<Arc<Self>, String> {
+        let policy = Sandbox::default().module("");
+        Ok(Arc::new(Live::new(module, String::new(), policy, 0)?))
+    }
+}
+
+/// Why a file is not live (or not its newest content).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Refusal {
+    /// Digest of the content that was refused.
+    pub(crate) digest: String,
+    /// Short and stable; `docs/rules.md` lists them.
+    pub(crate) code: &'static str,
+    /// `CODE: sentence`.
+    pub(crate) reason: String,
+    /// The rule that another file has, if that is all: it may be over without this file changing.
+    #[serde(skip)]
+    rival: Option<String>,
+    /// It says nothing about the content: the next scan tries it again.
+    #[serde(skip)]
+    is_passing: bool,
+}
+
+/// One file.
+#[derive(Debug, Clone)]
+pub(crate) struct Slot {
+    pub(crate) scope: Scope,
+    pub(crate) live: Option<Arc<Live>>,
+    pub(crate) refusal: Option<Refusal>,
+}
+
+/// What a scan changed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Changes {
+    /// Files whose (new) content is live now.
+    pub(crate) live: Vec<String>,
+    /// Files whose new content was refused, and why.
+    pub(crate) refused: Vec<(String, String)>,
+    /// Files whose content was refused before and has not changed since, and why.
+    pub(crate) still_refused: Vec<(String, String)>,
+    /// Files that are gone; their rules retire.
+    pub(crate) retired: Vec<String>,
+    #[serde(skip)]
+    scopes: BTreeSet<Scope>,
+    /// There is more to admit: scan again, once these are in force.
+    #[serde(skip)]
+    pub(crate) is_unfinished: bool,
+}
+
+impl Changes {
+    /// Whether the tenant's rules are others now.
+    pub(crate) fn touch(&self, tenant: &str) -> bool {
+        self.scopes.iter().any(|scope| scope.covers(tenant))
+    }
+
+    /// What a further scan changed, added.
+    pub(crate) fn and_then(&mut self, later: Changes) {
+        self.live.extend(later.live);
+        self.refused.extend(later.refused);
+        // What was refused a moment ago is no news of before.
+        let new: BTreeSet<&String> = self.refused.iter().map(|(path, _)| path).collect();
+        let still = later.still_refused.into_iter().filter(|(path, _)| !new.contains(path));
+        self.still_refused = still.collect();
+        self.retired.extend(later.retired);
+        self.scopes.extend(later.scopes);
+        self.is_unfinished = later.is_unfinished;
+    }
+}
+
+/// Files, as relative paths, and how they stand.
+pub(crate) type Slots = BTreeMap<PathBuf, Slot>;
+
+/// All files of the rules directory.
+#[derive(Debug)]
+pub(crate) struct Registry {
+    directory: PathBuf,
+    engine: Engine,
+    sandbox: Sandbox,
+    slots: ArcSwap<Slots>,
+    /// One scan at a time.
+    scanning: Mutex<()>,
+}
+
+impl Registry {
+    /// Nothing is live before the first [`Registry::scan`].
+    pub(crate) fn new(directory: PathBuf, engine: Engine, sandbox: Sandbox) -> Self {
+        Registry {
+            directory,
+            engine,
+            sandbox,
+            slots: ArcSwap::default(),
+            scanning: Mutex::default(),
+        }
+    }
+
+    /// How every file stands, as the last scan left it.
+    pub(crate) fn slots(&self) -> Arc<Slots> {
+        self.slots.load_full()
+    }
+
+    /// What judges a tenant, shared modules first.
+    pub(crate) fn live(&self, tenant: &str) -> Vec<Arc<Live>> {
+        let slots = self.slots();
+        let covering = slots.values().filter(|slot| slot.scope.covers(tenant));
+        covering.filter_map(|slot| slot.live.clone()).collect()
+    }
+
+    /// Directories of modules for tenants that there are not: likely a slip of the pen.
+    pub(crate) fn strays<'a>(&self, tenants: impl Iterator<Item = &'a str>) -> Vec<String> {
+        let known: BTreeSet<&str> = tenants.collect();
+        let slots = self.slots();
+        let scopes: BTreeSet<&Scope> = slots.values().map(|slot| &slot.scope).collect();
+        let stray = scopes.into_iter().filter_map(|scope| match scope {
+            Scope::Tenant(tenant) if !known.contains(tenant.as_str()) => Some(tenant),
+            _ => None,
+        });
+        let say = |stray: &String| {
+            let near = known.iter().map(|name| (edits(stray, name), name)).min();
+            let near = near.filter(|(distance, _)| *distance <= 4);
+            let near = near.map_or(String::new(), |(_, name)| format!("; did you mean `{name}`?"));
+            format!(
+                "{}: there is no tenant `{stray}`: its rules judge nobody{near}",
+                self.directory.join(stray).display()
+            )
+        };
+        stray.map(say).collect()
+    }
+}

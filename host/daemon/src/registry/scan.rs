@@ -1,0 +1,216 @@
+//! One reading of the rules directory.
+//!
+//! A scan works on a copy of how the files stand and puts it in force at its end, so nobody waits for it. It does not
+//! admit for longer than [`SLICE`] and what is under way: a directory of modules that each take the compiler to its limit is
+//! admitted slice by slice, and what passed meanwhile goes live in between.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
+
+use picket_sandbox::{Engine, Rejected};
+
+use super::files::{self, Content};
+use super::{Changes, Live, Refusal, Registry, Scope, Slot, Slots, cases};
+
+/// How long one scan admits.
+const SLICE: Duration = Duration::from_secs(15);
+
+/// Why a module is not admitted.
+struct Refused {
+    code: &'static str,
+    /// With the code before it.
+    reason: String,
+    rival: Option<String>,
+    is_passing: bool,
+}
+
+impl Refused {
+    fn new(code: &'static str, sentence: impl std::fmt::Display) -> Self {
+        Refused {
+            code,
+            reason: format!("{code}: {sentence}"),
+            rival: None,
+            is_passing: false,
+        }
+    }
+}
+
+impl From<Rejected> for Refused {
+    fn from(rejected: Rejected) -> Self {
+        Refused {
+            is_passing: rejected.is_passing(),
+            ..Refused::new(rejected.code(), &rejected)
+        }
+    }
+}
+
+impl Registry {
+    /// Reads the directory again and puts what passes in force. Blocks: compiling and testing a module takes tens of
+    /// milliseconds, and a hostile one seconds.
+    ///
+    /// # Errors
+    /// The directory cannot be read.
+    pub(crate) fn scan(&self) -> std::io::Result<Changes> {
+        let _one = self.scanning.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut scan = Scan {
+            registry: self,
+            slots: self.slots().as_ref().clone(),
+            changes: Changes::default(),
+            until: Instant::now() + SLICE,
+        };
+        // A rule may move from one file to another in one deploy: what stood in its way is then gone on a second look.
+        for _ in 0..3 {
+            let before = scan.changes.live.len() + scan.changes.retired.len();
+            scan.changes.refused.clear();
+            scan.changes.still_refused.clear();
+            scan.changes.is_unfinished = false;
+            scan.look()?;
+            let is_waiting = |slot: &Slot| slot.refusal.as_ref().is_some_and(|refusal| refusal.rival.is_some());
+            let changed = scan.changes.live.len() + scan.changes.retired.len() != before;
+            if !changed || !scan.slots.values().any(is_waiting) {
+                break;
+            }
+        }
+        self.slots.store(Arc::new(scan.slots));
+        Ok(scan.changes)
+    }
+}
+
+struct Scan<'r> {
+    registry: &'r Registry,
+    slots: Slots,
+    changes: Changes,
+    /// No further module is admitted after this.
+    until: Instant,
+}
+
+impl Scan<'_> {
+    fn look(&mut self) -> std::io::Result<()> {
+        let files = files::list(&self.registry.directory)?;
+        let gone: Vec<PathBuf> = self
+            .slots
+            .keys()
+            .filter(|path| !files.iter().any(|(file, _)| file == *path))
+            .cloned()
+            .collect();
+        for path in gone {
+            if let Some(slot) = self.slots.remove(&path)
+                && slot.live.is_some()
+            {
+                self.changes.scopes.insert(slot.scope);
+                self.changes.retired.push(path.display().to_string());
+            }
+        }
+        for (path, scope) in files {
+            self.file(path, scope);
+        }
+        Ok(())
+    }
+
+    fn file(&mut self, path: PathBuf, scope: Scope) {
+        let shown = path.display().to_string();
+        let most = self.registry.engine.most_bytes();
+        let (digest, content) = match files::read(&self.registry.directory.join(&path), most) {
+            Ok(Content::Bytes(bytes)) => (Engine::digest(&bytes), Ok(bytes)),
+            Ok(Content::Unsettled) => return,
+            Ok(Content::TooMany(bytes)) => (
+                format!("{bytes} bytes"),
+                Err(Refused::from(self.registry.engine.too_many_bytes(bytes))),
+            ),
+            Err(error) => (error.to_string(), Err(Refused::new("unreadable", error))),
+        };
+        let slot = self.slots.get(&path);
+        let live = slot.and_then(|slot| slot.live.clone());
+        let is_live = live.as_ref().is_some_and(|live| *live.module.digest == *digest);
+        let refusal = slot.and_then(|slot| slot.refusal.as_ref());
+        let stands = |refusal: &&Refusal| {
+            let rival = refusal.rival.as_ref();
+            refusal.digest == digest
+                && !refusal.is_passing
+                && rival.is_none_or(|rule| self.owner(&path, &scope, rule).is_some())
+        };
+        if let Some(refusal) = refusal.filter(stands) {
+            self.changes.still_refused.push((shown, refusal.reason.clone()));
+            return;
+        }
+        if is_live && refusal.is_none() {
+            return;
+        }
+        let admitted = match content {
+            Ok(_) if is_live => Ok(live.clone()),
+            Ok(_) if Instant::now() >= self.until => {
+                self.changes.is_unfinished = true;
+                return;
+            }
+            Ok(bytes) => self.admit(&path, &scope, &bytes).map(Some),
+            Err(refused) => Err(refused),
+        };
+        let slot = match admitted {
+            Ok(admitted) => {
+                self.changes.scopes.insert(scope.clone());
+                self.changes.live.push(shown);
+                Slot {
+                    scope,
+                    live: admitted,
+                    refusal: None,
+                }
+            }
+            Err(refused) => {
+                self.changes.refused.push((shown, refused.reason.clone()));
+                Slot {
+                    scope,
+                    live,
+                    refusal: Some(Refusal {
+                        digest,
+                        code: refused.code,
+                        reason: refused.reason,
+                        rival: refused.rival,
+                        is_passing: refused.is_passing,
+                    }),
+                }
+            }
+        };
+        self.slots.insert(path, slot);
+    }
+
+    fn admit(&self, path: &Path, scope: &Scope, bytes: &[u8]) -> Result<Arc<Live>, Refused> {
+        let policy = self.registry.sandbox.module(&path.display().to_string());
+        let module = Arc::new(self.registry.engine.load_under(bytes, policy.limits)?);
+        for rule in &module.manifest.rules {
+            if let Some(other) = self.owner(path, scope, &rule.id) {
+                let sentence = format!(
+                    "rule `{}` is in {} already; two rules of one id would share their state: rename one",
+                    rule.id,
+                    other.display()
+                );
+                return Err(Refused {
+                    rival: Some(rule.id.clone()),
+                    ..Refused::new("rule-taken", sentence)
+                });
+            }
+        }
+        let cases = cases::run(&module.manifest.rules, module.clone(), cases::Budget::default());
+        let cases = cases.map_err(|(code, why)| Refused::new(code, why))?;
+        let live = Live::new(module, path.display().to_string(), policy, cases)
+            .map_err(|why| Refused::new("parameter", why))?;
+        Ok(Arc::new(live))
+    }
+
+    /// Another file that has a live rule of this id for a tenant that `scope` covers too.
+    fn owner(&self, path: &Path, scope: &Scope, rule: &str) -> Option<&Path> {
+        let meets = |other: &Scope| match (scope, other) {
+            (Scope::Tenant(one), Scope::Tenant(other)) => one == other,
+            _ => true,
+        };
+        let mut others = self
+            .slots
+            .iter()
+            .filter(|(other, slot)| *other != path && meets(&slot.scope));
+        let has = |slot: &Slot| {
+            let rules = slot.live.as_ref().map(|live| &live.module.manifest.rules);
+            rules.is_some_and(|rules| rules.iter().any(|other| other.id == rule))
+        };
+        others.find(|(_, slot)| has(slot)).map(|(other, _)| other.as_path())
+    }
+}
