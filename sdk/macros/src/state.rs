@@ -6,11 +6,14 @@ use syn::{Data, DeriveInput, Fields};
 
 use crate::parse;
 
+/// Most that a helper may keep anything, ms: with the sixteenth by which it renews it is less than what the host allows.
+const LONGEST: i64 = 365 * 86_400_000;
+
 pub(crate) fn derive(input: &DeriveInput) -> syn::Result<TokenStream> {
     let Data::Struct(data) = &input.data else {
         return Err(syn::Error::new_spanned(
             &input.ident,
-            "a rule's memory is a struct of Windows, Firsts, Lasts, Sequences",
+            "a rule's memory is a struct of Windows, Distincts, Firsts, Lasts, Sequences, Joins, Silences, Baselines",
         ));
     };
     let Fields::Named(fields) = &data.fields else {
@@ -51,6 +54,11 @@ pub(crate) fn derive(input: &DeriveInput) -> syn::Result<TokenStream> {
             let message = format!("say how long `{ident}` is kept, such as #[state(keep = \"14d\")]");
             return Err(syn::Error::new(ident.span(), message));
         };
+        if keep > LONGEST {
+            let message =
+                format!("`{ident}` is kept for more than 365d: the host remembers nothing for longer than 400");
+            return Err(syn::Error::new(ident.span(), message));
+        }
         longest = longest.max(keep);
         let (name, kind) = (ident.to_string(), &field.ty);
         let store = quote! {
@@ -88,6 +96,7 @@ mod tests {
         assert!(error(parse_quote! { struct M { #[state(keep = "x")] a: Windows } }).contains("no span of time"));
         assert!(error(parse_quote! { struct M { #[state(keep = "1d", cap = 0)] a: Windows } }).contains("1 to 3000"));
         assert!(error(parse_quote! { struct M { #[state(keeep = "1d")] a: Windows } }).contains("keep, cap"));
+        assert!(error(parse_quote! { struct M { #[state(keep = "366d")] a: Windows } }).contains("more than 365d"));
         assert!(error(parse_quote! { enum M { A } }).contains("struct"));
     }
 }

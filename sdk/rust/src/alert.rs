@@ -27,6 +27,12 @@ pub struct Handle {
 }
 
 impl Handle {
+    /// Of an event's time (ms) and journal number.
+    pub(crate) fn new(time: i64, event: u64) -> Self {
+        let time = Time::from_ms(time);
+        Handle { time, event }
+    }
+
     /// When the event happened.
     #[must_use]
     pub fn time(self) -> Time {

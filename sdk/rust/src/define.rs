@@ -193,7 +193,7 @@ impl State for () {
 
 /// A helper that a memory can hold.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot be remembered with; there are Windows, Firsts, Lasts, Sequences<N>"
+    message = "`{Self}` cannot be remembered with; there are Windows, Distincts, Firsts, Lasts, Sequences<N>, Joins, Silences, Baselines<MINUTES>"
 )]
 pub trait Store: Sized {
     /// In the manifest.

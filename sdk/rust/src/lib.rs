@@ -68,7 +68,9 @@ pub use time::{Span, Time};
 
 /// What rules import.
 pub mod prelude {
-    pub use crate::state::{Burst, Firsts, Lasts, Sequences, Steps, Windows};
+    pub use crate::state::{
+        Baselines, Burst, Distincts, Firsts, Joins, Lasts, Sequences, Silences, Silent, Steps, Values, Windows, Within,
+    };
     pub use crate::{Alert, Event, Handle, Params, Row, Severity, Span, State, Time, Timer, log, lookup, rule, timers};
 }
 

@@ -1,6 +1,6 @@
 //! First-seen sets: whether a value is new for a key, and since when the key is known at all.
 
-use super::{Reader, Slot, cut, write_text};
+use super::{MOST_BYTES, Reader, Slot, cut, write_text};
 use crate::define::{Store, StoreDef};
 use crate::time::{Span, Time};
 
@@ -59,14 +59,15 @@ impl First {
             }
         };
         set.since = set.since.min(now);
-        if set.entries.len() > self.slot.cap() {
+        while set.entries.len() > self.slot.cap() || set.bytes() > MOST_BYTES {
             let oldest = set
                 .entries
                 .iter()
                 .enumerate()
                 .min_by_key(|(_, entry)| entry.seen)
                 .map(|(index, _)| index);
-            oldest.map(|index| set.entries.remove(index));
+            let Some(oldest) = oldest else { break };
+            set.entries.remove(oldest);
         }
         let used = set.entries.iter().map(|entry| entry.seen).max().unwrap_or(now);
         self.slot.put(&set.write(), used);
@@ -145,8 +146,12 @@ impl<'v> Set<'v> {
         }
     }
 
+    fn bytes(&self) -> usize {
+        8 + self.entries.iter().map(|entry| 10 + entry.value.len()).sum::<usize>()
+    }
+
     fn write(&self) -> Vec<u8> {
-        let mut value = Vec::with_capacity(8 + self.entries.iter().map(|entry| 10 + entry.value.len()).sum::<usize>());
+        let mut value = Vec::with_capacity(self.bytes());
         value.extend_from_slice(&self.since.to_le_bytes());
         for entry in &self.entries {
             value.extend_from_slice(&entry.seen.to_le_bytes());

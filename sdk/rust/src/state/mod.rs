@@ -9,22 +9,34 @@
 //! - **Few writes.** A value that only needs renewing is renewed at most once in a sixteenth of the time it is kept, so that
 //!   it lives between `keep` and 17/16 of it after it was last used.
 //!
-//! At most `cap` entries are kept for a key; past it the oldest go. Where the host's cap on the rule's state is reached, new
+//! At most `cap` entries are kept for a key, and at most [`MOST_BYTES`] of them, so whoever chooses long names cannot make a
+//! value too long to be kept; past either the oldest go. Where the host's cap on the rule's state is reached, new
 //! entries are not remembered, and the module's log says so.
 
+mod baselines;
+mod distincts;
 mod firsts;
+mod joins;
 mod lasts;
 pub(crate) mod recent;
 mod sequences;
+mod silences;
 mod windows;
 
+pub use baselines::{Baseline, Baselines, Usual};
+pub use distincts::{Distinct, Distincts, Values};
 pub use firsts::{First, Firsts};
+pub use joins::{Half, Join, Joins, Pair, Within};
 pub use lasts::{Last, Lasts};
 pub use sequences::{Sequence, Sequences, Steps};
+pub use silences::{Silence, Silences, Silent};
 pub use windows::{Burst, Window, Windows};
 
 use crate::define::StoreDef;
 use crate::host::{self, Level};
+
+/// Most bytes of one key's entries. The host takes values of 64 KiB.
+const MOST_BYTES: usize = 60 << 10;
 
 /// One key of one helper.
 #[derive(Debug)]
@@ -67,8 +79,12 @@ impl Slot {
             recent::wrote(&self.key, Some(value).filter(|_| expires_at > self.now));
         } else {
             recent::forget();
-            host::with(|host| host.log(Level::Warn, "the rule's state is full: an entry was not remembered"));
+            self.is_full();
         }
+    }
+
+    fn is_full(&self) {
+        host::with(|host| host.log(Level::Warn, "the rule's state is full: an entry was not remembered"));
     }
 
     fn delete(&self) {
@@ -129,6 +145,19 @@ impl<'v> Reader<'v> {
     fn is_done(&self) -> bool {
         self.rest.is_empty()
     }
+}
+
+/// Removes entries older than `oldest` (ms), and then, the first of them first, what there is no room for. They are in order of time.
+fn shed<E>(entries: &mut Vec<E>, oldest: i64, time: impl Fn(&E) -> i64, size: impl Fn(&E) -> usize) {
+    entries.retain(|entry| time(entry) >= oldest);
+    let mut bytes = entries.iter().map(&size).sum::<usize>();
+    let surplus = entries.iter().take_while(|entry| {
+        let is_surplus = bytes > MOST_BYTES;
+        bytes -= if is_surplus { size(entry) } else { 0 };
+        is_surplus
+    });
+    let surplus = surplus.count();
+    entries.drain(..surplus);
 }
 
 /// Writes a text with its length. What is longer than 255 bytes is cut at a character: no field of Duo's that makes a

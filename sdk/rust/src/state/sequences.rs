@@ -3,7 +3,7 @@
 //! Duo's logs come apart: the login may be read hours before the reset that made it possible. So a step is marked when it is
 //! seen, and the sequence is complete with whichever step comes last.
 
-use super::{Reader, Slot};
+use super::{MOST_BYTES, Reader, Slot};
 use crate::alert::Handle;
 use crate::define::{Store, StoreDef};
 use crate::row::Row;
@@ -73,6 +73,8 @@ impl<const N: usize> Sequence<N> {
             let first = known.iter().position(|other| other.place == place);
             first.map(|index| known.remove(index));
         }
+        let surplus = known.len().saturating_sub(MOST_BYTES / Mark::SIZE);
+        known.drain(..surplus);
         let mut next = Vec::with_capacity(known.len() * Mark::SIZE);
         known.iter().for_each(|mark| mark.write(&mut next));
         self.slot.put(&next, newest);

@@ -1,6 +1,6 @@
 //! Sliding windows: how often something happened lately, how many different values it had, and which events those were.
 
-use super::{Reader, Slot, cut, write_text};
+use super::{MOST_BYTES, Reader, Slot, cut, write_text};
 use crate::alert::Handle;
 use crate::define::{Store, StoreDef};
 use crate::row::Row;
@@ -130,7 +130,9 @@ impl Window {
         let oldest = newest.saturating_sub(self.slot.def.keep_ms);
         let alive = || entries(&value).filter(|known| known.time >= oldest);
         // A late row older than everything kept has no place where the window is full already.
-        let surplus = (alive().count() + 1).saturating_sub(self.slot.cap());
+        let surplus = (alive().count() + 1)
+            .saturating_sub(self.slot.cap())
+            .max(too_many(alive(), &entry));
         let mut next = Vec::with_capacity(value.len() + Entry::HEAD + entry.value.len());
         let mut skipped = 0;
         let mut write = |entry: &Entry<'_>| {
@@ -168,7 +170,7 @@ impl Window {
                 return None;
             }
         }
-        if !reader.is_done() {
+        if !reader.is_done() || value.len() + Entry::HEAD + entry.value.len() > MOST_BYTES {
             return None;
         }
         let mut next = Vec::with_capacity(value.len() + Entry::HEAD + entry.value.len());
@@ -176,6 +178,20 @@ impl Window {
         entry.write(&mut next);
         Some(next)
     }
+}
+
+/// How many of the oldest have to go for their bytes, if this one comes to them.
+fn too_many<'v>(alive: impl Iterator<Item = Entry<'v>>, new: &Entry<'_>) -> usize {
+    let mut sizes: Vec<(i64, usize)> = alive.map(|entry| (entry.time, entry.size())).collect();
+    let place = sizes.partition_point(|(time, _)| *time <= new.time);
+    sizes.insert(place, (new.time, new.size()));
+    let mut bytes = sizes.iter().map(|(_, size)| size).sum::<usize>();
+    let surplus = sizes.iter().take_while(|(_, size)| {
+        let is_surplus = bytes > MOST_BYTES;
+        bytes -= if is_surplus { *size } else { 0 };
+        is_surplus
+    });
+    surplus.count()
 }
 
 /// One event of a window, as stored: time, journal number, value.
@@ -187,6 +203,10 @@ struct Entry<'v> {
 
 impl Entry<'_> {
     const HEAD: usize = 18;
+
+    fn size(&self) -> usize {
+        Self::HEAD + self.value.len()
+    }
 
     fn write(&self, value: &mut Vec<u8>) {
         value.extend_from_slice(&self.time.to_le_bytes());
