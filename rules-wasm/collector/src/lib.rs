@@ -1,11 +1,17 @@
-//! Stock rules about what Picket itself does not see: a log that cannot be read, and one that has gone quiet.
+//! Stock rules about what Picket itself does not see: a log that cannot be read, one that has gone quiet, an application that
+//! no longer asks Duo.
 
+mod application_went_silent;
 mod collection_gap;
 mod collector_stalled;
 
 use picket::prelude::*;
 
-picket::module!(collection_gap::blind, collector_stalled::silent);
+picket::module!(
+    collection_gap::blind,
+    collector_stalled::silent,
+    application_went_silent::login
+);
 
 /// `2026-01-05T08:45:00Z` as people read it; anything else as it is.
 fn short(time: Option<&str>) -> String {

@@ -91,7 +91,7 @@ fn obey(order: Row<Order>, memory: &mut Memory) -> Option<Alert> {
         }
         "expect" => memory.silences.of(user).expect(&order, value, WITHIN),
         "came" => memory.silences.of(user).came(&order),
-        "beat" => memory.beats.of(user).beat(&order, Span::from_ms(16 * MINUTE)),
+        "beat" => _ = memory.beats.of(user).beat(&order, Span::from_ms(16 * MINUTE)),
         "count" => memory.hourly.of(user).add(&order, value.parse().ok()?),
         "usual" => {
             let hourly = memory.hourly.of(user);

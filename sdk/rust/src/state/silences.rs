@@ -104,14 +104,14 @@ impl Silence {
     }
 
     /// The row is a sign of life, and another is awaited within `span`. The timer rings when none came for at least that long,
-    /// and at most a sixteenth longer, since it is put off only that seldom.
-    pub fn beat<T>(&mut self, row: &Row<T>, span: Span) {
+    /// and at most a sixteenth longer, since it is put off only that seldom: true where it was.
+    pub fn beat<T>(&mut self, row: &Row<T>, span: Span) -> bool {
         let time = row.time().as_ms();
         let slack = span.as_ms() / 16;
         let mut awaited = Awaited::read(&self.slot.get().unwrap_or_default());
         let last = awaited.rows.last().map(|last| last.time);
         if last.is_some_and(|last| time.saturating_sub(last) < slack.max(1)) {
-            return;
+            return false;
         }
         awaited.rows.clear();
         awaited.await_row(Awaiting {
@@ -122,6 +122,7 @@ impl Silence {
             value: String::new(),
         });
         awaited.keep(&self.slot);
+        true
     }
 
     /// Awaits nothing more.
