@@ -34,6 +34,9 @@ struct Params {
     /// ... within this time.
     #[param(default = "30m", range = "1m"..="24h")]
     fast_window: Span,
+    /// How long failures must have been watched before they are reported; until then it is only learned who is at home where.
+    #[param(default = "3d", range = "0s"..="30d")]
+    learn: Span,
     /// Addresses from which everybody comes, such as a proxy's.
     #[param(default = [])]
     allow_ips: Vec<String>,
@@ -47,6 +50,9 @@ struct Memory {
     /// Address and user, a space between them, where somebody was let in.
     #[state(keep = "30d")]
     at_home: Lasts,
+    /// Since when failures have been watched.
+    #[state(keep = "90d", cap = 1)]
+    watched: Firsts,
 }
 
 /// Many users could not log in from one address.
@@ -94,6 +100,11 @@ fn sprayed(attempt: Row<Attempt>, params: &Params, memory: &mut Memory) -> Optio
     }
     let mut strangers = memory.strangers.of(ip);
     strangers.add(&attempt, user);
+    let mut watched = memory.watched.of("");
+    watched.is_new("failures");
+    if params.learn > Span::default() && !watched.learned(params.learn) {
+        return None;
+    }
     let fast = (
         strangers.within(params.fast_window),
         params.fast_users,

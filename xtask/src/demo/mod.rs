@@ -8,6 +8,8 @@
 //! `scenes` is what happens on the way, `verdict` how the end is judged, `setup` what has to be there before.
 
 mod children;
+#[cfg(test)]
+mod company;
 mod day;
 mod picket;
 mod scenes;

@@ -155,7 +155,7 @@ pub(super) struct Alert {
 }
 
 impl Alert {
-    fn read(json: Value) -> anyhow::Result<Self> {
+    pub(super) fn read(json: Value) -> anyhow::Result<Self> {
         let text = |path: &str| -> anyhow::Result<String> {
             let text = json.pointer(path).and_then(Value::as_str);
             text.map(str::to_owned)
