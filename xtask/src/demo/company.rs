@@ -58,6 +58,7 @@ fn alerts(account: &Account) -> Vec<Alert> {
         name: "Acme".into(),
         timezone: "UTC".into(),
         panel: None,
+        mask: picket_event::Mask::substitute(),
     });
     let replayed = replay(tenant, Settings::default(), stock(), &logs, 0).unwrap();
     assert!(replayed.troubles.is_empty(), "{:?}", replayed.troubles);
