@@ -189,7 +189,7 @@ impl Mapping {
 
     /// Whether it is for texts alone: what is no text in the JSON is as it is.
     pub(crate) fn is_for_texts(self) -> bool {
-        matches!(self, Mapping::Holds(..))
+        matches!(self, Mapping::Holds(_, Phone::Within))
     }
 
     pub(crate) fn apply(self, text: &str, mask: &Mask) -> Mapped {

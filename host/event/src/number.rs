@@ -136,20 +136,37 @@ pub(crate) fn replaced(text: &str, instead: impl Fn(&Run) -> Option<String>) -> 
 }
 
 /// Where the numbers of a text are: seven digits or more, with the signs people put between them.
+///
+/// What belongs to a word before it does not count (`S24 (734) 555-2342`), nor does a short group before a number that is one
+/// without it (`My phone 2 734-555-2342`).
 pub(crate) fn numbers(text: &str) -> Vec<Run> {
     let mut numbers = Vec::new();
     let mut at = 0;
     while let Some(found) = text.get(at..).and_then(|rest| rest.find(starts)) {
         let start = at + found;
-        let run = run(text.get(start..).unwrap_or(""));
+        let rest = text.get(start..).unwrap_or("");
+        let word = text
+            .get(..start)
+            .and_then(|text| text.chars().next_back())
+            .is_some_and(char::is_alphanumeric);
+        let group = rest.find(|char: char| !char.is_ascii_digit()).unwrap_or(rest.len());
+        if word && (1..LEAST).contains(&group) {
+            at = start + group;
+            continue;
+        }
+        let run = run(rest);
         // A bracket that does not close within the number is the label's.
-        let open = run
-            .rfind('(')
-            .filter(|open| !run.get(*open..).unwrap_or("").contains(')'));
+        let open = unclosed(run);
         let number = run.get(..open.unwrap_or(run.len())).unwrap_or(run);
         at = start + open.map_or(run.len(), |open| open + 1);
         if digits(number) >= LEAST {
-            let end = start + number.rfind(|char: char| char.is_ascii_digit()).unwrap_or(0) + 1;
+            let start = start + led(number);
+            let end = start
+                + number
+                    .get(led(number)..)
+                    .and_then(|number| number.rfind(|char: char| char.is_ascii_digit()))
+                    .unwrap_or(0)
+                + 1;
             let whole = end + extended(text.get(end..).unwrap_or(""));
             numbers.push(Run {
                 number: start..end,
@@ -159,6 +176,36 @@ pub(crate) fn numbers(text: &str) -> Vec<Run> {
         }
     }
     numbers
+}
+
+/// Where the first bracket is that does not close.
+fn unclosed(run: &str) -> Option<usize> {
+    let mut open = Vec::new();
+    for (at, char) in run.char_indices() {
+        match char {
+            '(' => open.push(at),
+            ')' => {
+                open.pop();
+            }
+            _ => {}
+        }
+    }
+    open.first().copied()
+}
+
+/// How long a group of one or two digits is, with what follows it, that stands before a number and is none of it; 0: there is
+/// none.
+fn led(number: &str) -> usize {
+    let group = number.find(|char: char| !char.is_ascii_digit()).unwrap_or(number.len());
+    let rest = number.get(group..).unwrap_or("");
+    let next = group + rest.find(starts).unwrap_or(0);
+    let is_whole = |text: &str| canonical(text).is_some_and(|number| number.starts_with('+'));
+    let rest = number.get(next..).unwrap_or("");
+    if (1..=2).contains(&group) && !is_whole(number) && is_whole(rest) {
+        next
+    } else {
+        0
+    }
 }
 
 /// How long the extension at the start of what follows a number is, bytes; 0: there is none.
@@ -318,6 +365,11 @@ mod tests {
             ("+1 123 456 7890", Some("+11234567890")),
             ("Work: +44 20 7946 0123", Some("+442079460123")),
             ("Desk 734-555-2342 ext 12", Some("+17345552342x12")),
+            ("Chloé's Galaxy S24 ((734) 555-2342)", Some("+17345552342")),
+            ("Galaxy S24 734 555 2342", Some("+17345552342")),
+            ("iPhone 15 (+1 734 555 2342)", Some("+17345552342")),
+            ("My phone 2 734-555-2342", Some("+17345552342")),
+            ("mine5035550142", Some("+15035550142")),
             ("734 555 2342, 734 555 2343", None),
             ("WAQWPO8MD9PPHPW2HPCI", None),
             ("Pixel 7", None),

@@ -356,7 +356,9 @@ proptest! {
         if !received.is_object() {
             prop_assert_eq!(as_received, expected);
         }
-        if let Some(once) = once {
+        // A number in the JSON is no text in which a phone number could stand; the same digits in a text may be one.
+        let is_number = received.is_number() && picket_catalogue::phone(log, path) == picket_catalogue::Phone::Within;
+        if let Some(once) = once.filter(|_| !is_number) {
             let [twice, _] = read(&Value::from(once.as_str()));
             prop_assert_eq!(twice, Some(once), "{} {} {}", log, path, received);
         }
