@@ -1,35 +1,29 @@
 //! One source's rows as a group: their columns, over a dictionary of their own values only.
 //!
 //! The group's dictionary has its texts in order of first use, column by column. Rows of one page need no hashing: a table
-//! from the page's codes to the group's does. Where rows of several pages meet, a text is hashed once for each page it is
-//! used in, so that equal texts get one code and the group does not show how rows were paged.
+//! from the page's codes to the group's does, which all rules that are offered the page use one after the other. Where rows of
+//! several pages meet, a text is hashed once for each page it is used in, so that equal texts get one code and the group does
+//! not show how rows were paged.
+
+use std::cell::RefCell;
 
 use picket_contract::{Column, Group, NULL};
 
 use crate::Page;
 use crate::dictionary::Dictionary;
-use crate::select::RowRef;
-
-/// A row of the group.
-#[derive(Clone, Copy)]
-pub(crate) struct Member<'a> {
-    pub(crate) row: &'a RowRef,
-    /// Index of its page.
-    pub(crate) page: u32,
-}
+use crate::select::{Offer, Taken};
 
 /// The group of one source.
-pub(crate) fn gather(
-    source: u32,
-    slots: impl Iterator<Item = usize>,
-    pages: &[&Page],
-    members: &[Member<'_>],
-) -> Group {
-    let one_page = members
-        .iter()
-        .all(|member| Some(member.page) == members.first().map(|first| first.page));
+pub(crate) fn gather(source: u32, slots: &[usize], offer: &Offer<'_>, members: &[Taken]) -> Group {
+    let first = members.first().map(|first| first.page);
+    let one_page = members.iter().all(|member| Some(member.page) == first);
+    let mut tables = offer.recoding.tables.borrow_mut();
+    for table in tables.iter_mut() {
+        table.begin();
+    }
     let mut recoder = Recoder {
-        remaps: vec![Vec::new(); pages.len()],
+        offer,
+        tables: &mut tables,
         texts: if one_page {
             Texts::Apart {
                 bytes: Vec::new(),
@@ -39,29 +33,64 @@ pub(crate) fn gather(
             Texts::Joined(Dictionary::new())
         },
     };
-    let columns = slots.map(|slot| recoder.column(slot, pages, members)).collect();
+    let columns = slots.iter().map(|slot| recoder.column(*slot, members)).collect();
     let (dictionary, offsets) = match recoder.texts {
         Texts::Apart { bytes, offsets } => (bytes, offsets),
         Texts::Joined(dictionary) => dictionary.into_parts(),
     };
+    let rows = || {
+        members
+            .iter()
+            .filter_map(|member| offer.rows.get(member.position as usize))
+    };
     Group {
         source,
-        events: members.iter().map(|member| member.row.seq).collect(),
-        times: members
-            .iter()
-            .map(|member| member.row.page.time(member.row.row))
-            .collect(),
-        late: members.iter().map(|member| u8::from(member.row.late)).collect(),
+        events: rows().map(|row| row.seq).collect(),
+        times: rows().map(|row| row.page.time(row.row)).collect(),
+        late: rows().map(|row| u8::from(row.late)).collect(),
         dictionary,
         offsets,
         columns,
     }
 }
 
-/// From pages' codes to the group's.
-struct Recoder {
-    /// For each page, for each of its codes, the group's; [`NULL`] where it has none yet.
-    remaps: Vec<Vec<u32>>,
+/// For each page that is offered, its table. Groups are made one after the other.
+#[derive(Debug)]
+pub(crate) struct Recoding {
+    tables: RefCell<Vec<Table>>,
+}
+
+impl Recoding {
+    pub(crate) fn new(pages: usize) -> Self {
+        Recoding {
+            tables: RefCell::new(std::iter::repeat_with(Table::default).take(pages).collect()),
+        }
+    }
+}
+
+/// From a page's codes to a group's.
+#[derive(Debug, Default)]
+struct Table {
+    /// For each code of the page, in which group it was last used, and as what.
+    used: Vec<(u32, u32)>,
+    group: u32,
+}
+
+impl Table {
+    /// Another group.
+    fn begin(&mut self) {
+        self.group = self.group.wrapping_add(1);
+        if self.group == 0 {
+            self.used.fill((0, NULL));
+            self.group = 1;
+        }
+    }
+}
+
+/// Makes the columns of one group.
+struct Recoder<'a, 'o> {
+    offer: &'a Offer<'o>,
+    tables: &'a mut [Table],
     texts: Texts,
 }
 
@@ -72,21 +101,22 @@ enum Texts {
     Joined(Dictionary),
 }
 
-impl Recoder {
+impl Recoder<'_, '_> {
     fn code(&mut self, index: u32, page: &Page, code: u32) -> u32 {
         if code == NULL {
             return NULL;
         }
-        let Some(remap) = self.remaps.get_mut(index as usize) else {
+        let Some(table) = self.tables.get_mut(index as usize) else {
             return NULL;
         };
-        if remap.is_empty() {
-            remap.resize(page.dictionary.len(), NULL);
+        if table.used.is_empty() {
+            table.used.resize(page.dictionary.len(), (0, NULL));
         }
-        let Some(mapped) = remap.get_mut(code as usize) else {
+        let Some((group, mapped)) = table.used.get_mut(code as usize) else {
             return NULL;
         };
-        if *mapped == NULL {
+        if *group != table.group {
+            *group = table.group;
             let text = page.dictionary.text(code).unwrap_or("");
             *mapped = match &mut self.texts {
                 Texts::Apart { bytes, offsets } => {
@@ -100,14 +130,15 @@ impl Recoder {
         *mapped
     }
 
-    fn column(&mut self, slot: usize, pages: &[&Page], members: &[Member<'_>]) -> Column {
+    fn column(&mut self, slot: usize, members: &[Taken]) -> Column {
+        let segments = &self.offer.segments;
         let cells = members.iter().filter_map(|member| {
-            let page = pages.get(member.page as usize).copied()?;
+            let page = &*segments.get(member.page as usize)?.page;
             Some(Cell {
                 index: member.page,
                 page,
                 column: page.columns.get(slot)?,
-                at: member.row.row as usize,
+                at: member.at as usize,
             })
         });
         // All pages are of one plan and log, so a column has one type; the first member's page tells which.
@@ -129,11 +160,11 @@ impl Recoder {
                 }
                 Column::Texts { offsets, codes }
             }
-            Some(Column::Text(_)) | None => Column::Text(
-                cells
-                    .map(|cell| self.code(cell.index, cell.page, cell.code()))
-                    .collect(),
-            ),
+            Some(Column::Text(_)) | None => {
+                let mut codes = Vec::with_capacity(members.len());
+                codes.extend(cells.map(|cell| self.code(cell.index, cell.page, cell.code())));
+                Column::Text(codes)
+            }
         }
     }
 }

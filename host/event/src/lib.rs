@@ -60,6 +60,7 @@ mod filter;
 mod gather;
 mod identify;
 mod layout;
+mod mask;
 mod narrate;
 pub mod normal;
 mod number;

@@ -7,6 +7,7 @@ use picket_catalogue::Kind;
 use picket_contract::{EventRecord, FieldType, Source};
 
 use crate::Page;
+use crate::filter::Questions;
 use crate::identify::{Identity, Problem};
 use crate::layout::{Layout, Slot};
 use crate::page::Columns;
@@ -27,6 +28,7 @@ pub struct Enrichment {
 pub struct Plan {
     layouts: Arc<BTreeMap<String, Arc<Layout>>>,
     enrichment: Arc<Enrichment>,
+    questions: Questions,
 }
 
 impl Plan {
@@ -60,6 +62,7 @@ impl Plan {
         Plan {
             layouts: Arc::new(layouts.collect()),
             enrichment: Arc::default(),
+            questions: Questions::default(),
         }
     }
 
@@ -133,6 +136,11 @@ impl Plan {
     fn layout_of(&self, log: &str) -> Arc<Layout> {
         let known = self.layouts.get(log).cloned();
         known.unwrap_or_else(|| Arc::new(Layout::new(log, Vec::new(), Mask::substitute())))
+    }
+
+    /// What the conditions of this plan's rules ask.
+    pub(crate) fn questions(&self) -> &Questions {
+        &self.questions
     }
 
     pub(crate) fn layout(&self, log: &str) -> Option<&Arc<Layout>> {

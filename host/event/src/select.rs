@@ -1,14 +1,16 @@
 //! Which rows one rule gets, and the batch made of them.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use picket_catalogue::{Part, Phone};
-use picket_contract::{Batch, Column, FieldType, NULL, Op, ParamValue, Params, RuleManifest, Source, When};
+use picket_contract::{Batch, FieldType, Op, ParamValue, Params, RuleManifest, Source, When};
 use rustc_hash::FxHashMap;
 
-use crate::filter::{Filter, without};
-use crate::gather::{Member, gather};
+use crate::filter::{Answers, Ask, Asked, Filter, Question, Test};
+use crate::gather::{Recoding, gather};
+use crate::mask::Mask;
 use crate::permission::{ORDINARY, Permission, View};
 use crate::plan::tested_as;
 use crate::{Page, Plan};
@@ -88,15 +90,11 @@ pub struct Selector {
 #[derive(Debug, Clone)]
 struct Compiled {
     log: String,
-    fields: Vec<Projected>,
+    /// The slots of its columns.
+    slots: Vec<usize>,
+    /// The paths without which a row is not shown, and the question after each.
+    required: Vec<(String, Test)>,
     filter: Filter,
-}
-
-#[derive(Debug, Clone)]
-struct Projected {
-    path: String,
-    slot: usize,
-    required: bool,
 }
 
 impl Selector {
@@ -152,8 +150,7 @@ impl Selector {
     /// The same, where several rules are offered the same rows. The offer must be of this selector's plan.
     #[must_use]
     pub fn select_from(&self, offer: &Offer<'_>, watermark: i64) -> Selection {
-        let mut taken = self.take(&offer.segments);
-        let unreadable = self.leave_unreadable(&offer.segments, &mut taken);
+        let (taken, unreadable) = self.take(&offer.segments);
         let mut selection = Selection {
             unreadable,
             ..Selection::default()
@@ -162,97 +159,82 @@ impl Selector {
         if taken.is_empty() {
             return selection;
         }
-        let pages: Vec<&Page> = offer.segments.iter().map(|segment| &*segment.page).collect();
         let mut group_of = vec![0u8; self.sources.len()];
         for (index, source) in self.sources.iter().enumerate() {
-            let members: Vec<Member<'_>> = taken
-                .iter()
-                .filter(|taken| usize::from(taken.source) == index)
-                .filter_map(|taken| {
-                    Some(Member {
-                        row: offer.rows.get(taken.position as usize)?,
-                        page: taken.page,
-                    })
-                })
-                .collect();
+            let of_source = |taken: &&Taken| usize::from(taken.source) == index;
+            let members: Cow<'_, [Taken]> = if taken.iter().all(|taken| of_source(&taken)) {
+                taken.as_slice().into()
+            } else {
+                taken.iter().filter(of_source).copied().collect()
+            };
             if members.is_empty() {
                 continue;
             }
             if let Some(group) = group_of.get_mut(index) {
                 *group = selection.batch.groups.len() as u8;
             }
-            let slots = source.fields.iter().map(|field| field.slot);
             selection
                 .batch
                 .groups
-                .push(gather(index as u32, slots, &pages, &members));
+                .push(gather(index as u32, &source.slots, offer, &members));
         }
-        for taken in &taken {
-            selection.batch.order.extend(group_of.get(usize::from(taken.source)));
-            selection.picked.push(taken.position);
-        }
+        let of_row = |taken: &Taken| group_of.get(usize::from(taken.source)).copied().unwrap_or_default();
+        selection.batch.order = taken.iter().map(of_row).collect();
+        selection.picked = taken.iter().map(|taken| taken.position).collect();
         selection
     }
 
-    /// The rows that some source holds for, each with the first that does, in the order offered.
-    fn take(&self, segments: &[Segment]) -> Vec<Taken> {
+    /// The rows that some source holds for, each with the first that does, in the order offered, those that lack a required
+    /// field left out and counted.
+    fn take(&self, segments: &[Segment]) -> (Vec<Taken>, Vec<(String, u64)>) {
         let mut taken: Vec<Taken> = Vec::new();
-        for (page, segment) in segments.iter().enumerate() {
-            let mut open: Option<Vec<u32>> = None;
+        let mut unreadable: BTreeMap<&str, u64> = BTreeMap::new();
+        for (number, segment) in segments.iter().enumerate() {
+            let asked = segment.asked();
+            let mut open: Option<Mask> = None;
             for (source, compiled) in self.sources.iter().enumerate() {
                 if *compiled.log != **segment.page.log() {
                     continue;
                 }
-                let rows = open.take().unwrap_or_else(|| segment.whole.clone());
-                let holding = compiled.filter.holding(&segment.page, &segment.at, rows.clone());
-                taken.extend(holding.iter().filter_map(|row| {
+                let open = open.get_or_insert_with(|| segment.whole.clone());
+                let mut held = open.clone();
+                compiled.filter.keep(asked, &mut held);
+                if held.is_empty() {
+                    continue;
+                }
+                open.drop(&held);
+                for (path, holds) in &compiled.required {
+                    let before = held.len();
+                    asked.keep(holds, &mut held);
+                    let missing = before - held.len();
+                    if missing > 0 {
+                        *unreadable.entry(path).or_default() += missing as u64;
+                    }
+                }
+                taken.extend(held.rows().filter_map(|row| {
                     Some(Taken {
-                        position: *segment.positions.get(*row as usize)?,
+                        position: *segment.positions.get(row)?,
                         source: source as u8,
-                        page: page as u32,
-                        at: *segment.at.get(*row as usize)?,
+                        page: number as u32,
+                        at: *segment.at.get(row)?,
                     })
                 }));
-                open = Some(without(&rows, &holding));
             }
         }
         if !taken.is_sorted_by_key(|taken| taken.position) {
             taken.sort_unstable_by_key(|taken| taken.position);
         }
-        taken
-    }
-
-    /// Leaves out the rows that lack a required field, and counts them.
-    fn leave_unreadable(&self, segments: &[Segment], taken: &mut Vec<Taken>) -> Vec<(String, u64)> {
-        let mut unreadable: BTreeMap<&str, u64> = BTreeMap::new();
-        taken.retain(|row| {
-            let Some(page) = segments.get(row.page as usize).map(|segment| &segment.page) else {
-                return false;
-            };
-            let fields = self
-                .sources
-                .get(usize::from(row.source))
-                .map_or(&[][..], |source| &source.fields);
-            let missing = fields
-                .iter()
-                .find(|field| field.required && is_null(page.columns.get(field.slot), row.at));
-            if let Some(missing) = missing {
-                *unreadable.entry(&missing.path).or_default() += 1;
-            }
-            missing.is_none()
-        });
-        unreadable
-            .into_iter()
-            .map(|(path, count)| (path.to_owned(), count))
-            .collect()
+        let counted = unreadable.into_iter().map(|(path, count)| (path.to_owned(), count));
+        (taken, counted.collect())
     }
 }
 
 /// Rows offered to several rules, sorted by page once for all of them.
 #[derive(Debug)]
 pub struct Offer<'a> {
-    rows: &'a [RowRef],
-    segments: Vec<Segment>,
+    pub(crate) rows: &'a [RowRef],
+    pub(crate) segments: Vec<Segment>,
+    pub(crate) recoding: Recoding,
 }
 
 impl<'a> Offer<'a> {
@@ -261,6 +243,7 @@ impl<'a> Offer<'a> {
     pub fn new(rows: &'a [RowRef], plan: &Plan) -> Self {
         let mut known: FxHashMap<*const Page, usize> = FxHashMap::default();
         let mut segments: Vec<Segment> = Vec::new();
+        let mut broken: Vec<Vec<usize>> = Vec::new();
         let mut last = (std::ptr::null(), 0);
         for (position, row) in rows.iter().enumerate() {
             let address = Arc::as_ptr(&row.page);
@@ -270,21 +253,31 @@ impl<'a> Offer<'a> {
                         page: plan.adopt(&row.page),
                         at: Vec::new(),
                         positions: Vec::new(),
-                        whole: Vec::new(),
+                        whole: Mask::none(0),
+                        answers: Answers::default(),
                     });
+                    broken.push(Vec::new());
                     segments.len() - 1
                 });
                 last = (address, index);
             }
-            if let Some(segment) = segments.get_mut(last.1) {
-                if !segment.page.broken(row.row) {
-                    segment.whole.push(segment.at.len() as u32);
+            if let Some((segment, broken)) = segments.get_mut(last.1).zip(broken.get_mut(last.1)) {
+                if segment.page.broken(row.row) {
+                    broken.push(segment.at.len());
                 }
                 segment.at.push(row.row);
                 segment.positions.push(position as u32);
             }
         }
-        Offer { rows, segments }
+        for (segment, broken) in segments.iter_mut().zip(&broken) {
+            segment.whole = Mask::of(segment.at.len(), |row| broken.binary_search(&row).is_err());
+        }
+        let recoding = Recoding::new(segments.len());
+        Offer {
+            rows,
+            segments,
+            recoding,
+        }
     }
 
     /// The rows.
@@ -296,38 +289,37 @@ impl<'a> Offer<'a> {
 
 /// A page's rows among those offered.
 #[derive(Debug)]
-struct Segment {
-    page: Arc<Page>,
+pub(crate) struct Segment {
+    pub(crate) page: Arc<Page>,
     /// Their rows in the page.
     at: Vec<u32>,
     /// Their indices among those offered.
     positions: Vec<u32>,
     /// Those of them (as indices of `at`) that could be read as events.
-    whole: Vec<u32>,
+    whole: Mask,
+    answers: Answers,
+}
+
+impl Segment {
+    fn asked(&self) -> Asked<'_> {
+        Asked {
+            page: &self.page,
+            at: &self.at,
+            answers: &self.answers,
+        }
+    }
 }
 
 /// A row that a source takes.
 #[derive(Debug, Clone, Copy)]
-struct Taken {
+pub(crate) struct Taken {
     /// Its index among those offered.
-    position: u32,
+    pub(crate) position: u32,
     source: u8,
     /// Which segment.
-    page: u32,
+    pub(crate) page: u32,
     /// The row in the page.
-    at: u32,
-}
-
-/// An empty list counts as null, as a null list is empty.
-fn is_null(column: Option<&Column>, at: u32) -> bool {
-    let at = at as usize;
-    match column {
-        Some(Column::Text(codes)) => codes.get(at).is_none_or(|code| *code == NULL),
-        Some(Column::S64 { valid, .. } | Column::F64 { valid, .. }) => valid.get(at).is_none_or(|valid| *valid == 0),
-        Some(Column::Bool(values)) => values.get(at).is_none_or(|value| *value > 1),
-        Some(Column::Texts { offsets, .. }) => offsets.get(at) == offsets.get(at + 1),
-        None => true,
-    }
+    pub(crate) at: u32,
 }
 
 struct Compiler<'a> {
@@ -340,18 +332,25 @@ struct Compiler<'a> {
 
 impl Compiler<'_> {
     fn compile(&self) -> Result<Compiled, SelectError> {
-        let fields = self.source.fields.iter().map(|field| {
-            Ok(Projected {
-                path: field.path.clone(),
-                slot: self.slot(&field.path, field.kind)?,
-                required: field.required,
-            })
+        let fields = &self.source.fields;
+        let slots = fields.iter().map(|field| self.slot(&field.path, field.kind));
+        let required = fields.iter().filter(|field| field.required).map(|field| {
+            let slot = self.slot(&field.path, field.kind)?;
+            Ok((field.path.clone(), self.test(slot, Ask::Holds)))
         });
-        let fields = fields.collect::<Result<_, _>>()?;
         Ok(Compiled {
             log: self.source.log.clone(),
-            fields,
+            slots: slots.collect::<Result<_, _>>()?,
+            required: required.collect::<Result<_, _>>()?,
             filter: self.filter(&self.source.when)?,
+        })
+    }
+
+    fn test(&self, slot: usize, ask: Ask) -> Test {
+        self.plan.questions().test(Question {
+            log: self.source.log.clone(),
+            slot,
+            ask,
         })
     }
 
@@ -366,18 +365,15 @@ impl Compiler<'_> {
             When::All { all } => Filter::All(each(all)?),
             When::Any { any } => Filter::Any(each(any)?),
             When::Not { not } => Filter::Not(Box::new(self.filter(not)?)),
-            When::Test(test) => Filter::Test {
-                slot: self.slot(&test.field, tested_as(self.source, &test.field))?,
-                op: test.op,
-                values: self.compared(
-                    &test.field,
-                    test.op,
-                    match &test.param {
-                        None => test.values.clone(),
-                        Some(name) => self.param(&test.field, name)?,
-                    },
-                ),
-            },
+            When::Test(test) => {
+                let slot = self.slot(&test.field, tested_as(self.source, &test.field))?;
+                let values = match &test.param {
+                    None => test.values.clone(),
+                    Some(name) => self.param(&test.field, name)?,
+                };
+                let values = self.compared(&test.field, test.op, values);
+                Filter::Test(self.test(slot, Ask::Compare { op: test.op, values }))
+            }
         })
     }
 

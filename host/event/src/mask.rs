@@ -1,0 +1,95 @@
+//! Sets of rows, a bit for each: conditions are answered for sixty-four rows at a time.
+
+/// Some of the rows of a segment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Mask {
+    words: Vec<u64>,
+}
+
+impl Mask {
+    /// Those of `rows` rows for which it holds.
+    pub(crate) fn of(rows: usize, mut holds: impl FnMut(usize) -> bool) -> Self {
+        let word = |start: usize| {
+            let bits = (rows - start).min(64);
+            (0..bits).fold(0, |word, bit| word | u64::from(holds(start + bit)) << bit)
+        };
+        Mask {
+            words: (0..rows).step_by(64).map(word).collect(),
+        }
+    }
+
+    /// None of them.
+    pub(crate) fn none(rows: usize) -> Self {
+        Mask {
+            words: vec![0; rows.div_ceil(64)],
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.words.iter().all(|word| *word == 0)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.words.iter().map(|word| word.count_ones() as usize).sum()
+    }
+
+    /// Keeps what is in both.
+    pub(crate) fn keep(&mut self, other: &Mask) {
+        self.zip(other, |own, other| *own &= other);
+    }
+
+    /// Takes out what is in the other.
+    pub(crate) fn drop(&mut self, other: &Mask) {
+        self.zip(other, |own, other| *own &= !other);
+    }
+
+    /// Takes in what is in the other.
+    pub(crate) fn add(&mut self, other: &Mask) {
+        self.zip(other, |own, other| *own |= other);
+    }
+
+    /// The rows, in order.
+    pub(crate) fn rows(&self) -> impl Iterator<Item = usize> {
+        self.words.iter().enumerate().flat_map(|(at, word)| {
+            let mut left = *word;
+            std::iter::from_fn(move || {
+                let bit = left.trailing_zeros() as usize;
+                left &= left.wrapping_sub(1);
+                (bit < 64).then_some(at * 64 + bit)
+            })
+        })
+    }
+
+    fn zip(&mut self, other: &Mask, change: impl Fn(&mut u64, u64)) {
+        debug_assert_eq!(self.words.len(), other.words.len());
+        for (own, other) in self.words.iter_mut().zip(&other.words) {
+            change(own, *other);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sets_of_any_size() {
+        for rows in [0, 1, 63, 64, 65, 1000] {
+            let threes = Mask::of(rows, |row| row % 3 == 0);
+            let twos = Mask::of(rows, |row| row % 2 == 0);
+            let listed = |mask: &Mask| mask.rows().collect::<Vec<_>>();
+            let expected = |holds: fn(usize) -> bool| (0..rows).filter(|row| holds(*row)).collect::<Vec<_>>();
+            let after = |change: fn(&mut Mask, &Mask)| {
+                let mut mask = threes.clone();
+                change(&mut mask, &twos);
+                listed(&mask)
+            };
+            assert_eq!(listed(&threes), expected(|row| row % 3 == 0));
+            assert_eq!(after(Mask::keep), expected(|row| row % 6 == 0));
+            assert_eq!(after(Mask::drop), expected(|row| row % 6 == 3));
+            assert_eq!(after(Mask::add), expected(|row| row % 3 == 0 || row % 2 == 0));
+            assert_eq!(threes.len(), rows.div_ceil(3));
+            assert!(Mask::none(rows).is_empty() && threes.is_empty() == (rows == 0));
+        }
+    }
+}
