@@ -100,20 +100,20 @@ pub(crate) fn placed(log: &str, raw: &str, head: &Head<'_>) -> Result<Identity, 
         log: log.to_owned(),
         fields: time_fields(log),
     })?;
-    let own = match log {
+    let own: Option<Arc<str>> = match log {
         "authentication" => head
             .txid
             .text()
             .map(|id| suffixed(id, [&head.isotimestamp, &head.factor, &head.result].map(or_empty))),
-        "activity" => head.activity_id.text().map(str::to_owned),
+        "activity" => head.activity_id.text().map(Arc::from),
         "telephony" => head.telephony_id.text().map(|id| suffixed(id, [or_empty(&head.txid)])),
         _ => None,
     };
     let id = match own {
         Some(id) => id,
-        None => digest(raw)?,
+        None => digest(raw)?.into(),
     };
-    Ok(Identity { id: id.into(), time })
+    Ok(Identity { id, time })
 }
 
 /// Duo's own part of an id: what an analyst searches for elsewhere.
@@ -142,7 +142,7 @@ fn or_empty<'a>(scalar: &'a Scalar<'_>) -> &'a str {
 }
 
 /// An id, `~`, and a hash of what else tells rows of this id apart.
-pub(crate) fn suffixed<const N: usize>(id: &str, rest: [&str; N]) -> String {
+pub(crate) fn suffixed<const N: usize>(id: &str, rest: [&str; N]) -> Arc<str> {
     // FNV-1a, folded: it need not resist attack, only tell rows of one transaction apart, the same for ever.
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
     for part in rest {
@@ -151,12 +151,26 @@ pub(crate) fn suffixed<const N: usize>(id: &str, rest: [&str; N]) -> String {
         }
     }
     let folded = (hash ^ (hash >> 32)) as u32;
-    let digit = |place: u32| char::from_digit((folded >> (28 - 4 * place)) & 0xf, 16).unwrap_or('0');
-    let mut suffixed = String::with_capacity(id.len() + 9);
-    suffixed.push_str(id);
-    suffixed.push('~');
-    suffixed.extend((0..8).map(digit));
-    suffixed
+    let mut suffix = *b"~00000000";
+    for (place, digit) in suffix.iter_mut().skip(1).enumerate() {
+        *digit = match folded >> (28 - 4 * place) & 0xf {
+            value @ 0..10 => b'0' + value as u8,
+            value => b'a' + (value - 10) as u8,
+        };
+    }
+    // Duo's ids have 36 characters: the id is made in place, and copied once.
+    let mut made = [0_u8; 64];
+    let length = id.len() + suffix.len();
+    if let Some(text) = made.get_mut(..length)
+        && let Some((own, end)) = text.split_at_mut_checked(id.len())
+    {
+        own.copy_from_slice(id.as_bytes());
+        end.copy_from_slice(&suffix);
+        if let Ok(text) = std::str::from_utf8(text) {
+            return text.into();
+        }
+    }
+    [id, std::str::from_utf8(&suffix).unwrap_or_default()].concat().into()
 }
 
 /// `sha256:` and the digest of the row's canonical JSON.
@@ -198,6 +212,36 @@ fn write_canonical(value: &Value, out: &mut String) {
     }
 }
 
+/// A top-level member that identity needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Told {
+    Txid,
+    ActivityId,
+    TelephonyId,
+    Factor,
+    Result,
+    Ts,
+    IsoTimestamp,
+    Timestamp,
+}
+
+impl Told {
+    /// What a key at a row's top tells; none: nothing of its identity.
+    pub(crate) fn by(key: &str) -> Option<Told> {
+        Some(match key {
+            "txid" => Told::Txid,
+            "activity_id" => Told::ActivityId,
+            "telephony_id" => Told::TelephonyId,
+            "factor" => Told::Factor,
+            "result" => Told::Result,
+            "ts" => Told::Ts,
+            "isotimestamp" => Told::IsoTimestamp,
+            "timestamp" => Told::Timestamp,
+            _ => return None,
+        })
+    }
+}
+
 /// The top-level members that identity needs.
 #[derive(Default)]
 pub(crate) struct Head<'a> {
@@ -225,18 +269,17 @@ impl<'a> Head<'a> {
         json.end().map(|()| head)
     }
 
-    pub(crate) fn place(&mut self, key: &str) -> Option<&mut Scalar<'a>> {
-        Some(match key {
-            "txid" => &mut self.txid,
-            "activity_id" => &mut self.activity_id,
-            "telephony_id" => &mut self.telephony_id,
-            "factor" => &mut self.factor,
-            "result" => &mut self.result,
-            "ts" => &mut self.ts,
-            "isotimestamp" => &mut self.isotimestamp,
-            "timestamp" => &mut self.timestamp,
-            _ => return None,
-        })
+    pub(crate) fn place(&mut self, told: Told) -> &mut Scalar<'a> {
+        match told {
+            Told::Txid => &mut self.txid,
+            Told::ActivityId => &mut self.activity_id,
+            Told::TelephonyId => &mut self.telephony_id,
+            Told::Factor => &mut self.factor,
+            Told::Result => &mut self.result,
+            Told::Ts => &mut self.ts,
+            Told::IsoTimestamp => &mut self.isotimestamp,
+            Told::Timestamp => &mut self.timestamp,
+        }
     }
 
     fn time(&self, log: &str) -> Option<i64> {
@@ -254,10 +297,10 @@ impl<'a> Head<'a> {
 
 impl<'a> Members<'a> for Head<'a> {
     fn member(&mut self, key: Key<'a>, scan: &mut Scan<'a, '_>) -> Result<(), Unusual> {
-        let Some(member) = self.place(key.text) else {
+        let Some(told) = Told::by(key.text) else {
             return scan.skip_value(&key);
         };
-        *member = match scan.peek() {
+        *self.place(told) = match scan.peek() {
             Some(b'"') => Scalar::Text(match scan.text()? {
                 Text::Plain(text) => text.into(),
                 Text::Escaped(text) => Text::unescaped(text)?.into(),
@@ -281,8 +324,8 @@ impl<'de> Visitor<'de> for Head<'de> {
 
     fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<Self, A::Error> {
         while let Some(key) = map.next_key_seed(Scalar::None)? {
-            match key.text().and_then(|key| self.place(key)) {
-                Some(member) => *member = map.next_value_seed(Scalar::None)?,
+            match key.text().and_then(Told::by) {
+                Some(told) => *self.place(told) = map.next_value_seed(Scalar::None)?,
                 None => {
                     map.next_value::<IgnoredAny>()?;
                 }

@@ -81,6 +81,8 @@ pub(crate) struct Node {
     pub(crate) wants_array_json: bool,
     /// An array here is wanted element by element.
     pub(crate) wants_list: bool,
+    /// The cells that a value here may fill: its own and those below it.
+    pub(crate) leaves: Box<[u32]>,
 }
 
 impl Node {
@@ -209,10 +211,25 @@ impl Variant {
             .any(|slot| slot.path.starts_with("subject."))
             .then(|| builder.subject())
             .flatten();
-        Variant {
+        let mut variant = Variant {
             inputs,
             subject,
             ..builder.variant
+        };
+        variant.gather_leaves();
+        variant
+    }
+
+    /// Children have greater numbers than their parents.
+    fn gather_leaves(&mut self) {
+        for number in (0..self.nodes.len()).rev() {
+            let Some(node) = self.nodes.get(number) else { continue };
+            let below = node.children().filter_map(|child| self.nodes.get(child as usize));
+            let leaves = below.flat_map(|child| child.leaves.iter().copied());
+            let leaves: Box<[u32]> = node.leaf.into_iter().chain(leaves).collect();
+            if let Some(node) = self.nodes.get_mut(number) {
+                node.leaves = leaves;
+            }
         }
     }
 }

@@ -61,6 +61,7 @@ mod gather;
 mod identify;
 mod layout;
 mod mask;
+mod memo;
 mod narrate;
 pub mod normal;
 mod number;

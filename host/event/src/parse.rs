@@ -12,8 +12,9 @@ use picket_contract::NULL;
 
 use crate::coerce::Cell;
 use crate::dictionary::Dictionary;
-use crate::identify::{Head, Identity, Problem, Scalar, identify, is_common, placed};
+use crate::identify::{Head, Identity, Problem, Scalar, Told, identify, is_common, placed};
 use crate::layout::{Node, Variant};
+use crate::memo::Memo;
 use crate::repair::repaired;
 use crate::scan::{self, Members, Scan, Text, Unusual};
 use crate::shape::{Lead, Shape};
@@ -36,6 +37,7 @@ pub(crate) struct Reader<'a> {
     met: Vec<u32>,
     row: u32,
     shape: Shape,
+    memo: Memo,
     /// Texts with escapes, as they stand there, and the code of what each says.
     escaped: FxHashMap<Box<str>, u32>,
 }
@@ -50,6 +52,7 @@ impl<'a> Reader<'a> {
             met: vec![0; variant.nodes.len()],
             row: 0,
             shape: Shape::default(),
+            memo: Memo::new(variant.nodes.len()),
             escaped: FxHashMap::default(),
         }
     }
@@ -310,11 +313,8 @@ impl<'de> Visitor<'de> for Place<'_, '_> {
 impl<'a> Members<'a> for Children<'_, '_> {
     #[inline]
     fn member(&mut self, key: scan::Key<'a>, scan: &mut Scan<'a, '_>) -> Result<(), Unusual> {
-        let Some(node) = self.child(&key, scan) else {
-            return scan.skip_value(&key);
-        };
-        self.reader.enter(node);
-        self.reader.value(node, scan)
+        let lead = self.lead(&key, scan);
+        self.lead_on(lead, &key, scan)
     }
 }
 
@@ -326,9 +326,11 @@ struct Row<'h, 'r, 'a> {
 
 impl<'h> Members<'h> for Row<'h, '_, '_> {
     fn member(&mut self, key: scan::Key<'h>, scan: &mut Scan<'h, '_>) -> Result<(), Unusual> {
-        let Some(place) = self.head.place(key.text) else {
-            return self.children.member(key, scan);
+        let lead = self.children.lead(&key, scan);
+        let Some(told) = lead.head else {
+            return self.children.lead_on(lead, &key, scan);
         };
+        let place = self.head.place(told);
         // Last come, first served, as in serde_json: a key that comes twice overwrites.
         *place = Scalar::None;
         match scan.peek() {
@@ -337,7 +339,7 @@ impl<'h> Members<'h> for Row<'h, '_, '_> {
                     Text::Plain(text) => text.into(),
                     Text::Escaped(text) => Text::unescaped(text)?.into(),
                 };
-                if let Some(node) = self.children.child(&key, scan) {
+                if let Some(node) = lead.child {
                     self.children.reader.enter(node);
                     self.children.reader.text(node, &text);
                 }
@@ -345,65 +347,78 @@ impl<'h> Members<'h> for Row<'h, '_, '_> {
             }
             Some(b'-' | b'0'..=b'9') => {
                 let number = scan.whole_number()?;
-                if let Some(node) = self.children.child(&key, scan) {
+                if let Some(node) = lead.child {
                     self.children.reader.enter(node);
                     self.children.reader.set(node, Cell::Whole(number));
                 }
                 *place = Scalar::Number(number);
             }
-            _ => return self.children.member(key, scan),
+            _ => return self.children.lead_on(lead, &key, scan),
         }
         Ok(())
     }
 }
 
 impl Children<'_, '_> {
-    /// The node that a member's key leads to, if a path leads there.
+    /// What a member's key leads to.
     #[inline]
-    fn child(&self, key: &scan::Key<'_>, scan: &mut Scan<'_, '_>) -> Option<u32> {
-        if let Some(lead) = scan.lead(key, self.node) {
-            return lead.child;
-        }
-        let child = self.reader.node(self.node).and_then(|node| node.child(key.text));
+    fn lead(&self, key: &scan::Key<'_>, scan: &mut Scan<'_, '_>) -> Lead {
         let parent = self.node;
-        scan.set_lead(key, Lead { parent, child });
-        child
+        if let Some(lead) = scan.lead(key, parent) {
+            return lead;
+        }
+        let child = self.reader.node(parent).and_then(|node| node.child(key.text));
+        let head = Told::by(key.text).filter(|_| parent == 0);
+        let lead = Lead { parent, child, head };
+        scan.set_lead(key, lead);
+        lead
+    }
+
+    /// Reads the member's value, if a path leads there.
+    #[inline]
+    fn lead_on(&mut self, lead: Lead, key: &scan::Key<'_>, scan: &mut Scan<'_, '_>) -> Result<(), Unusual> {
+        let Some(node) = lead.child else {
+            return scan.skip_value(key);
+        };
+        self.reader.enter(node);
+        self.reader.value(node, key, scan)
     }
 }
 
 impl Reader<'_> {
     /// The value of a member that some path leads to.
-    fn value(&mut self, node: u32, scan: &mut Scan<'_, '_>) -> Result<(), Unusual> {
-        let wants_json = self.node(node).is_some_and(|node| node.wants_json);
+    fn value(&mut self, number: u32, key: &scan::Key<'_>, scan: &mut Scan<'_, '_>) -> Result<(), Unusual> {
+        let Some(node) = self.node(number) else {
+            return scan.skip();
+        };
         let cell = match scan.peek() {
             Some(b'"') => {
                 match scan.text()? {
-                    Text::Plain(text) => self.text(node, text),
-                    Text::Escaped(text) if self.node(node).is_some_and(Node::leads_on) => {
-                        self.text(node, &Text::unescaped(text)?);
-                    }
+                    Text::Plain(text) => self.text(number, text),
+                    Text::Escaped(text) if node.leads_on() => self.text(number, &Text::unescaped(text)?),
                     Text::Escaped(text) => {
                         let code = self.intern_escaped(text)?;
-                        self.set(node, Cell::Text(code));
+                        self.set(number, Cell::Text(code));
                     }
                 }
                 return Ok(());
             }
-            Some(b'{') if wants_json => {
+            Some(b'{') if node.wants_json => {
                 let value: Value = scan.value()?;
-                return self.object(node, &value).map_err(|_| Unusual);
+                return self.object(number, &value).map_err(|_| Unusual);
             }
-            Some(b'{') => return scan.object(&mut Children { reader: self, node }),
-            Some(b'[')
-                if self
-                    .node(node)
-                    .is_some_and(|node| node.wants_list && !node.wants_array_json) =>
-            {
-                return self.texts(node, scan);
+            Some(b'{') => {
+                return self.again(number, key, scan, |reader, scan| {
+                    let node = number;
+                    scan.object(&mut Children { reader, node })
+                });
             }
-            Some(b'[') if wants_json => {
+            Some(b'[') if node.wants_list && !node.wants_array_json => {
+                return self.again(number, key, scan, |reader, scan| reader.texts(number, scan));
+            }
+            Some(b'[') if node.wants_json => {
                 let elements = scan.value()?;
-                self.list(node, elements);
+                self.list(number, elements);
                 return Ok(());
             }
             Some(b'[') => return scan.skip(),
@@ -412,7 +427,44 @@ impl Reader<'_> {
             Some(b'n') => scan.word("null").map(|()| Cell::Null),
             _ => scan.whole_number().map(Cell::Whole),
         };
-        self.set(node, cell?);
+        self.set(number, cell?);
+        Ok(())
+    }
+
+    /// An object or list: as it was read when it came before, else as `read` reads it.
+    fn again<'j, 'k>(
+        &mut self,
+        node: u32,
+        key: &scan::Key<'_>,
+        scan: &mut Scan<'j, 'k>,
+        read: impl FnOnce(&mut Self, &mut Scan<'j, 'k>) -> Result<(), Unusual>,
+    ) -> Result<(), Unusual> {
+        let (row, at) = (scan.json(), scan.place());
+        let tag = self.memo.tag(node, row, at);
+        let leaves = self.node(node).map_or(&[][..], |node| &node.leaves);
+        if let Some(known) = self.memo.find(node, tag, row.get(at..).unwrap_or_default()) {
+            let first = self.lists.len() as u32;
+            self.lists.extend_from_slice(known.codes);
+            for (leaf, cell) in leaves.iter().zip(known.cells) {
+                if let Some(slot) = self.cells.get_mut(*leaf as usize) {
+                    *slot = match *cell {
+                        Cell::Array { json, start, end } => {
+                            let (start, end) = (start + first, end + first);
+                            Cell::Array { json, start, end }
+                        }
+                        cell => cell,
+                    };
+                }
+            }
+            scan.pass(known.length);
+            return Ok(());
+        }
+        read(self, scan)?;
+        scan.leave(key);
+        let cells = leaves
+            .iter()
+            .map(|leaf| self.cells.get(*leaf as usize).copied().unwrap_or(Cell::Null));
+        self.memo.remember(node, tag, row, at..scan.place(), cells, &self.lists);
         Ok(())
     }
 

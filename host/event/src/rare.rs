@@ -6,6 +6,8 @@
 
 use serde_json::{Map, Value};
 
+use std::sync::Arc;
+
 use crate::identify::{Identity, Problem, digest, suffixed};
 use crate::time::{epoch_to_ms, rfc3339_to_ms};
 
@@ -18,7 +20,7 @@ pub(crate) fn read(log: &str, raw: &str) -> Result<Identity, Problem> {
             let state = state.each_ref().map(|text| text.as_deref().unwrap_or(""));
             (text(&row, "sekey").map(|sekey| suffixed(&sekey, state)), STATES)
         }
-        _ => (text(&row, "id"), ANY),
+        _ => (text(&row, "id").map(Arc::from), ANY),
     };
     let time = times.0.iter().find_map(|key| moment(row.get(*key)?));
     let time = time.ok_or_else(|| Problem::NoTime {
@@ -27,9 +29,9 @@ pub(crate) fn read(log: &str, raw: &str) -> Result<Identity, Problem> {
     })?;
     let id = match own {
         Some(id) => id,
-        None => digest(raw)?,
+        None => digest(raw)?.into(),
     };
-    Ok(Identity { id: id.into(), time })
+    Ok(Identity { id, time })
 }
 
 /// Where the time is, in order, and the same in words.

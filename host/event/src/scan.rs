@@ -216,6 +216,31 @@ impl<'a, 'k> Scan<'a, 'k> {
         }
     }
 
+    /// Where what is next begins.
+    #[inline]
+    pub(crate) fn place(&self) -> usize {
+        self.at
+    }
+
+    /// The whole text.
+    #[inline]
+    pub(crate) fn json(&self) -> &'a str {
+        self.json
+    }
+
+    /// Goes past a value of this length that is known to stand there.
+    #[inline]
+    pub(crate) fn pass(&mut self, length: usize) {
+        self.at += length;
+        self.look_ahead();
+    }
+
+    /// The value of this key is done: what keys it had inside is not what comes before the next one.
+    #[inline]
+    pub(crate) fn leave(&mut self, key: &Key<'_>) {
+        self.last = key.known;
+    }
+
     /// Any value, whose text is left to serde_json.
     pub(crate) fn value<T: DeserializeOwned>(&mut self) -> Result<T, Unusual> {
         let start = self.at;

@@ -8,6 +8,8 @@ use std::ops::Range;
 
 use rustc_hash::FxHashMap;
 
+use crate::identify::Told;
+
 /// Most keys that are remembered, and the longest, with what stands around it, bytes.
 const KEYS: usize = 1024;
 const KEY_BYTES: usize = 64;
@@ -19,6 +21,8 @@ pub(crate) const VALUE_BYTES: usize = 1024;
 pub(crate) struct Lead {
     pub(crate) parent: u32,
     pub(crate) child: Option<u32>,
+    /// What of a row's identity it is, at the top of a row.
+    pub(crate) head: Option<Told>,
 }
 
 /// What earlier rows looked like. It changes how quickly a row is read, never as what.

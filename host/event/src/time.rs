@@ -4,11 +4,13 @@
 /// zone (taken as UTC).
 #[must_use]
 pub fn rfc3339_to_ms(text: &str) -> Option<i64> {
-    let text = text.trim();
-    match joined(text) {
-        None => parse(text.as_bytes()),
-        Some(joined) => parse(joined.as_bytes()),
-    }
+    parse(text.as_bytes()).or_else(|| {
+        let text = text.trim();
+        match joined(text) {
+            None => parse(text.as_bytes()),
+            Some(joined) => parse(joined.as_bytes()),
+        }
+    })
 }
 
 /// The same without stray white space. None: there is none.
