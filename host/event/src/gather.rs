@@ -26,32 +26,45 @@ pub(crate) fn gather(source: u32, slots: &[usize], offer: &Offer<'_>, members: &
         tables: &mut tables,
         texts: if one_page {
             Texts::Apart {
-                bytes: Vec::new(),
-                offsets: vec![0],
+                bytes: Vec::with_capacity(16 * members.len()),
+                offsets: {
+                    let mut offsets = Vec::with_capacity(members.len() + 1);
+                    offsets.push(0);
+                    offsets
+                },
             }
         } else {
             Texts::Joined(Dictionary::new())
         },
     };
     let columns = slots.iter().map(|slot| recoder.column(*slot, members)).collect();
+    let (mut events, mut times, mut late) = (room(members), room(members), room(members));
+    for row in members
+        .iter()
+        .filter_map(|member| offer.rows.get(member.position as usize))
+    {
+        events.push(row.seq);
+        times.push(row.page.time(row.row));
+        late.push(u8::from(row.late));
+    }
     let (dictionary, offsets) = match recoder.texts {
         Texts::Apart { bytes, offsets } => (bytes, offsets),
         Texts::Joined(dictionary) => dictionary.into_parts(),
     };
-    let rows = || {
-        members
-            .iter()
-            .filter_map(|member| offer.rows.get(member.position as usize))
-    };
     Group {
         source,
-        events: rows().map(|row| row.seq).collect(),
-        times: rows().map(|row| row.page.time(row.row)).collect(),
-        late: rows().map(|row| u8::from(row.late)).collect(),
+        events,
+        times,
+        late,
         dictionary,
         offsets,
         columns,
     }
+}
+
+/// A value for each member.
+fn room<T>(members: &[Taken]) -> Vec<T> {
+    Vec::with_capacity(members.len())
 }
 
 /// For each page that is offered, its table. Groups are made one after the other.
@@ -144,16 +157,25 @@ impl Recoder<'_, '_> {
         // All pages are of one plan and log, so a column has one type; the first member's page tells which.
         match cells.clone().next().map(|cell| cell.column) {
             Some(Column::S64 { .. }) => {
-                let (values, valid) = cells.map(Cell::whole).unzip();
+                let (mut values, mut valid) = (room(members), room(members));
+                for (value, is_valid) in cells.map(Cell::whole) {
+                    values.push(value);
+                    valid.push(is_valid);
+                }
                 Column::S64 { values, valid }
             }
             Some(Column::F64 { .. }) => {
                 let (values, valid) = cells.map(Cell::float).unzip();
                 Column::F64 { values, valid }
             }
-            Some(Column::Bool(_)) => Column::Bool(cells.map(Cell::boolean).collect()),
+            Some(Column::Bool(_)) => {
+                let mut values = room(members);
+                values.extend(cells.map(Cell::boolean));
+                Column::Bool(values)
+            }
             Some(Column::Texts { .. }) => {
-                let (mut offsets, mut codes) = (vec![0], Vec::new());
+                let (mut offsets, mut codes) = (Vec::with_capacity(members.len() + 1), room(members));
+                offsets.push(0);
                 for cell in cells {
                     codes.extend(cell.codes().iter().map(|code| self.code(cell.index, cell.page, *code)));
                     offsets.push(codes.len() as u32);
@@ -161,7 +183,7 @@ impl Recoder<'_, '_> {
                 Column::Texts { offsets, codes }
             }
             Some(Column::Text(_)) | None => {
-                let mut codes = Vec::with_capacity(members.len());
+                let mut codes = room(members);
                 codes.extend(cells.map(|cell| self.code(cell.index, cell.page, cell.code())));
                 Column::Text(codes)
             }

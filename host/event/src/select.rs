@@ -211,6 +211,7 @@ impl Selector {
                         *unreadable.entry(path).or_default() += missing as u64;
                     }
                 }
+                taken.reserve(held.len());
                 taken.extend(held.rows().filter_map(|row| {
                     Some(Taken {
                         position: *segment.positions.get(row)?,

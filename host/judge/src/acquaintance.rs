@@ -19,7 +19,7 @@ use picket_contract::{
 };
 use picket_event::{Offer, Plan, Selector};
 use picket_store::{RuleCommit, Standing};
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::{FxBuildHasher, FxHashMap, FxHashSet};
 
 /// Its id among the store's rules; `rule list` leaves out what starts with `picket:`.
 pub const RULE: &str = "picket:acquaintance";
@@ -126,7 +126,7 @@ impl Acquaintance {
 
     fn learn_batch(&mut self, batch: &Batch) {
         for group in &batch.groups {
-            let mut known = FxHashSet::default();
+            let mut known = FxHashSet::with_capacity_and_hasher(3 * group.times.len(), FxBuildHasher);
             let hashes = hashes(group);
             for (row, time) in group.times.iter().enumerate() {
                 let of = |column: usize| match group.columns.get(column) {
