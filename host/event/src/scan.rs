@@ -5,12 +5,12 @@
 //! counts. So it may refuse whatever it likes, but must never accept what serde_json refuses, nor read it otherwise. (The
 //! crate's property tests hold what comes of it against a plain look-up in serde_json's values.)
 //!
-//! Three things make it quick. One look over the row tells where its first escape is; a text before that ends at the next
-//! quote. Rows of a log have much the same keys in the same order, so what stands between two values is first compared with
+//! Three things make it quick. A text is looked over sixteen bytes at a time for what ends or interrupts it. Rows of a log have much the same keys in the same order, so what stands between two values is first compared with
 //! what stood there in rows before, and what a key leads to is remembered with it ([`Shape`]). And what nobody wants is
 //! often what it was in the row before, and is then passed over as a whole.
 
 use serde::de::DeserializeOwned;
+use wide::u8x16;
 
 use crate::shape::{KnownKey, Lead, NONE, Shape, VALUE_BYTES};
 
@@ -41,8 +41,6 @@ pub(crate) struct Scan<'a, 'k> {
     json: &'a str,
     at: usize,
     depth: u32,
-    /// Before this there is neither escape nor control character from here on.
-    clean_to: usize,
     shape: Option<&'k mut Shape>,
     /// The key before, as the shape knows it.
     last: u32,
@@ -63,7 +61,6 @@ impl<'a, 'k> Scan<'a, 'k> {
             json,
             at: 0,
             depth: 0,
-            clean_to: first_odd(json.as_bytes(), 0),
             shape,
             last: NONE,
         }
@@ -189,7 +186,6 @@ impl<'a, 'k> Scan<'a, 'k> {
                 .is_some_and(|rest| rest.starts_with(before))
         {
             self.at += before.len();
-            self.look_ahead();
             return Ok(());
         }
         self.skip()?;
@@ -232,7 +228,6 @@ impl<'a, 'k> Scan<'a, 'k> {
     #[inline]
     pub(crate) fn pass(&mut self, length: usize) {
         self.at += length;
-        self.look_ahead();
     }
 
     /// The value of this key is done: what keys it had inside is not what comes before the next one.
@@ -253,11 +248,7 @@ impl<'a, 'k> Scan<'a, 'k> {
     pub(crate) fn text(&mut self) -> Result<Text<'a>, Unusual> {
         let start = self.at;
         self.expect(b'"')?;
-        self.run_to_quote();
-        if self.at > self.clean_to {
-            self.at = start + 1;
-            self.run();
-        }
+        self.run();
         if self.take(b'"') {
             let text = self.json.get(start + 1..self.at - 1).ok_or(Unusual)?;
             return Ok(Text::Plain(text));
@@ -276,15 +267,7 @@ impl<'a, 'k> Scan<'a, 'k> {
             self.run();
         }
         self.expect(b'"')?;
-        self.look_ahead();
         Ok(Text::Escaped(self.since(start)?))
-    }
-
-    /// Behind an escape: where is the next one?
-    fn look_ahead(&mut self) {
-        if self.clean_to < self.at {
-            self.clean_to = first_odd(self.json.as_bytes(), self.at);
-        }
     }
 
     /// A whole number of ordinary size.
@@ -352,43 +335,18 @@ impl<'a, 'k> Scan<'a, 'k> {
         if count == 0 { Err(Unusual) } else { Ok(()) }
     }
 
-    /// On to the next quote, or to the end.
-    #[inline]
-    fn run_to_quote(&mut self) {
-        const ONES: u128 = 0x0101_0101_0101_0101_0101_0101_0101_0101;
-        let rest = self.json.as_bytes().get(self.at..).unwrap_or_default();
-        let (words, tail) = rest.as_chunks::<16>();
-        for word in words {
-            let word = u128::from_le_bytes(*word) ^ (ONES * 0x22);
-            // The lowest bit set is exact; those above it may be a borrow's.
-            let quotes = word.wrapping_sub(ONES) & !word & (ONES << 7);
-            if quotes != 0 {
-                self.at += (quotes.trailing_zeros() / 8) as usize;
-                return;
-            }
-            self.at += 16;
-        }
-        self.at += tail.iter().position(|byte| *byte == b'"').unwrap_or(tail.len());
-    }
-
     /// Past the bytes of a text that stand for themselves.
     #[inline]
     fn run(&mut self) {
-        const ONES: u64 = 0x0101_0101_0101_0101;
-        const HIGH: u64 = ONES << 7;
-        let zero = |word: u64| word.wrapping_sub(ONES) & !word;
         let rest = self.json.as_bytes().get(self.at..).unwrap_or_default();
-        let (words, tail) = rest.as_chunks::<8>();
-        for word in words {
-            let word = u64::from_le_bytes(*word);
-            // The lowest bit set is exact; those above it may be a borrow's.
-            let control = word.wrapping_sub(ONES * 0x20) & !word;
-            let stops = (control | zero(word ^ (ONES * 0x22)) | zero(word ^ (ONES * 0x5c))) & HIGH;
+        let (blocks, tail) = rest.as_chunks::<16>();
+        for block in blocks {
+            let stops = stops(block);
             if stops != 0 {
-                self.at += (stops.trailing_zeros() / 8) as usize;
+                self.at += stops.trailing_zeros() as usize;
                 return;
             }
-            self.at += 8;
+            self.at += 16;
         }
         let stops = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..0x20);
         self.at += tail.iter().position(stops).unwrap_or(tail.len());
@@ -429,15 +387,12 @@ impl<'a, 'k> Scan<'a, 'k> {
     }
 }
 
-/// Where the first escape or control character is, from `from` on; the length if there is none.
-fn first_odd(bytes: &[u8], from: usize) -> usize {
-    let odd = |byte: &u8| (*byte < 0x20) | (*byte == b'\\');
-    let rest = bytes.get(from..).unwrap_or_default();
-    let chunks = rest.chunks(128);
-    let clean = chunks.take_while(|chunk| !chunk.iter().fold(false, |found, byte| found | odd(byte)));
-    let passed = clean.map(<[u8]>::len).sum::<usize>();
-    let tail = rest.get(passed..).unwrap_or_default();
-    from + passed + tail.iter().position(odd).unwrap_or(tail.len())
+/// A bit for each byte that ends a text or interrupts it: a quote, a backslash, a control character.
+#[inline]
+fn stops(block: &[u8; 16]) -> u32 {
+    let block = u8x16::from(*block);
+    let controls = block.min(u8x16::splat(0x1f)).simd_eq(block);
+    (block.simd_eq(u8x16::splat(b'"')) | block.simd_eq(u8x16::splat(b'\\')) | controls).to_bitmask()
 }
 
 impl Text<'_> {

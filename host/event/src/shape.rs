@@ -7,6 +7,7 @@
 use std::ops::Range;
 
 use rustc_hash::FxHashMap;
+use wide::u8x16;
 
 use crate::identify::Told;
 
@@ -103,17 +104,18 @@ impl KnownKey {
         let Some(ahead) = ahead.first_chunk::<KEY_BYTES>() else {
             return self.text.get(..self.length).is_some_and(|text| ahead.starts_with(text));
         };
-        let (words, known) = (ahead.as_chunks::<8>().0, self.text.as_chunks::<8>().0);
+        let (blocks, known) = (ahead.as_chunks::<16>().0, self.text.as_chunks::<16>().0);
         let mut left = self.length;
-        for (word, known) in words.iter().zip(known) {
-            let differs = u64::from_le_bytes(*word) ^ u64::from_le_bytes(*known);
-            if left <= 8 {
-                return left == 8 && differs == 0 || left < 8 && differs & ((1 << (8 * left)) - 1) == 0;
+        for (block, known) in blocks.iter().zip(known) {
+            let equal = u8x16::from(*block).simd_eq(u8x16::from(*known)).to_bitmask();
+            if left <= 16 {
+                // What is behind the key does not count.
+                return (equal | u32::MAX << left) == u32::MAX;
             }
-            if differs != 0 {
+            if equal != 0xffff {
                 return false;
             }
-            left -= 8;
+            left -= 16;
         }
         false
     }

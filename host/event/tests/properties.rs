@@ -220,6 +220,60 @@ fn likenesses() -> impl Strategy<Value = Vec<String>> {
     })
 }
 
+/// Rows of few objects and lists, long ones and short, that come again and again: as they were, with a slip of the pen
+/// somewhere, twice in a row, or cut off.
+fn recurring() -> impl Strategy<Value = Vec<String>> {
+    let word = || {
+        prop::sample::select(vec![
+            "",
+            "a",
+            "unknown",
+            "\\u00cele \\\"x\\\"",
+            "a rather long name of something",
+            "\\u0000",
+            "]}",
+        ])
+    };
+    let words = || {
+        prop::collection::vec(word(), 0..4).prop_map(|words| {
+            let quoted: Vec<String> = words.iter().map(|word| format!("\"{word}\"")).collect();
+            format!("[{}]", quoted.join(", "))
+        })
+    };
+    let user = (words(), word(), word(), word()).prop_map(|(groups, key, name, more)| {
+        format!(r#"{{"groups": {groups}, "key": "{key}", "name": "{name}", "more": {{"x": "{more}"}}}}"#)
+    });
+    let device = (word(), word(), word(), words()).prop_map(|(browser, ip, country, agents)| {
+        let location = format!(r#"{{"city": null, "country": "{country}", "state": "{country}"}}"#);
+        format!(r#"{{"browser": "{browser}", "epkey": "EP", "ip": "{ip}", "location": {location}, "security_agents": {agents}}}"#)
+    });
+    let slip = || prop::option::weighted(0.3, (any::<prop::sample::Index>(), "[,{}:\"x\\\\ \\]\u{0}]{0,2}"));
+    (prop::collection::vec(user, 1..4), prop::collection::vec(device, 1..4)).prop_flat_map(move |(users, devices)| {
+        let row = (
+            prop::sample::select(users),
+            prop::sample::select(devices.clone()),
+            prop::option::weighted(0.2, prop::sample::select(devices)),
+            any::<bool>(),
+            slip(),
+        );
+        let row = row.prop_map(|(user, device, again, user_first, slip)| {
+            let again = again.map_or(String::new(), |device| format!(r#""access_device": {device}, "#));
+            let (first, last) = if user_first {
+                (format!(r#""user": {user}, "#), format!(r#""access_device": {device}"#))
+            } else {
+                (format!(r#""access_device": {device}, "#), format!(r#""user": {user}"#))
+            };
+            let text = format!(r#"{{{first}{again}"result": "success", "timestamp": 7, "txid": "t", {last}}}"#);
+            let Some((at, instead)) = slip else { return text };
+            let mut characters: Vec<String> = text.chars().map(String::from).collect();
+            let at = at.index(characters.len());
+            characters[at] = instead;
+            characters.concat()
+        });
+        prop::collection::vec(row, 1..30)
+    })
+}
+
 /// The same JSON with its keys the other way round, at every level.
 fn reversed(value: &Value) -> String {
     match value {
@@ -385,6 +439,41 @@ proptest! {
                 prop_assert_eq!(page.text(row, path), alone.text(0, path), "{} of {}", path, raw);
             }
         }
+    }
+
+    #[test]
+    fn what_comes_again_is_read_as_if_it_came_alone(rows in recurring()) {
+        let fields = [
+            ("user.name", FieldType::Text, false),
+            ("user.key", FieldType::Text, false),
+            ("user.groups", FieldType::Texts, false),
+            ("user.more.x", FieldType::Text, false),
+            ("access_device.ip_hostname", FieldType::Text, false),
+            ("access_device.location.country", FieldType::Text, false),
+            ("access_device.security_agents", FieldType::Texts, false),
+            ("raw.access_device.browser", FieldType::Text, false),
+        ];
+        let sources = [source("authentication", &fields, When::always())];
+        let plan = Plan::new(&sources);
+        let selector = Selector::new(&rule(sources.to_vec()), &Params::new(), &plan).unwrap();
+        let read = |raws: &[&String]| {
+            let records: Vec<EventRecord> = raws.iter().enumerate().map(|(number, raw)| record(number, raw)).collect();
+            Arc::new(plan.parse("authentication", "authentication", &records))
+        };
+        let told = |page: &Arc<Page>| -> Vec<Vec<String>> {
+            let batch = selector.select(&self::rows(page, 1), 0).batch;
+            let group = batch.groups.first();
+            let row = |row| group.iter().flat_map(|group| group.columns.iter().map(move |column| shown(group, column, row))).collect();
+            (0..batch.rows()).map(row).collect()
+        };
+        let page = read(&rows.iter().collect::<Vec<_>>());
+        let alone: Vec<Arc<Page>> = rows.iter().map(|raw| read(&[raw])).collect();
+        for (number, alone) in alone.iter().enumerate() {
+            prop_assert_eq!(page.broken(u32::try_from(number).unwrap()), alone.broken(0), "{}", rows[number]);
+            let plain = serde_json::from_str::<serde_json::Map<String, Value>>(&rows[number]);
+            prop_assert!(plain.is_err() || !alone.broken(0), "{}", rows[number]);
+        }
+        prop_assert_eq!(told(&page), alone.iter().flat_map(told).collect::<Vec<_>>());
     }
 
     #[test]
