@@ -5,6 +5,8 @@
 //! lookup reads the rows whose span reaches the times in question. While a log is read forwards that is the page before, and
 //! only what shares its last moment has to be compared at all.
 
+use std::sync::Arc;
+
 use picket_contract::EventRecord;
 use rusqlite::{Connection, params};
 
@@ -19,8 +21,10 @@ pub(super) struct Ids {
     /// Of the events' times, ms.
     pub(super) t_min: i64,
     pub(super) t_max: i64,
-    /// By hash, with the event's place in the admission.
+    /// By hash, with the event's place in `events`.
     sorted: Vec<(Hash, usize)>,
+    /// Ids and order times, ms.
+    events: Vec<(Arc<str>, i64)>,
 }
 
 fn hash(log: &str, id: &str) -> Hash {
@@ -39,7 +43,21 @@ impl Ids {
         let numbered = events.iter().enumerate();
         let mut sorted: Vec<(Hash, usize)> = numbered.map(|(place, event)| (hash(log, &event.id), place)).collect();
         sorted.sort_unstable();
-        Some(Ids { t_min, t_max, sorted })
+        Some(Ids {
+            t_min,
+            t_max,
+            sorted,
+            events: events.iter().map(|event| (event.id.clone(), event.time)).collect(),
+        })
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.events.len()
+    }
+
+    fn is_within(&self, place: usize, t_min: i64, t_max: i64) -> bool {
+        let event = self.events.get(place);
+        event.is_some_and(|(_, time)| (t_min..=t_max).contains(time))
     }
 
     /// The place of an event that is there twice.
@@ -105,22 +123,22 @@ pub(super) fn known(
     Ok(known)
 }
 
-/// Remembers what an admission brings. The place of an event that is held already: nothing is written.
+/// Remembers what an admission brings. Or the id of an event that is held already: nothing is written.
 pub(super) fn remember(
     connection: &Connection,
     tenant: i64,
     log: &str,
     ids: &Ids,
-    times: impl Fn(usize) -> i64,
-) -> Result<Result<(), usize>, Fault> {
+) -> Result<Result<(), Arc<str>>, Fault> {
     let mut double = ids.double();
     reaching(connection, tenant, log, (ids.t_min, ids.t_max), |t_min, t_max, blob| {
-        let near = |place: usize| (t_min..=t_max).contains(&times(place));
-        let mut shared = ids.sorted.iter().filter(|(_, place)| near(*place));
+        let is_near = |(_, place): &&(Hash, usize)| ids.is_within(*place, t_min, t_max);
+        let mut shared = ids.sorted.iter().filter(is_near);
         double = double.or(shared.find(|(hash, _)| contains(blob, hash)).map(|(_, place)| *place));
     })?;
     if let Some(place) = double {
-        return Ok(Err(place));
+        let id = ids.events.get(place).map(|(id, _)| id.clone());
+        return Ok(Err(id.unwrap_or_default()));
     }
     let sql = "INSERT INTO held (tenant, log, t_min, t_max, ids) VALUES (?1, ?2, ?3, ?4, ?5)";
     let mut statement = connection.prepare_cached(sql)?;

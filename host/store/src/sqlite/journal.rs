@@ -12,7 +12,8 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::fault::Fault;
 use super::held;
-use crate::block::{self, Block};
+use super::unpacked::Kept;
+use crate::block::{self, Block, Layout, Unpacked};
 use crate::{EventFilter, StoredAdmission, StoredEvent};
 
 /// What is done about damage, and what was found so far.
@@ -26,6 +27,7 @@ pub(super) struct Damage {
 pub(super) struct Journal<'c> {
     connection: &'c Connection,
     damage: &'c Damage,
+    kept: &'c Kept,
     tenant: i64,
 }
 
@@ -67,10 +69,16 @@ pub(super) fn tenant(connection: &Connection, name: &str) -> Result<Option<i64>,
 
 impl<'c> Journal<'c> {
     /// None: nothing is stored of this tenant.
-    pub(super) fn of(connection: &'c Connection, damage: &'c Damage, name: &str) -> Result<Option<Self>, Fault> {
+    pub(super) fn of(
+        connection: &'c Connection,
+        damage: &'c Damage,
+        kept: &'c Kept,
+        name: &str,
+    ) -> Result<Option<Self>, Fault> {
         Ok(tenant(connection, name)?.map(|tenant| Journal {
             connection,
             damage,
+            kept,
             tenant,
         }))
     }
@@ -164,7 +172,10 @@ impl<'c> Journal<'c> {
             places.sort_unstable();
             let mut indices: Vec<usize> = places.iter().map(|(index, _)| *index).collect();
             indices.dedup();
-            let picked = self.unpacked(&entry, |block| block::pick(block, entry.events, &indices))?;
+            let picked = match self.block(&entry)? {
+                Some(block) => block.pick(&indices).or_else(|why| self.damaged(&entry, why))?,
+                None => Vec::new(),
+            };
             for (index, place) in places {
                 let event = picked.binary_search_by_key(&index, |(at, _)| *at).ok();
                 let event = event.and_then(|event| picked.get(event));
@@ -241,35 +252,51 @@ impl<'c> Journal<'c> {
         if entry.events == 0 {
             return Ok(Vec::new());
         }
-        self.unpacked(entry, |block| block::decode(block, entry.events))
+        let stored = self
+            .stored(entry)?
+            .and_then(|block| block::decode(&block, entry.events));
+        stored.or_else(|why| self.damaged(entry, why))
     }
 
-    /// What is in an entry's block.
-    fn unpacked<T>(
-        &self,
-        entry: &Entry,
-        unpack: impl FnOnce(&Block) -> Result<Vec<T>, String>,
-    ) -> Result<Vec<T>, Fault> {
+    /// An entry's block, to take events from; it is kept for the next who does. None: it is damaged, and left out.
+    fn block(&self, entry: &Entry) -> Result<Option<Arc<Unpacked>>, Fault> {
+        let which = (self.tenant, entry.last_seq);
+        if let Some(kept) = self.kept.get(which) {
+            return Ok(Some(kept));
+        }
+        match self.stored(entry)?.and_then(|block| Unpacked::of(&block, entry.events)) {
+            Ok(block) => {
+                let block = Arc::new(block);
+                self.kept.put(which, &block);
+                Ok(Some(block))
+            }
+            Err(why) => self.damaged(entry, why).map(|_: Vec<()>| None),
+        }
+    }
+
+    /// An entry's block as it is stored, or how it is damaged.
+    fn stored(&self, entry: &Entry) -> Result<Result<Block, String>, Fault> {
         let mut statement = self
             .connection
-            .prepare_cached("SELECT size, crc32, body FROM block WHERE admission = ?1")?;
+            .prepare_cached("SELECT size, crc32, body, layout FROM block WHERE admission = ?1")?;
         let block = statement
             .query_row([entry.id], |row| {
-                Ok(Block {
-                    size: row.get(0)?,
-                    crc32: row.get(1)?,
-                    body: row.get(2)?,
-                })
+                let (size, crc32, body) = (row.get(0)?, row.get(1)?, row.get(2)?);
+                Ok(Layout::of(row.get(3)?).map(|layout| Block {
+                    size,
+                    layout,
+                    crc32,
+                    body,
+                }))
             })
             .optional();
-        let unpacked = match block {
-            Ok(Some(block)) => unpack(&block),
-            Ok(None) => Err("its block is missing".to_owned()),
+        match block {
+            Ok(Some(block)) => Ok(block),
+            Ok(None) => Ok(Err("its block is missing".to_owned())),
             // Damage of the file's pages, or of a column's type: as local as damage of the block itself.
-            Err(error) if is_damage(&error) => Err(error.to_string()),
-            Err(error) => return Err(error.into()),
-        };
-        unpacked.or_else(|why| self.damaged(entry, why))
+            Err(error) if is_damage(&error) => Ok(Err(error.to_string())),
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn damaged<T>(&self, entry: &Entry, why: String) -> Result<Vec<T>, Fault> {

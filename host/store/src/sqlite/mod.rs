@@ -13,6 +13,7 @@ mod held;
 mod journal;
 mod progress;
 mod submission;
+mod unpacked;
 mod write;
 mod writer;
 
@@ -27,6 +28,7 @@ use self::connection::Place;
 use self::fault::Fault;
 use self::journal::{Damage, Journal};
 use self::submission::{Submission, Work};
+use self::unpacked::Kept;
 use self::writer::{Target, Writer};
 use crate::block::Packers;
 use crate::segment;
@@ -78,6 +80,7 @@ pub struct SqliteStore {
     writer: Option<Writer>,
     damage: Damage,
     packers: Packers,
+    kept: Kept,
     _lock: Option<File>,
 }
 
@@ -121,6 +124,7 @@ impl SqliteStore {
                 problems: Mutex::default(),
             },
             packers: Packers::default(),
+            kept: Kept::default(),
             _lock: Some(lock),
         })
     }
@@ -144,6 +148,7 @@ impl SqliteStore {
                 problems: Mutex::default(),
             },
             packers: Packers::default(),
+            kept: Kept::default(),
             _lock: None,
         })
     }
@@ -172,6 +177,7 @@ impl SqliteStore {
                 problems: Mutex::default(),
             },
             packers: Packers::default(),
+            kept: Kept::default(),
             _lock: None,
         })
     }
@@ -228,7 +234,7 @@ impl SqliteStore {
         f: impl FnOnce(Journal<'_>) -> Result<R, Fault>,
     ) -> Result<R, StoreError> {
         self.query(doing, |connection| {
-            Journal::of(connection, &self.damage, tenant)?.map_or_else(|| Ok(R::default()), f)
+            Journal::of(connection, &self.damage, &self.kept, tenant)?.map_or_else(|| Ok(R::default()), f)
         })
     }
 }

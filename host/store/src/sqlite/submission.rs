@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use picket_contract::{Admission, EventRecord, Mark};
+use picket_contract::{Admission, Mark};
 
 use super::fault::Fault;
 use super::held::Ids;
@@ -57,7 +57,6 @@ pub(super) struct Entry {
     pub(super) first_seq: u64,
     pub(super) last_seq: u64,
     pub(super) log: Arc<str>,
-    pub(super) events: Vec<EventRecord>,
     /// Of the events; none if there are none.
     pub(super) ids: Option<Ids>,
     pub(super) block: Option<Block>,
@@ -104,7 +103,6 @@ impl Entry {
             first_seq,
             last_seq,
             ids: Ids::of(&log, &events),
-            events,
             log,
             block,
             marks,

@@ -4,7 +4,7 @@ use picket_contract::Mark;
 use rusqlite::{Connection, params};
 
 use super::fault::Fault;
-use super::held;
+use super::held::{self, Ids};
 use super::submission::{Entry, Submission, Work, json};
 use crate::segment;
 use crate::{AlertRow, InventoryChange, MOST_POISON, PoisonRow, Repeat, RuleCommit};
@@ -133,26 +133,27 @@ fn admit(connection: &Connection, tenant: i64, name: &str, entry: &Entry) -> Res
         entry.first_seq,
         entry.last_seq,
         entry.log,
-        entry.events.len(),
+        entry.ids.as_ref().map_or(0, Ids::len),
         entry.ids.as_ref().map(|ids| ids.t_min),
         entry.ids.as_ref().map(|ids| ids.t_max),
         entry.marks_json
     ])?;
     if let Some(block) = &entry.block {
-        let sql = "INSERT INTO block (admission, size, crc32, body) VALUES (?1, ?2, ?3, ?4)";
+        let sql = "INSERT INTO block (admission, size, crc32, body, layout) VALUES (?1, ?2, ?3, ?4, ?5)";
         let admission = connection.last_insert_rowid();
-        connection
-            .prepare_cached(sql)?
-            .execute(params![admission, block.size, block.crc32, block.body])?;
+        connection.prepare_cached(sql)?.execute(params![
+            admission,
+            block.size,
+            block.crc32,
+            block.body,
+            block.layout.number()
+        ])?;
     }
     let Some(ids) = &entry.ids else { return Ok(()) };
-    let event = |place: usize| entry.events.get(place);
-    let time = |place: usize| event(place).map_or(i64::MIN, |event| event.time);
-    match held::remember(connection, tenant, &entry.log, ids, time)? {
+    match held::remember(connection, tenant, &entry.log, ids)? {
         Ok(()) => Ok(()),
-        Err(place) => Err(Fault::Refused(format!(
-            "the journal of {name} holds event {} of {} already",
-            event(place).map_or("", |event| &*event.id),
+        Err(id) => Err(Fault::Refused(format!(
+            "the journal of {name} holds event {id} of {} already",
             entry.log
         ))),
     }
