@@ -4,24 +4,43 @@ use std::sync::Arc;
 
 use picket_contract::{EventRecord, Mark};
 use picket_duo::Log;
+use picket_event::{Identity, Reading};
 use picket_store::CursorRow;
 
-/// What an event is known by.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Identity {
-    /// Unique within (tenant, log).
-    pub id: Arc<str>,
-    /// Order time, ms since the Unix epoch.
-    pub time: i64,
+/// The rows of an answer, and which event each of them is; none where that cannot be told.
+#[derive(Debug, Default)]
+pub struct Rows {
+    /// As they came.
+    pub texts: Vec<Arc<str>>,
+    /// One for each.
+    pub identities: Vec<Option<Identity>>,
+    /// What else was read of them on the way: to go with the events that they become.
+    pub reading: Option<Reading>,
+}
+
+impl From<Reading> for Rows {
+    fn from(reading: Reading) -> Self {
+        let rows = reading
+            .rows()
+            .map(|(row, identity)| (row.clone(), identity.ok().cloned()));
+        let (texts, identities) = rows.unzip();
+        Rows {
+            texts,
+            identities,
+            reading: Some(reading),
+        }
+    }
 }
 
 /// What is to be written as one: all of it or nothing.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Intake {
     /// Duo's own log (or a logical one, for marks about it).
     pub log: Arc<str>,
     /// In Duo's order, each id once. Some may be known already: those are to be dropped.
     pub events: Vec<EventRecord>,
+    /// What was read of the rows that these are made of, and of others of the same answer.
+    pub reading: Option<Reading>,
     /// How many of the events have no identity of their own: they are kept under a hash of their text.
     pub unidentified: usize,
     /// To follow the events, in order.
@@ -46,8 +65,8 @@ pub struct AdmitError(pub String);
 
 /// One tenant's journal, as the collector sees it. Calls for one log come one after another; for several, at the same time.
 pub trait Admit: Send + Sync + 'static {
-    /// The id and the order time of a row as received; none if it has none.
-    fn identify(&self, log: Log, raw: &str) -> Option<Identity>;
+    /// Reads the rows of an answer, once for all who need to know something of them.
+    fn read(&self, log: Log, texts: Vec<Arc<str>>) -> Rows;
 
     /// The cursor last written for a log; none: never polled.
     fn cursor(&self, log: &str) -> impl Future<Output = Result<Option<CursorRow>, AdmitError>> + Send;

@@ -262,6 +262,7 @@ async fn write<A: Admit>(
     let intake = Intake {
         log: log.clone(),
         events,
+        reading: None,
         unidentified: 0,
         marks: vec![Mark::Complete {
             log: log.clone(),

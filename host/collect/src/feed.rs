@@ -124,6 +124,7 @@ pub(crate) async fn settle<D, A: Admit, C>(shared: &Shared<D, A, C>, stalling: O
         .admit(Intake {
             log: log.clone(),
             events: Vec::new(),
+            reading: None,
             unidentified: 0,
             marks: vec![mark],
             cursor: Some(CursorRow { log, cursor }),

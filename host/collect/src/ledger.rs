@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use picket_contract::{EventRecord, Mark};
 use picket_duo::Log;
+use picket_event::Reading;
 use tokio::sync::{Mutex, MutexGuard};
 
 use crate::admit::{Admit, AdmitError, Admitted, Intake};
@@ -29,6 +30,7 @@ pub(crate) struct Held<'a, A> {
 #[derive(Debug, Default)]
 pub(crate) struct Entry {
     pub(crate) events: Vec<EventRecord>,
+    pub(crate) reading: Option<Reading>,
     pub(crate) unidentified: usize,
     pub(crate) marks: Vec<Mark>,
 }
@@ -81,6 +83,7 @@ impl<A: Admit> Held<'_, A> {
             .admit(Intake {
                 log: Arc::from(self.log.journal()),
                 events: entry.events,
+                reading: entry.reading,
                 unidentified: entry.unidentified,
                 marks: entry.marks,
                 cursor: Some(row),

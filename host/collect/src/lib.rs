@@ -55,7 +55,7 @@ mod telling;
 mod walk;
 mod window;
 
-pub use admit::{Admit, AdmitError, Admitted, Identity, Intake};
+pub use admit::{Admit, AdmitError, Admitted, Intake, Rows};
 pub use back_off::BackOff;
 pub use backfill::{Backfill, BackfillError};
 pub use blind::COLLECTOR;

@@ -216,7 +216,7 @@ impl<D: DuoLogs, A: Admit, C: Clock> Poller<D, A, C> {
                     .await?;
             }
             self.announce().await?;
-            let taken = walk.take(&page, |raw| self.shared.admit.identify(self.log, raw));
+            let taken = walk.take(page.next_offset, self.shared.admit.read(self.log, page.rows));
             let (step, reached) = (taken.step, taken.reached);
             self.keep(lane, window, walk.end, taken).await?;
             lane.failures = 0;

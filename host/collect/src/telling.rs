@@ -94,6 +94,7 @@ impl<D: DuoLogs, A: Admit, C: Clock> Poller<D, A, C> {
     ) -> Result<Admitted, AdmitError> {
         let Taken {
             events,
+            reading,
             unidentified,
             reached,
             step,
@@ -149,6 +150,7 @@ impl<D: DuoLogs, A: Admit, C: Clock> Poller<D, A, C> {
         if !events.is_empty() || !said.is_empty() || after != before {
             let entry = Entry {
                 events,
+                reading,
                 unidentified,
                 marks: said,
             };

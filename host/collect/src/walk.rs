@@ -1,12 +1,14 @@
 //! One window of one log, page by page. Pure: answers go in, rows and the next question come out.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use picket_contract::EventRecord;
-use picket_duo::{Log, Offset, Page, Query, Shape};
+use picket_duo::{Log, Offset, Query, Shape};
+use picket_event::{Identity, Reading};
+use rustc_hash::{FxHashMap, FxHashSet};
 
-use crate::admit::Identity;
+use crate::admit::Rows;
 use crate::window::Window;
 
 /// Ids of rows that could not be identified start with this. The judge knows them by it, and shows them to no rule.
@@ -30,6 +32,7 @@ pub(crate) enum Step {
 pub(crate) struct Taken {
     /// In Duo's order, each id once.
     pub(crate) events: Vec<EventRecord>,
+    pub(crate) reading: Option<Reading>,
     pub(crate) unidentified: usize,
     /// The last row's time, ms: every row before it has been read.
     pub(crate) reached: Option<i64>,
@@ -50,7 +53,9 @@ pub(crate) struct Walk {
     seen: HashSet<Offset>,
     empty: u32,
     /// Ids of the page before.
-    before: HashSet<Arc<str>>,
+    before: FxHashSet<Arc<str>>,
+    /// The time of the last row so far that tells one, ms.
+    last: Option<i64>,
     /// The last row's time, ms, if the last page with rows was full: there may be more behind it.
     full: Option<i64>,
     /// v1: the second asked for has rows that are known.
@@ -69,7 +74,8 @@ impl Walk {
             offset: None,
             seen: HashSet::new(),
             empty: 0,
-            before: HashSet::new(),
+            before: FxHashSet::default(),
+            last: None,
             full: None,
             is_known: false,
             pages: 0,
@@ -86,17 +92,18 @@ impl Walk {
     }
 
     /// Takes the answer to [`Walk::query`].
-    pub(crate) fn take(&mut self, page: &Page, identify: impl Fn(&str) -> Option<Identity>) -> Taken {
+    pub(crate) fn take(&mut self, next_offset: Option<Offset>, rows: Rows) -> Taken {
         self.pages += 1;
         let shape = self.log.shape();
-        let mut events = Vec::with_capacity(page.rows.len());
-        let mut ids: HashMap<Arc<str>, u32> = HashMap::with_capacity(page.rows.len());
+        let count = rows.texts.len();
+        let mut events = Vec::with_capacity(count);
+        let mut ids: FxHashMap<Arc<str>, u32> = FxHashMap::default();
+        ids.reserve(count);
         let mut unidentified = 0;
         let mut reached = None;
         let mut beyond = false;
-        for row in &page.rows {
-            let raw = row.get();
-            let (identity, is_event) = match identify(raw) {
+        for (raw, identity) in rows.texts.into_iter().zip(rows.identities) {
+            let (identity, is_event) = match identity {
                 // v1 knows no end: what is not final yet is left for the next poll.
                 Some(identity) if shape == Shape::FromSecond && identity.time > self.end => {
                     beyond = true;
@@ -120,7 +127,7 @@ impl Walk {
                 // A row without a time stands where Duo put it.
                 None => {
                     unidentified += 1;
-                    (unknown(raw, reached.unwrap_or(self.min)), false)
+                    (unknown(&raw, reached.or(self.last).unwrap_or(self.min)), false)
                 }
             };
             let copies = ids.entry(identity.id.clone()).or_default();
@@ -135,19 +142,20 @@ impl Walk {
             events.push(EventRecord {
                 id,
                 time: identity.time,
-                raw: Arc::from(raw),
+                raw,
             });
         }
-        let ids: HashSet<Arc<str>> = events.iter().map(|event| event.id.clone()).collect();
+        self.last = reached.or(self.last);
+        let ids: FxHashSet<Arc<str>> = events.iter().map(|event| event.id.clone()).collect();
         let is_new = ids.iter().any(|id| !self.before.contains(id));
         self.before = ids;
-        if !page.rows.is_empty() {
-            self.full = reached.filter(|_| page.rows.len() >= usize::from(self.limit));
+        if count > 0 {
+            self.full = reached.filter(|_| count >= usize::from(self.limit));
         }
         let step = if shape == Shape::FromSecond {
-            self.step_v1(page, reached.filter(|_| !beyond), is_new)
+            self.step_v1(count, reached.filter(|_| !beyond), is_new)
         } else {
-            self.step(page, reached, is_new)
+            self.step(count, next_offset, reached, is_new)
         };
         let reached = match step {
             Step::Restart if shape == Shape::FromSecond => Some(self.min),
@@ -156,6 +164,7 @@ impl Walk {
         };
         Taken {
             events,
+            reading: rows.reading,
             unidentified,
             reached,
             step,
@@ -166,17 +175,17 @@ impl Walk {
     /// that this was all; with rows it is not, so the rest is asked for by time. Nor is its absence a promise that this was
     /// all where the page is full: that is asked for by time as well, as is what lies behind a full page if an empty one with
     /// an offset follows it. An empty page without an offset is believed.
-    fn step(&mut self, page: &Page, reached: Option<i64>, is_new: bool) -> Step {
-        self.empty = if page.rows.is_empty() { self.empty + 1 } else { 0 };
-        let has_offset = page.next_offset.is_some();
-        if let Some(next) = &page.next_offset
+    fn step(&mut self, rows: usize, next_offset: Option<Offset>, reached: Option<i64>, is_new: bool) -> Step {
+        self.empty = if rows == 0 { self.empty + 1 } else { 0 };
+        let has_offset = next_offset.is_some();
+        if let Some(next) = next_offset
             && self.seen.insert(next.clone())
             && self.empty < 2
         {
-            self.offset = Some(next.clone());
+            self.offset = Some(next);
             return Step::Next;
         }
-        let is_end = page.rows.is_empty() && !has_offset;
+        let is_end = rows == 0 && !has_offset;
         match reached.filter(|_| has_offset).or(self.full.filter(|_| !is_end)) {
             Some(reached) if reached > self.window.min => Step::Restart,
             _ if is_new && has_offset => Step::Circle,
@@ -187,9 +196,9 @@ impl Walk {
     /// v1 gives the earliest rows from a second on, as many as it likes. So the last second is asked for again, until that
     /// brings nothing new. `reached` is none where the answer went beyond what is final, or had no rows; no rows of a second
     /// that has some is no answer.
-    fn step_v1(&mut self, page: &Page, reached: Option<i64>, is_new: bool) -> Step {
+    fn step_v1(&mut self, rows: usize, reached: Option<i64>, is_new: bool) -> Step {
         let Some(reached) = reached else {
-            let is_wrong = page.rows.is_empty() && self.is_known;
+            let is_wrong = rows == 0 && self.is_known;
             return if is_wrong { Step::Restart } else { Step::Finished };
         };
         let second = reached.div_euclid(1000) * 1000;
@@ -198,12 +207,12 @@ impl Walk {
             self.min = second;
             return if is_new { Step::Next } else { Step::Finished };
         }
-        let is_full = page.rows.len() >= usize::from(self.limit);
+        let is_full = rows >= usize::from(self.limit);
         if is_full {
             tracing::warn!(
                 log = %self.log,
                 second = second / 1000,
-                rows = page.rows.len(),
+                rows,
                 "a full answer of one second: if Duo has more rows of this second, they cannot be asked for"
             );
         }
@@ -245,22 +254,32 @@ mod tests {
 
     /// Takes a page of rows `time:id` and tells the step and where the walk asks next.
     fn take(walk: &mut Walk, rows: &str, next: Option<&str>) -> (Step, Query) {
-        let row = |text: &str| serde_json::value::RawValue::from_string(format!("\"{text}\"")).unwrap();
-        let rows = rows.split_whitespace().map(row).collect();
-        let page = Page {
-            rows,
-            next_offset: next.map(Offset::new),
-            server_date_ms: None,
-        };
         let identify = |raw: &str| {
-            let (time, id) = raw.trim_matches('"').split_once(':')?;
+            let (time, id) = raw.split_once(':')?;
             Some(Identity {
                 id: id.into(),
                 time: time.parse().ok()?,
             })
         };
-        let step = walk.take(&page, identify).step;
+        let rows = read(&rows.split_whitespace().collect::<Vec<_>>(), identify);
+        let step = walk.take(next.map(Offset::new), rows).step;
         (step, walk.query())
+    }
+
+    fn read(rows: &[&str], identify: impl Fn(&str) -> Option<Identity>) -> Rows {
+        Rows {
+            texts: rows.iter().map(|row| Arc::from(*row)).collect(),
+            identities: rows.iter().map(|row| identify(row)).collect(),
+            reading: None,
+        }
+    }
+
+    /// A row that is its time, and its id.
+    fn by_time(raw: &str) -> Option<Identity> {
+        Some(Identity {
+            id: raw.into(),
+            time: raw.parse().ok()?,
+        })
     }
 
     #[test]
@@ -330,12 +349,7 @@ mod tests {
 
         let mut empty = walk(Log::Authentication);
         assert_eq!(take(&mut empty, "2000:a 3000:b 4000:c", Some("4000,c")).0, Step::Next);
-        let nothing = Page {
-            rows: Vec::new(),
-            next_offset: Some(Offset::new("4000,c")),
-            server_date_ms: None,
-        };
-        let taken = empty.take(&nothing, |_| None);
+        let taken = empty.take(Some(Offset::new("4000,c")), Rows::default());
         assert_eq!((taken.step, taken.reached), (Step::Restart, Some(4_000)));
 
         let mut end = walk(Log::Authentication);
@@ -354,12 +368,7 @@ mod tests {
     fn a_v1_second_that_has_rows_and_is_empty_is_asked_for_again() {
         let mut walk = walk(Log::Administrator);
         assert_eq!(take(&mut walk, "2000:a 3000:b", None).0, Step::Next);
-        let nothing = Page {
-            rows: Vec::new(),
-            next_offset: None,
-            server_date_ms: None,
-        };
-        let taken = walk.take(&nothing, |_| None);
+        let taken = walk.take(None, Rows::default());
         assert_eq!((taken.step, taken.reached), (Step::Restart, Some(3_000)));
     }
 
@@ -393,14 +402,6 @@ mod tests {
 
     #[test]
     fn equal_v1_rows_of_a_second_are_counted_and_counted_the_same_again() {
-        let page = |rows: &[&str]| Page {
-            rows: rows
-                .iter()
-                .map(|row| serde_json::value::RawValue::from_string((*row).to_owned()).unwrap())
-                .collect(),
-            next_offset: None,
-            server_date_ms: None,
-        };
         let identify = |raw: &str| {
             Some(Identity {
                 id: format!("sha256:{raw}").into(),
@@ -415,9 +416,9 @@ mod tests {
                 .collect::<Vec<_>>()
         };
         let mut walk = walk(Log::Administrator);
-        let first = ids(walk.take(&page(&["2000", "3000", "3000"]), identify));
+        let first = ids(walk.take(None, read(&["2000", "3000", "3000"], identify)));
         assert_eq!(first, ["sha256:2000", "sha256:3000", "sha256:3000~2"]);
-        let cut = walk.take(&page(&["3000", "3000", "3000"]), identify);
+        let cut = walk.take(None, read(&["3000", "3000", "3000"], identify));
         assert_eq!(cut.step, Step::Next, "a third is new");
         assert_eq!(ids(cut), ["sha256:3000", "sha256:3000~2", "sha256:3000~3"]);
     }
@@ -429,37 +430,29 @@ mod tests {
         assert_eq!((step, query.offset), (Step::Next, Some(Offset::new("1591014"))));
         assert_eq!(query.limit, 3);
         assert_eq!(take(&mut walk, "1500:c", None).0, Step::Finished);
-        let changed = Page {
-            rows: vec![serde_json::value::RawValue::from_string("950000".to_owned()).unwrap()],
-            next_offset: None,
-            server_date_ms: None,
-        };
-        let taken = walk.take(&changed, |raw| {
-            Some(Identity {
-                id: raw.into(),
-                time: raw.parse().ok()?,
-            })
-        });
+        let taken = walk.take(None, read(&["950000"], by_time));
         assert_eq!((taken.events[0].time, taken.reached), (900_000, None));
+    }
+
+    #[test]
+    fn a_row_without_a_time_stands_behind_the_row_before_it_also_across_pages() {
+        let mut walk = walk(Log::Activity);
+        let times = |taken: Taken| taken.events.iter().map(|event| event.time).collect::<Vec<_>>();
+        let taken = walk.take(Some(Offset::new("a")), read(&["odd", "2000", "odder", "3000"], by_time));
+        assert_eq!(
+            (taken.unidentified, times(taken)),
+            (2, vec![1_000, 2_000, 2_000, 3_000])
+        );
+        assert_eq!(
+            times(walk.take(None, read(&["oddest", "4000"], by_time))),
+            [3_000, 4_000]
+        );
     }
 
     #[test]
     fn v1_rows_that_are_not_final_are_left_for_the_next_poll() {
         let mut walk = walk(Log::Administrator);
-        let row = |text: &str| serde_json::value::RawValue::from_string(text.to_owned()).unwrap();
-        let rows = vec![row("900000"), row("901000")];
-        let page = Page {
-            rows,
-            next_offset: None,
-            server_date_ms: None,
-        };
-        let identify = |raw: &str| {
-            Some(Identity {
-                id: raw.into(),
-                time: raw.parse().ok()?,
-            })
-        };
-        let taken = walk.take(&page, identify);
+        let taken = walk.take(None, read(&["900000", "901000"], by_time));
         let ids: Vec<&str> = taken.events.iter().map(|event| &*event.id).collect();
         assert_eq!((ids, taken.step), (vec!["900000"], Step::Finished));
     }

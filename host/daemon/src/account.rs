@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use picket_collect::{Admit, AdmitError, Admitted, Cursor, DuoLogs, Identity, Intake};
+use picket_collect::{Admit, AdmitError, Admitted, Cursor, DuoLogs, Intake, Rows};
 use picket_duo::{
     BadConfig, Client, ClientConfig, DuoError, Host, Log, Page, Query, Scheme, Transport, TransportConfig,
 };
@@ -174,12 +174,8 @@ impl Door {
 }
 
 impl Admit for Door {
-    fn identify(&self, log: Log, raw: &str) -> Option<Identity> {
-        let identity = picket_event::identify(log.journal(), raw).ok()?;
-        Some(Identity {
-            id: identity.id,
-            time: identity.time,
-        })
+    fn read(&self, log: Log, texts: Vec<Arc<str>>) -> Rows {
+        self.pipeline.read(log.journal(), texts).into()
     }
 
     async fn cursor(&self, log: &str) -> Result<Option<CursorRow>, AdmitError> {
@@ -194,7 +190,10 @@ impl Admit for Door {
         self.begin(&intake).await?;
         let page = pipeline::Page {
             log: intake.log,
-            rows: intake.events.into_iter().map(|event| event.raw).collect(),
+            rows: pipeline::Rows::Events {
+                events: intake.events,
+                reading: intake.reading,
+            },
             marks: intake.marks,
             cursor: intake.cursor,
             inventory: Vec::new(),

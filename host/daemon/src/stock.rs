@@ -250,7 +250,7 @@ impl Keep for Shelf {
     async fn keep(&self, part: Part) -> Result<(), AdmitError> {
         let page = Page {
             log: part.log,
-            rows: part.rows,
+            rows: part.rows.into(),
             marks: part.marks,
             cursor: part.cursor,
             inventory: part.inventory,

@@ -1,6 +1,8 @@
 //! From an HTTP answer to a page, or to an error with a name.
 
 use std::borrow::Cow;
+use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
@@ -11,6 +13,7 @@ use serde_json::value::RawValue;
 use crate::error::DuoError;
 use crate::log::{Log, Shape};
 use crate::page::{Offset, Page};
+use crate::rows;
 
 /// An answer as received.
 #[derive(Debug)]
@@ -97,7 +100,7 @@ pub(crate) fn page(log: Log, answer: &Answer) -> Result<Page, DuoError> {
     }
 }
 
-/// The page in an answer as nearly all are, read in one pass. None: somebody has to look closer.
+/// The page in an answer as nearly all are. None: somebody has to look closer.
 fn usual(log: Log, answer: &Answer) -> Option<Page> {
     #[derive(Deserialize)]
     struct Whole<'a> {
@@ -107,33 +110,37 @@ fn usual(log: Log, answer: &Answer) -> Option<Page> {
     }
     #[derive(Deserialize)]
     struct Body {
-        #[serde(default)]
-        authlogs: Option<Vec<Box<RawValue>>>,
-        #[serde(default)]
-        items: Option<Vec<Box<RawValue>>>,
-        #[serde(default)]
-        events: Option<Vec<Box<RawValue>>>,
+        /// The rows' place, left empty: what they are has been read.
+        #[serde(alias = "authlogs", alias = "items", alias = "events")]
+        _rows: [(); 0],
         #[serde(default)]
         metadata: Option<Value>,
     }
     if log.shape() == Shape::FromSecond || !(200..300).contains(&answer.status) {
         return None;
     }
-    let whole: Whole<'_> = serde_json::from_str(&answer.body).ok()?;
+    let body = answer.body.as_str();
+    let list = rows::find(body, rows_of(log))?;
+    let around = [body.get(..list.span.start)?, body.get(list.span.end..)?].concat();
+    let whole: Whole<'_> = serde_json::from_str(&around).ok()?;
     if whole.stat != "OK" {
         return None;
     }
-    let body = whole.response;
-    let rows = match log {
-        Log::Authentication => body.authlogs,
-        Log::TrustMonitor => body.events,
-        _ => body.items,
-    };
+    let row = |row: Range<usize>| body.get(row).map(Arc::from);
     Some(Page {
-        rows: rows?,
-        next_offset: offset(answer, body.metadata.as_ref()).ok()?,
+        rows: list.rows.into_iter().map(row).collect::<Option<_>>()?,
+        next_offset: offset(answer, whole.response.metadata.as_ref()).ok()?,
         server_date_ms: answer.date_ms,
     })
+}
+
+/// The name of the list that holds a log's rows.
+fn rows_of(log: Log) -> &'static str {
+    match log {
+        Log::Authentication => "authlogs",
+        Log::TrustMonitor => "events",
+        _ => "items",
+    }
 }
 
 /// The same of any answer, and what is wrong with it.
@@ -153,7 +160,7 @@ fn unusual(log: Log, answer: &Answer) -> Result<Page, DuoError> {
     let server_date_ms = answer.date_ms;
     if log.shape() == Shape::FromSecond {
         return Ok(Page {
-            rows: list(answer, response, "response")?,
+            rows: texts(list(answer, response, "response")?),
             next_offset: None,
             server_date_ms,
         });
@@ -162,14 +169,15 @@ fn unusual(log: Log, answer: &Answer) -> Result<Page, DuoError> {
         Some(b'{') => serde_json::from_str(response.get()).map_err(|error| malformed(answer, &cause(&error)))?,
         _ => return Err(malformed(answer, "`response` is not an object")),
     };
-    let (name, rows) = match log {
-        Log::Authentication => ("response.authlogs", body.authlogs),
-        Log::TrustMonitor => ("response.events", body.events),
-        _ => ("response.items", body.items),
+    let name = format!("response.{}", rows_of(log));
+    let rows = match log {
+        Log::Authentication => body.authlogs,
+        Log::TrustMonitor => body.events,
+        _ => body.items,
     };
     let rows = rows.ok_or_else(|| malformed(answer, &format!("`{name}` is missing")))?;
     Ok(Page {
-        rows: list(answer, rows, name)?,
+        rows: texts(list(answer, rows, &name)?),
         next_offset: offset(answer, body.metadata.as_ref())?,
         server_date_ms,
     })
@@ -180,6 +188,10 @@ pub(crate) fn list(answer: &Answer, rows: &RawValue, name: &str) -> Result<Vec<B
     serde_json::from_str::<Option<Vec<Box<RawValue>>>>(rows.get())
         .map(Option::unwrap_or_default)
         .map_err(|_| malformed(answer, &format!("`{name}` is not a list")))
+}
+
+fn texts(rows: Vec<Box<RawValue>>) -> Vec<Arc<str>> {
+    rows.into_iter().map(|row| Arc::from(row.get())).collect()
 }
 
 /// All shapes of `metadata.next_offset`: absent, null, a text, a number, a list of texts and numbers.
@@ -303,7 +315,7 @@ mod tests {
             r#"{{"stat": "OK", "response": {{"items": [{row}], "metadata": {{}}}}}}"#
         ))
         .unwrap();
-        assert_eq!(page.rows[0].get(), row);
+        assert_eq!(&*page.rows[0], row);
         assert_eq!(page.server_date_ms, Some(5));
     }
 
@@ -311,6 +323,24 @@ mod tests {
     fn an_odd_row_spoils_no_page() {
         let page = activity(r#"{"stat":"OK","response":{"items":[{"a":1},null,"x",[2],7,{"b":2}]}}"#).unwrap();
         assert_eq!((page.rows.len(), page.odd_rows()), (6, 4));
+    }
+
+    #[test]
+    fn a_row_that_is_no_json_spoils_no_page_either() {
+        let odd = "{\"a\":NaN,\"b\":\"\u{1}\"}";
+        let page = activity(&format!(
+            r#"{{"stat":"OK","response":{{"items":[{{"a":1}}, {odd}],"metadata":{{"next_offset":"5,x"}}}}}}"#
+        ))
+        .unwrap();
+        assert_eq!((&*page.rows[0], &*page.rows[1]), (r#"{"a":1}"#, odd));
+        assert_eq!(page.next_offset, Some(Offset::new("5,x")));
+        for broken in [
+            r#"{"stat":"OK","response":{"items":[{"a":1}],"metadata":{"next_offset":"5,x"}}"#,
+            r#"{"stat":"OK","response":{"items":[{"a":1}],"items":[]}}"#,
+            r#"{"stat":"OK","response":{"items":[{"a":1}]}} trailing"#,
+        ] {
+            assert!(matches!(activity(broken), Err(DuoError::Malformed { .. })), "{broken}");
+        }
     }
 
     #[test]

@@ -32,6 +32,7 @@ mod log;
 mod objects;
 mod page;
 mod redact;
+mod rows;
 pub mod sign;
 mod transport;
 

@@ -1,6 +1,6 @@
 //! What is asked and what comes back.
 
-use serde_json::value::RawValue;
+use std::sync::Arc;
 
 /// What to ask a log for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,8 +39,8 @@ impl Offset {
 /// One page of a log.
 #[derive(Debug, Clone)]
 pub struct Page {
-    /// The rows as Duo wrote them, in Duo's order. A row may be anything that is JSON: one odd row spoils no page.
-    pub rows: Vec<Box<RawValue>>,
+    /// The rows as Duo wrote them, in Duo's order. A row may be anything that stands in a list: one odd row spoils no page.
+    pub rows: Vec<Arc<str>>,
     /// Where this page ended. Its presence does not mean that there is more, nor its absence that there is not.
     pub next_offset: Option<Offset>,
     /// Duo's clock when it answered, ms since the Unix epoch, whole seconds.
@@ -51,6 +51,6 @@ impl Page {
     /// How many rows are not JSON objects, so cannot be events.
     #[must_use]
     pub fn odd_rows(&self) -> usize {
-        self.rows.iter().filter(|row| !row.get().starts_with('{')).count()
+        self.rows.iter().filter(|row| !row.starts_with('{')).count()
     }
 }

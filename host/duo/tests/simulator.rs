@@ -106,11 +106,7 @@ async fn walk(client: &Client, log: Log, (from, to): (i64, i64)) -> Vec<Value> {
     loop {
         let page = client.page(log, &query).await.unwrap();
         assert_eq!(page.odd_rows(), 0);
-        let parsed: Vec<Value> = page
-            .rows
-            .iter()
-            .map(|row| serde_json::from_str(row.get()).unwrap())
-            .collect();
+        let parsed: Vec<Value> = page.rows.iter().map(|row| serde_json::from_str(row).unwrap()).collect();
         if log.shape() == Shape::FromSecond {
             // What was cut is asked for again, from its second on.
             rows.retain(|row| time_s(row) * 1000 < query.mintime);

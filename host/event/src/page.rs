@@ -42,6 +42,11 @@ impl Page {
         columns.page(layout, duo_log, events)
     }
 
+    /// The same page with events: one for each row that was read.
+    pub(crate) fn with(self, events: Vec<EventRecord>) -> Self {
+        Page { events, ..self }
+    }
+
     /// The log as rules name it.
     #[must_use]
     pub fn log(&self) -> &Arc<str> {

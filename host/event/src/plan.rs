@@ -97,14 +97,23 @@ impl Plan {
         rows: &[Arc<str>],
         mut record: impl FnMut(usize, Result<Identity, Problem>) -> EventRecord,
     ) -> Page {
+        let (identities, page) = self.read_rows(log, duo_log, rows);
+        let events = identities.into_iter().enumerate();
+        page.with(events.map(|(number, identity)| record(number, identity)).collect())
+    }
+
+    /// The same, in two steps: the events are put to the page later ([`crate::Reading`]).
+    pub(crate) fn read_rows(
+        &self,
+        log: &str,
+        duo_log: &str,
+        rows: &[Arc<str>],
+    ) -> (Vec<Result<Identity, Problem>>, Page) {
         let layout = self.layout_of(log);
         let mut columns = Columns::new(&layout, duo_log, rows.len());
-        let mut events = Vec::with_capacity(rows.len());
-        for (number, raw) in rows.iter().enumerate() {
-            let identity = columns.read_identified(duo_log, raw, &self.enrichment);
-            events.push(record(number, identity));
-        }
-        columns.page(&layout, duo_log, events)
+        let read = |raw: &Arc<str>| columns.read_identified(duo_log, raw, &self.enrichment);
+        let identities = rows.iter().map(read).collect();
+        (identities, columns.page(&layout, duo_log, Vec::new()))
     }
 
     /// The log as rules name it under which rows of this of Duo's logs are best read at once: the logical log they may feed,

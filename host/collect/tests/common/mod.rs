@@ -10,11 +10,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use picket_collect::{Admit, AdmitError, Admitted, Clock, Collector, DuoLogs, Identity, Intake, Settings};
+use picket_collect::{Admit, AdmitError, Admitted, Clock, Collector, DuoLogs, Intake, Rows, Settings};
 use picket_contract::{EventRecord, Mark};
 use picket_duo::{DuoError, Log, Offset, Page, Query, Shape, TransportKind};
+use picket_event::Identity;
 use picket_store::CursorRow;
-use serde_json::value::RawValue;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -280,10 +280,7 @@ impl FakeDuo {
         }
         let date = now.div_euclid(1000) * 1000;
         Ok(Page {
-            rows: raws
-                .into_iter()
-                .map(|raw| RawValue::from_string(raw).unwrap())
-                .collect(),
+            rows: raws.into_iter().map(Arc::from).collect(),
             next_offset: next_offset.filter(|_| !is_v1),
             server_date_ms: (!dice.percent(faults.no_date)).then_some(date),
         })
@@ -380,12 +377,19 @@ impl FakeJournal {
 }
 
 impl Admit for FakeJournal {
-    fn identify(&self, _log: Log, raw: &str) -> Option<Identity> {
-        let row: serde_json::Value = serde_json::from_str(raw).ok()?;
-        Some(Identity {
-            id: row.get("id")?.as_str()?.into(),
-            time: row.get("time")?.as_i64()?,
-        })
+    fn read(&self, _log: Log, texts: Vec<Arc<str>>) -> Rows {
+        let identify = |raw: &Arc<str>| {
+            let row: serde_json::Value = serde_json::from_str(raw).ok()?;
+            Some(Identity {
+                id: row.get("id")?.as_str()?.into(),
+                time: row.get("time")?.as_i64()?,
+            })
+        };
+        Rows {
+            identities: texts.iter().map(identify).collect(),
+            texts,
+            reading: None,
+        }
     }
 
     async fn cursor(&self, log: &str) -> Result<Option<CursorRow>, AdmitError> {

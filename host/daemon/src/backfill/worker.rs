@@ -157,7 +157,7 @@ fn opening(logs: &[Log], rules: &RuleSet) -> Page {
     marks.extend(absent.into_iter().map(|log| Mark::Closed { log: log.into() }));
     Page {
         log: logs.first().map_or("", |log| log.journal()).into(),
-        rows: Vec::new(),
+        rows: Vec::new().into(),
         marks,
         cursor: None,
         inventory: Vec::new(),

@@ -4,28 +4,54 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use picket_contract::{Admission, EventRecord, Mark};
-use picket_event::{Occurrences, identify};
+use picket_event::{Identity, Occurrences, Problem, Reading};
 use picket_store::{CursorRow, InventoryChange, StoreError};
 use tokio::sync::OwnedMutexGuard;
 
 use super::follow::Along;
 use super::{Inner, Pipeline, PipelineError};
-use crate::sheet::UNREADABLE;
+use crate::sheet::{Place, UNREADABLE};
 use crate::verdict::Verdict;
 
 /// What collection brings at once.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Page {
     /// Duo's own log.
     pub log: Arc<str>,
-    /// Rows as received, in the order Duo gave them.
-    pub rows: Vec<Arc<str>>,
+    /// In the order Duo gave them.
+    pub rows: Rows,
     /// To stand after the rows.
     pub marks: Vec<Mark>,
     /// Where polling goes on; stored in the same transaction.
     pub cursor: Option<CursorRow>,
     /// What the rows say of the inventory; stored in the same transaction.
     pub inventory: Vec<InventoryChange>,
+}
+
+/// The rows of a page.
+#[derive(Debug)]
+pub enum Rows {
+    /// As received: which event each is remains to be seen.
+    Received(Vec<Arc<str>>),
+    /// Events, each id once.
+    Events {
+        /// Their text is that of the rows in `reading`.
+        events: Vec<EventRecord>,
+        /// What [`Pipeline::read`] made of the rows that these came from.
+        reading: Option<Reading>,
+    },
+}
+
+impl From<Vec<Arc<str>>> for Rows {
+    fn from(rows: Vec<Arc<str>>) -> Self {
+        Rows::Received(rows)
+    }
+}
+
+impl FromIterator<Arc<str>> for Rows {
+    fn from_iter<I: IntoIterator<Item = Arc<str>>>(rows: I) -> Self {
+        Rows::Received(rows.into_iter().collect())
+    }
 }
 
 /// What became of a page.
@@ -37,7 +63,7 @@ pub struct Admitted {
     pub new: usize,
     /// The journal held them already.
     pub known: usize,
-    /// Twice in the page.
+    /// Twice in the page, as it was received.
     pub doubles: usize,
     /// New, kept as they came, but no event that rules could be shown.
     pub unreadable: usize,
@@ -57,15 +83,28 @@ impl Pipeline {
         let inner = self.inner.clone();
         tokio::spawn(async move { inner.admit(page).await }).await?
     }
+
+    /// Reads rows of one of Duo's logs in one pass: which event each is, and what judging will want to know of it. To be given
+    /// back with the events that come of it.
+    #[must_use]
+    pub fn read(&self, log: &str, rows: Vec<Arc<str>>) -> Reading {
+        Reading::new(&self.inner.plan(), log, rows)
+    }
+}
+
+/// A page's journal entry, and where its rows are, if they have been read already.
+struct Numbered {
+    admission: Admission,
+    places: Vec<Place>,
 }
 
 impl Inner {
     async fn admit(self: Arc<Self>, page: Page) -> Result<Admitted, PipelineError> {
         let head = self.head.clone().lock_owned().await;
         let inner = self.clone();
-        let (mut head, admission, along, mut admitted) =
+        let (mut head, numbered, along, mut admitted) =
             tokio::task::spawn_blocking(move || inner.number(head, page)).await??;
-        let Some(admission) = admission else {
+        let Some(Numbered { admission, places }) = numbered else {
             let inner = self.clone();
             tokio::task::spawn_blocking(move || inner.commit(Vec::new(), along, Verdict::default())).await??;
             return Ok(admitted);
@@ -97,7 +136,8 @@ impl Inner {
             // Out of its place until it is done: if it panics, the next to come finds none and reads back.
             let judge = desk.judge.take();
             let verdict = judge.map(|mut judge| {
-                let verdict = judge.feed(before, &[page], &inner.journal, (inner.options.clock)());
+                let now = (inner.options.clock)();
+                let verdict = judge.feed_read(before, &[page], &[places], &inner.journal, now);
                 verdict.map(|verdict| (judge, verdict))
             });
             (desk, verdict.transpose())
@@ -169,20 +209,28 @@ impl Inner {
         &self,
         mut head: OwnedMutexGuard<Option<u64>>,
         page: Page,
-    ) -> Result<(OwnedMutexGuard<Option<u64>>, Option<Admission>, Along, Admitted), StoreError> {
+    ) -> Result<(OwnedMutexGuard<Option<u64>>, Option<Numbered>, Along, Admitted), StoreError> {
         let last = match *head {
             Some(last) => last,
             None => self.journal.store.last_seq(&self.journal.tenant)?,
         };
         *head = Some(last);
-        let mut admitted = Admitted {
-            received: page.rows.len(),
-            ..Admitted::default()
+        let mut admitted = Admitted::default();
+        let (mut events, reading) = match page.rows {
+            Rows::Events { events, reading } => {
+                admitted.received = events.len();
+                (events, reading)
+            }
+            Rows::Received(rows) => {
+                admitted.received = rows.len();
+                let reading = Reading::new(&self.plan(), &page.log, rows);
+                let mut events = identified(&page.log, &reading);
+                let mut seen: HashSet<Arc<str>> = HashSet::with_capacity(events.len());
+                events.retain(|event| seen.insert(event.id.clone()));
+                admitted.doubles = admitted.received - events.len();
+                (events, Some(reading))
+            }
         };
-        let mut events = identified(&page);
-        let mut seen: HashSet<Arc<str>> = HashSet::with_capacity(events.len());
-        events.retain(|event| seen.insert(event.id.clone()));
-        admitted.doubles = admitted.received - events.len();
         if !events.is_empty() {
             let mut known = self.known(&page.log, &events)?.into_iter();
             events.retain(|_| known.next() == Some(false));
@@ -203,36 +251,40 @@ impl Inner {
             events,
             marks: page.marks,
         };
-        Ok((head, Some(admission), along, admitted))
+        let placed = reading.and_then(|reading| reading.place(&admission.events));
+        let places = placed.map(|(page, rows)| {
+            let page = Arc::new(page);
+            rows.into_iter().map(|row| (page.clone(), row)).collect()
+        });
+        let numbered = Numbered {
+            admission,
+            places: places.unwrap_or_default(),
+        };
+        Ok((head, Some(numbered), along, admitted))
     }
 }
 
 /// Rows with their ids and times. One that cannot be placed is kept under the hash of its content, next to its neighbour.
-fn identified(page: &Page) -> Vec<EventRecord> {
-    let mut neighbour = page
-        .rows
-        .iter()
-        .find_map(|row| identify(&page.log, row).ok())
+fn identified(log: &str, reading: &Reading) -> Vec<EventRecord> {
+    let mut neighbour = reading
+        .rows()
+        .find_map(|(_, identity)| identity.ok())
         .map_or(0, |identity| identity.time);
     let mut seen = Occurrences::default();
-    let record = |raw: &Arc<str>| match identify(&page.log, raw) {
-        Ok(identity) => {
-            let identity = seen.next(&page.log, identity);
-            neighbour = identity.time;
-            EventRecord {
-                id: identity.id,
-                time: identity.time,
-                raw: raw.clone(),
+    let record = |(raw, identity): (&Arc<str>, Result<&Identity, &Problem>)| {
+        let id = match identity {
+            Ok(identity) => {
+                let identity = seen.next(log, identity.clone());
+                neighbour = identity.time;
+                identity.id
             }
-        }
-        Err(_) => {
-            let hash = blake3::hash(raw.as_bytes()).to_hex();
-            EventRecord {
-                id: format!("{UNREADABLE}{hash}").into(),
-                time: neighbour,
-                raw: raw.clone(),
-            }
+            Err(_) => format!("{UNREADABLE}{}", blake3::hash(raw.as_bytes()).to_hex()).into(),
+        };
+        EventRecord {
+            id,
+            time: neighbour,
+            raw: raw.clone(),
         }
     };
-    page.rows.iter().map(record).collect()
+    reading.rows().map(record).collect()
 }

@@ -17,7 +17,11 @@ impl Inner {
     pub(super) fn load<'a>(&self, desk: &'a mut Desk) -> Result<&'a mut TenantJudge, PipelineError> {
         let judge = match desk.judge.take() {
             Some(judge) => judge,
-            None => self.restore(desk)?,
+            None => {
+                let judge = self.restore(desk)?;
+                self.read_for(&judge);
+                judge
+            }
         };
         Ok(desk.judge.insert(judge))
     }

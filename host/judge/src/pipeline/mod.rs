@@ -19,10 +19,11 @@ mod load;
 mod swap;
 
 use std::fmt::Debug;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use picket_contract::{Evaluate, Params, RuleManifest, Tables};
+use picket_event::Plan;
 use picket_store::{Store, StoreError};
 use tokio::sync::Mutex;
 
@@ -35,7 +36,7 @@ use crate::ration::{Ration, RationView};
 use crate::rule::{Tenant, Terms};
 use crate::verdict::{JudgeError, Outcome, Said, Settings, Trouble};
 
-pub use admit::{Admitted, Page};
+pub use admit::{Admitted, Page, Rows};
 pub use history::{FIRST_START, first_start};
 pub use swap::{Beginning, SwapReport};
 
@@ -160,6 +161,8 @@ struct Inner {
     /// The journal's last number; none: to be read back.
     head: Arc<Mutex<Option<u64>>>,
     judge: Arc<Mutex<Desk>>,
+    /// What is read of events: that of the judge, or, for a moment, of the one before it.
+    plan: RwLock<Plan>,
     /// One change of rules at a time.
     swapping: Arc<Mutex<()>>,
 }
@@ -175,6 +178,17 @@ struct Desk {
 impl Drop for Inner {
     fn drop(&mut self) {
         self.options.holding.forget(&self.journal.tenant);
+    }
+}
+
+impl Inner {
+    fn plan(&self) -> Plan {
+        self.plan.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// From now on rows are read as this judge wants them.
+    fn read_for(&self, judge: &TenantJudge) {
+        *self.plan.write().unwrap_or_else(PoisonError::into_inner) = judge.plan().clone();
     }
 }
 
@@ -223,6 +237,7 @@ impl Pipeline {
             historic,
             head,
             judge: Arc::new(Mutex::new(desk)),
+            plan: RwLock::default(),
             swapping: Arc::default(),
         };
         let pipeline = Pipeline { inner: Arc::new(inner) };

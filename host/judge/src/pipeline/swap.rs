@@ -316,6 +316,7 @@ impl Inner {
             committing = Committing::new(|| Ok(()));
         }
         *head = Some(after);
+        self.read_for(&judge);
         (desk.judge, desk.rules) = (Some(judge), set);
         let report = SwapReport {
             generation: number,
