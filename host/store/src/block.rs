@@ -164,7 +164,7 @@ impl Unpacked {
     /// Unpacks a block of `count` events. The error says how it is damaged.
     pub(crate) fn of(block: &Block, count: usize) -> Result<Self, String> {
         let plain = plain(block)?;
-        rows(&plain, count, block.layout)?;
+        rows(&plain, count, block.layout).map(drop)?;
         Ok(Unpacked {
             plain,
             count,
