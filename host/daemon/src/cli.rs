@@ -112,6 +112,9 @@ pub(crate) struct Alerts {
     /// Only the last so many.
     #[arg(long, value_name = "N")]
     pub(crate) tail: Option<usize>,
+    /// Those of rules in shadow, which nobody was told of, in place of the others.
+    #[arg(long)]
+    pub(crate) shadow: bool,
     #[command(flatten)]
     pub(crate) output: Output,
 }
@@ -143,6 +146,9 @@ pub(crate) struct Timeline {
 pub(crate) enum RuleVerb {
     /// Every rule, how it stands and why.
     List {
+        /// With limits, what was used of them, and what each rule failed on.
+        #[arg(long, short)]
+        verbose: bool,
         #[command(flatten)]
         output: Output,
     },

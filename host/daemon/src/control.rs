@@ -22,7 +22,11 @@ pub(crate) enum Request {
     /// How everything stands.
     Status,
     /// Every rule and how it stands.
-    Rules,
+    Rules {
+        /// With limits, use and failures.
+        #[serde(default)]
+        verbose: bool,
+    },
     /// Read the rules directory again.
     Reload,
     /// Read a piece of the past, or go on with it.

@@ -49,6 +49,7 @@ fn main() -> ExitCode {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .max_blocking_threads(judging_threads())
+        .thread_stack_size(config::sandbox_thread_stack())
         .enable_all()
         .build()
     {
@@ -135,8 +136,8 @@ async fn configured(cli: &Cli, config: config::Config) -> anyhow::Result<bool> {
         Verb::Backfill(arguments) => return commands::backfill::run(&config, arguments).await,
         Verb::Timeline(arguments) => commands::timeline::run(&config, arguments)?,
         Verb::Rule {
-            verb: RuleVerb::List { output },
-        } => commands::rule_list::run(&config, output.format).await?,
+            verb: RuleVerb::List { output, verbose },
+        } => commands::rule_list::run(&config, output.format, *verbose).await?,
         Verb::Rule {
             verb: RuleVerb::Test { .. },
         }

@@ -4,10 +4,13 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use picket_contract::RuleManifest;
-use picket_store::{RuleRow, Store};
+use picket_judge::{Mode, gap_words};
+use picket_sandbox::Module;
+use picket_store::{AlertFilter, PoisonRow, RuleRow, Store};
 use serde_json::{Value, json};
 
 use crate::config::{Permissions, TenantConfig};
+use crate::counts::Counts;
 use crate::daemon::{Daemon, lock};
 use crate::registry::{Live, Registry, Slot};
 use crate::warming::{Histories, Warming};
@@ -17,7 +20,7 @@ use crate::when;
 ///
 /// # Errors
 /// The store's.
-pub(crate) fn of(daemon: &Daemon) -> anyhow::Result<Vec<Value>> {
+pub(crate) fn of(daemon: &Daemon, verbose: bool) -> anyhow::Result<Vec<Value>> {
     let refused: BTreeMap<String, Vec<String>> = daemon
         .fleet
         .running()
@@ -31,7 +34,29 @@ pub(crate) fn of(daemon: &Daemon) -> anyhow::Result<Vec<Value>> {
         let of = Histories::of(&*daemon.store, &tenant.config.id, Some(&lock(&tenant.paces)))?;
         histories.insert(tenant.config.id.clone(), of);
     }
-    list(&tenants, &daemon.registry, &*daemon.store, &refused, &histories)
+    let late = daemon.engine.late_calls();
+    let seen = Seen {
+        counts: Some(&daemon.counts),
+        late: &late,
+    };
+    let details = verbose.then_some(seen);
+    list(
+        &tenants,
+        &daemon.registry,
+        &*daemon.store,
+        &refused,
+        &histories,
+        details,
+    )
+}
+
+/// What a daemon has seen of its rules since it started.
+#[derive(Clone, Copy)]
+pub(crate) struct Seen<'a> {
+    /// None: no daemon runs.
+    pub(crate) counts: Option<&'a Counts>,
+    /// Late calls, by rule.
+    pub(crate) late: &'a BTreeMap<String, u64>,
 }
 
 /// One object for each rule (and for each module that was refused), the worst first.
@@ -44,10 +69,17 @@ pub(crate) fn list(
     store: &dyn Store,
     refused: &BTreeMap<String, Vec<String>>,
     histories: &BTreeMap<String, Histories>,
+    details: Option<Seen<'_>>,
 ) -> anyhow::Result<Vec<Value>> {
     let mut progress: BTreeMap<&str, Vec<RuleRow>> = BTreeMap::new();
     for tenant in configured {
         progress.insert(&tenant.id, store.rules(&tenant.id)?);
+    }
+    let mut poison: BTreeMap<&str, Vec<PoisonRow>> = BTreeMap::new();
+    if details.is_some() {
+        for tenant in configured {
+            poison.insert(&tenant.id, store.poison(&tenant.id)?);
+        }
     }
     let mut rules: Vec<(u8, Value)> = Vec::new();
     for (path, slot) in registry.slots().iter() {
@@ -121,6 +153,10 @@ pub(crate) fn list(
                 if let Some(warming) = warming {
                     object.insert("percent".to_owned(), json!(warming.percent));
                     object.insert("ready".to_owned(), json!(warming.ready.map(when::rfc3339)));
+                }
+                if let Some(seen) = details {
+                    object.extend(limits_and_use(rule, &live.module, seen));
+                    object.extend(failures(rule, &tenants, &progress, &poison, store)?);
                 }
             }
             rules.push((rank, value));
@@ -248,9 +284,128 @@ fn standing(
             }
         }
     }
-    let state = if troubled.is_empty() { "active" } else { "quarantined" };
+    let on_duty: Vec<(&str, Mode)> = tenants
+        .iter()
+        .filter(|tenant| !is_off(tenant, rule))
+        .map(|tenant| (tenant.id.as_str(), mode(tenant, rule)))
+        .collect();
+    let all = |wanted: Mode| !on_duty.is_empty() && on_duty.iter().all(|(_, mode)| *mode == wanted);
+    let state = match () {
+        () if !troubled.is_empty() => "quarantined",
+        () if all(Mode::Shadow) => "shadow",
+        () if all(Mode::Paused) => "paused",
+        () => "active",
+    };
+    if state == "active" || state == "quarantined" {
+        for (tenant, mode) in &on_duty {
+            match mode {
+                Mode::Active => {}
+                Mode::Shadow => reasons.push(format!("{tenant}: in shadow")),
+                Mode::Paused => reasons.push(format!("{tenant}: paused")),
+            }
+        }
+    }
     for (field, count) in unreadable {
         reasons.push(format!("unreadable: {count}, {field} null"));
     }
     (state, reasons.join("; "), troubled)
+}
+
+fn mode(tenant: &TenantConfig, rule: &str) -> Mode {
+    let own = tenant.overrides.get(rule);
+    own.and_then(|own| own.mode).unwrap_or_default()
+}
+
+/// The limits in force, and the most that was used of them.
+fn limits_and_use(rule: &RuleManifest, module: &Module, seen: Seen<'_>) -> serde_json::Map<String, Value> {
+    let limits = module.limits;
+    let highest = module.highest(&rule.id);
+    let counts = seen.counts.map(|counts| counts.of(&rule.id));
+    let value = json!({
+        "limits": {
+            "fuel": limits.fuel,
+            "memory_bytes": limits.memory_bytes,
+            "alerts": limits.alerts.call,
+            "log_lines": limits.log.lines,
+            "state_bytes": limits.state.total_bytes,
+            "state_entries": limits.state.entries,
+        },
+        "highest": {
+            "calls": highest.calls,
+            "fuel": highest.fuel,
+            "memory_bytes": highest.memory,
+            "alerts": highest.alerts,
+            "log_lines": highest.log_lines,
+            "state_bytes": highest.state_bytes,
+            "state_entries": highest.state_entries,
+        },
+        "counts": counts,
+        "late_calls": seen.late.get(&rule.id).copied().unwrap_or_default(),
+    });
+    match value {
+        Value::Object(object) => object,
+        _ => serde_json::Map::new(),
+    }
+}
+
+/// Where the rule stands still and why, what it failed on, what it missed, and what it raised in shadow.
+fn failures(
+    rule: &RuleManifest,
+    tenants: &[&TenantConfig],
+    progress: &BTreeMap<&str, Vec<RuleRow>>,
+    poison: &BTreeMap<&str, Vec<PoisonRow>>,
+    store: &dyn Store,
+) -> anyhow::Result<serde_json::Map<String, Value>> {
+    let (mut quarantines, mut gaps, mut rows) = (Vec::new(), Vec::new(), Vec::new());
+    let mut shadow = 0;
+    for tenant in tenants {
+        let id = tenant.id.as_str();
+        let of_rule = progress.get(id).into_iter().flatten();
+        for row in of_rule.filter(|row| *row.rule == *rule.id && row.state_version == rule.state.version) {
+            if let Some(quarantine) = &row.standing.quarantine {
+                quarantines.push(json!({
+                    "tenant": id,
+                    "code": quarantine.code,
+                    "report": quarantine.report,
+                    "event": quarantine.event,
+                    "since": when::rfc3339(quarantine.since),
+                    "attempts": quarantine.attempts,
+                    "next_probe": when::rfc3339(quarantine.retry_at),
+                }));
+            }
+            for gap in &row.standing.gaps {
+                gaps.push(json!({
+                    "tenant": id,
+                    "log": gap.log,
+                    "from": gap.from.map(when::rfc3339),
+                    "to": when::rfc3339(gap.to),
+                    "found": when::rfc3339(gap.found),
+                    "text": gap_words(gap),
+                }));
+            }
+        }
+        let failed_on = poison.get(id).into_iter().flatten();
+        for row in failed_on.filter(|row| *row.rule == *rule.id) {
+            rows.push(json!({
+                "tenant": id,
+                "log": row.log,
+                "event": row.event,
+                "code": row.code,
+                "reason": row.reason,
+                "time": when::rfc3339(row.time),
+                "fate": row.fate,
+            }));
+        }
+        let filter = AlertFilter {
+            rule: Some(rule.id.clone()),
+            shadow: true,
+            ..AlertFilter::default()
+        };
+        shadow += store.alerts(id, &filter)?.len();
+    }
+    let value = json!({"quarantines": quarantines, "gaps": gaps, "poison": rows, "shadow_alerts": shadow});
+    Ok(match value {
+        Value::Object(object) => object,
+        _ => serde_json::Map::new(),
+    })
 }

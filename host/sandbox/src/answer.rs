@@ -21,6 +21,13 @@ pub(crate) fn check(alerts: Vec<wire::Alert>, batch: &Batch, limits: &AlertLimit
             limits.call
         ));
     }
+    let evidence: usize = alerts.iter().map(|alert| alert.evidence.len()).sum();
+    if evidence > limits.call_evidence {
+        return Err(format!(
+            "{evidence} pieces of evidence in one call, at most {} allowed",
+            limits.call_evidence
+        ));
+    }
     let mut by_row: HashMap<u64, usize> = HashMap::new();
     let mut checked = Vec::with_capacity(alerts.len());
     for alert in alerts {

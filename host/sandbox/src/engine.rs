@@ -1,5 +1,6 @@
 //! The engine: how it is hardened, and how a module is admitted.
 
+use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
@@ -13,8 +14,10 @@ use crate::artifact::{self, Bounds, Cache, CacheError, Kept};
 use crate::compile::{self, Compile, Walls};
 use crate::failure::failure;
 use crate::module::{Code, Guest, usage};
+use crate::peak::Peak;
 use crate::services::{Lent, SERVICES};
-use crate::slots::Slots;
+use crate::slots::{self, InFlight, Leash, Slots};
+use crate::source_line::SourceLines;
 use crate::{CallLimits, Limits, Module, Rejected, imports, manifest, text, wire};
 
 /// Core instances of one component: the rule itself, and what binding generators put around it.
@@ -85,7 +88,9 @@ pub struct Engine {
 pub(crate) struct Inner {
     pub(crate) engine: wasmtime::Engine,
     pub(crate) limits: Limits,
-    pub(crate) slots: Slots,
+    pub(crate) slots: Arc<Slots>,
+    /// The watchdog lives as long as this.
+    _leash: Leash,
     linker: Linker<Guest>,
     compile: Compile,
     /// What compiled code depends on besides the module.
@@ -144,12 +149,14 @@ impl Engine {
             pagemap_scan: limits.pagemap_scan && PoolingAllocationConfig::is_pagemap_scan_available(),
             walls,
         };
-        let slots = Slots::new(limits.concurrency);
+        let slots = Arc::new(Slots::new(limits.concurrency, limits.late_after));
+        let leash = slots::watch(&slots).map_err(|error| start(error.into()))?;
         Ok(Engine {
             inner: Arc::new(Inner {
                 engine,
                 limits,
                 slots,
+                _leash: leash,
                 linker,
                 compile,
                 compatibility,
@@ -163,6 +170,18 @@ impl Engine {
     #[must_use]
     pub fn host(&self) -> &Host {
         &self.inner.host
+    }
+
+    /// Calls that took longer than `late_after` on the wall clock since the start, by rule. Nothing is decided by it.
+    #[must_use]
+    pub fn late_calls(&self) -> BTreeMap<String, u64> {
+        self.inner.slots.late()
+    }
+
+    /// Calls that are late and run still.
+    #[must_use]
+    pub fn running_late(&self) -> Vec<InFlight> {
+        self.inner.slots.running_late()
     }
 
     /// A hash of everything here that decides outcomes: engine version, settings and limits. Part of a generation.
@@ -246,12 +265,15 @@ impl Engine {
             .any(|(name, _)| name.starts_with("picket:rule/lookup@"));
         let described = inner.describe(&code, limits.memory_bytes)?;
         let manifest = manifest::read(&described).map_err(|problems| Rejected::Manifest { problems })?;
+        let peaks = manifest.rules.iter().map(|_| Peak::default()).collect();
         Ok(Module {
             digest: digest.into(),
             manifest: Arc::new(manifest),
             looks_up,
             limits,
             engine: inner.clone(),
+            peaks,
+            lines: SourceLines::of(bytes),
             code,
         })
     }
@@ -307,7 +329,7 @@ impl Inner {
             fuel: self.limits.describe_fuel,
             memory: memory as u64,
         };
-        let _slot = self.slots.take();
+        let _slot = self.slots.take("describe");
         let mut lent = Lent::closed(self.limits.log);
         let mut store = Guest::store(self, memory, given.fuel).map_err(contract)?;
         store.set_hostcall_fuel(self.limits.manifest_bytes);
@@ -334,6 +356,7 @@ impl Inner {
                     usage,
                     given,
                     stack,
+                    &SourceLines::default(),
                 )))
             }
         }

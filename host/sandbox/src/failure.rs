@@ -3,6 +3,7 @@
 use picket_contract::{Allowance, Failure, FailureKind, Usage};
 use wasmtime::{Error, PoolConcurrencyLimitError, Trap, WasmBacktrace};
 
+use crate::source_line::SourceLines;
 use crate::text;
 
 /// Longest message, bytes: a panic's text and the function it came from.
@@ -30,6 +31,7 @@ pub(crate) fn failure(
     usage: Usage,
     given: Allowance,
     stack_bytes: usize,
+    lines: &SourceLines,
 ) -> Failure {
     let (kind, code) = kind(error);
     let is_panic = code == UNREACHABLE && said.is_some();
@@ -47,7 +49,9 @@ pub(crate) fn failure(
         },
         _ => root(error),
     };
-    let location = said.filter(|_| is_panic).and_then(panicked_at).map(Box::from);
+    // The hook says where a panic was raised, which is more than the line tables know of code that was inlined.
+    let panicked = said.filter(|_| is_panic).and_then(panicked_at).map(Box::from);
+    let location = panicked.or_else(|| lines.find(offsets(error)));
     if let Some(function) = culprit(error) {
         message.push_str(" (in ");
         message.push_str(&function);
@@ -122,6 +126,13 @@ fn kind_of_trap(trap: Trap) -> (FailureKind, &'static str) {
 /// The engine's own words, without the backtrace that is its outermost context.
 fn root(error: &Error) -> String {
     error.root_cause().to_string()
+}
+
+/// Where in the module's file the guest was, the innermost place first.
+fn offsets(error: &Error) -> impl Iterator<Item = usize> {
+    let backtrace = error.downcast_ref::<WasmBacktrace>();
+    let frames = backtrace.map(WasmBacktrace::frames).unwrap_or_default();
+    frames.iter().filter_map(wasmtime::FrameInfo::module_offset)
 }
 
 /// The innermost function that is not machinery of panicking or allocating, where the module kept its names.

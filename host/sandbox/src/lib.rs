@@ -28,9 +28,11 @@ mod imports;
 mod limits;
 mod manifest;
 mod module;
+mod peak;
 mod rejected;
 mod services;
 mod slots;
+mod source_line;
 mod text;
 mod wire;
 
@@ -42,4 +44,6 @@ pub use engine::config;
 pub use engine::{Engine, EngineError, Host};
 pub use limits::{AlertLimits, CallLimits, Limits, LogLimits, StaticLimits};
 pub use module::Module;
+pub use peak::Highest;
 pub use rejected::{CompileLimit, Rejected};
+pub use slots::InFlight;

@@ -75,6 +75,9 @@ pub struct Limits {
     pub cache_bytes: u64,
 }
 
+/// Stack for the host's own frames: what calls the guest, and what the guest calls. Tokio's and the standard library's default.
+const HOST_STACK: usize = 2 << 20;
+
 impl Default for Limits {
     fn default() -> Self {
         Limits {
@@ -114,6 +117,13 @@ impl Limits {
         }
     }
 
+    /// Stack of a thread on which calls are made, bytes: the guest's, and as much for the host below and within it as judging
+    /// takes. On a smaller one a rule that recurses would end the process, not the call.
+    #[must_use]
+    pub fn thread_stack_bytes(&self) -> usize {
+        self.stack_bytes + HOST_STACK
+    }
+
     /// Most linear memory that any module may have, bytes.
     #[must_use]
     pub fn most_memory_bytes(&self) -> usize {
@@ -132,6 +142,8 @@ pub struct AlertLimits {
     pub facts: usize,
     /// Evidence numbers of one alert.
     pub evidence: usize,
+    /// Evidence numbers of all alerts of one call: the host looks each of them up.
+    pub call_evidence: usize,
     /// Longest title, bytes.
     pub title_bytes: usize,
     /// Longest dedup key, or key of what it is about, bytes. A longer one is cut and carries a hash of the whole.
@@ -147,6 +159,7 @@ impl Default for AlertLimits {
             row: 16,
             facts: 64,
             evidence: 1000,
+            call_evidence: 10_000,
             title_bytes: 300,
             key_bytes: 512,
             fact_bytes: 2048,

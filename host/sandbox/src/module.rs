@@ -1,7 +1,6 @@
 //! A module that was admitted, and the call of one of its rules.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use picket_contract::{Call, Evaluate, Failure, FailureKind, Manifest, Outcome, StateLimits, Usage};
 use wasmtime::component::{Component, ComponentExportIndex, InstancePre};
@@ -9,7 +8,9 @@ use wasmtime::{ResourceLimiter, Store};
 
 use crate::engine::Inner;
 use crate::failure::{OverCap, failure};
+use crate::peak::{Highest, Peak};
 use crate::services::{Lent, SERVICES};
+use crate::source_line::SourceLines;
 use crate::{CallLimits, answer, text, wire};
 
 /// An admitted module. Calls of it may come from several threads at once; each gets an instance of its own.
@@ -24,6 +25,9 @@ pub struct Module {
     pub limits: CallLimits,
     pub(crate) engine: Arc<Inner>,
     pub(crate) code: Code,
+    /// Of each rule, in the manifest's order.
+    pub(crate) peaks: Vec<Peak>,
+    pub(crate) lines: SourceLines,
 }
 
 /// What a call needs of a compiled module.
@@ -130,13 +134,15 @@ impl Module {
         Ok(answer)
     }
 
-    /// Says so if a call took long on the wall clock. Nothing is decided by it.
-    fn note_if_late(&self, rule: &str, started: Instant) {
-        let took = started.elapsed();
-        if took > self.engine.limits.late_after {
-            let millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-            tracing::warn!(rule, module = %self.digest, took_ms = millis, "a call was late on the wall clock");
-        }
+    /// The most that calls of a rule have used so far.
+    #[must_use]
+    pub fn highest(&self, rule: &str) -> Highest {
+        self.peak(rule).map(Peak::highest).unwrap_or_default()
+    }
+
+    fn peak(&self, rule: &str) -> Option<&Peak> {
+        let mut rules = self.manifest.rules.iter();
+        self.peaks.get(rules.position(|own| own.id == rule)?)
     }
 }
 
@@ -148,13 +154,16 @@ impl Evaluate for Module {
     fn evaluate(&self, call: Call<'_>) -> Result<Outcome, Failure> {
         let limits = &self.limits;
         let given = limits.allowance();
-        let _slot = self.engine.slots.take();
-        let started = Instant::now();
+        let peak = self.peak(call.rule);
+        if let Some(peak) = peak {
+            peak.called();
+        }
+        let state = call.state.summary();
+        let _slot = self.engine.slots.take(call.rule);
         let mut lent = Lent::new(call, limits);
         let host = |error: wasmtime::Error| Failure::new(FailureKind::Host, error.to_string(), Usage::default());
         let mut store = Guest::store(&self.engine, limits.memory_bytes, self.engine.limits.start_fuel).map_err(host)?;
         let answer = SERVICES.set(&mut lent, || self.run(&mut store, &call));
-        self.note_if_late(call.rule, started);
 
         let usage = usage(&store, lent.dropped());
         let failed = |kind, message| Failure {
@@ -166,18 +175,22 @@ impl Evaluate for Module {
             Ok(Err(message)) => return Err(failed(FailureKind::RuleError, text::clean(&message, 1000))),
             Err(error) => {
                 let stack = self.engine.limits.stack_bytes;
-                return Err(failure(&error, lent.last_error(), usage, given, stack));
+                return Err(failure(&error, lent.last_error(), usage, given, stack, &self.lines));
             }
         };
         let alerts = answer::check(alerts, call.batch, &limits.alerts)
             .map_err(|message| failed(FailureKind::Malformed, message))?;
         let (changes, log, _) = lent.finish();
-        Ok(Outcome {
+        let outcome = Outcome {
             alerts,
             changes,
             usage,
             log,
-        })
+        };
+        if let Some(peak) = peak {
+            peak.note(&outcome, state);
+        }
+        Ok(outcome)
     }
 }
 

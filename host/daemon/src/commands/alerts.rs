@@ -28,6 +28,7 @@ pub(crate) fn list(config: &Config, arguments: &Alerts) -> anyhow::Result<()> {
         let filter = AlertFilter {
             rule: arguments.rule.clone(),
             since,
+            shadow: arguments.shadow,
             ..AlertFilter::default()
         };
         alerts.extend(
@@ -61,7 +62,7 @@ pub(crate) fn list(config: &Config, arguments: &Alerts) -> anyhow::Result<()> {
         }
     }
     if alerts.is_empty() && arguments.output.format == Format::Text {
-        out!("no alerts");
+        out!("no alerts{}", if arguments.shadow { " of rules in shadow" } else { "" });
     }
     Ok(())
 }
@@ -74,11 +75,14 @@ pub(crate) fn show(config: &Config, id: &str, format: Format) -> anyhow::Result<
     let store = store(config)?;
     let mut found = Vec::new();
     for tenant in tenants(config, None)? {
-        let filter = AlertFilter {
-            id_prefix: Some(id.to_owned()),
-            ..AlertFilter::default()
-        };
-        found.extend(store.alerts(&tenant, &filter)?);
+        for shadow in [false, true] {
+            let filter = AlertFilter {
+                id_prefix: Some(id.to_owned()),
+                shadow,
+                ..AlertFilter::default()
+            };
+            found.extend(store.alerts(&tenant, &filter)?);
+        }
     }
     match found.as_slice() {
         [] => bail!("there is no alert whose id begins with `{id}`; `picket alerts` lists them"),

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use comfy_table::{ContentArrangement, Table, presets};
+use picket_contract::evaluate::{grouped, mebibytes};
 use picket_store::SqliteStore;
 use serde_json::Value;
 
@@ -18,8 +19,8 @@ use crate::{rules_view, when};
 ///
 /// # Errors
 /// The daemon's, or the rules directory's.
-pub(crate) async fn run(config: &Config, format: Format) -> anyhow::Result<()> {
-    let rules = match ask(&config.control_socket, &Request::Rules).await? {
+pub(crate) async fn run(config: &Config, format: Format, verbose: bool) -> anyhow::Result<()> {
+    let rules = match ask(&config.control_socket, &Request::Rules { verbose }).await? {
         Some(Value::Array(rules)) => rules,
         Some(_) => anyhow::bail!("the daemon's answer is not a list: is it of another version?"),
         None => {
@@ -35,7 +36,12 @@ pub(crate) async fn run(config: &Config, format: Format) -> anyhow::Result<()> {
             for tenant in &tenants {
                 histories.insert(tenant.id.clone(), Histories::of(&store, &tenant.id, None)?);
             }
-            rules_view::list(&tenants, &registry, &store, &BTreeMap::new(), &histories)?
+            let late = BTreeMap::new();
+            let details = verbose.then_some(rules_view::Seen {
+                counts: None,
+                late: &late,
+            });
+            rules_view::list(&tenants, &registry, &store, &BTreeMap::new(), &histories, details)?
         }
     };
     if format == Format::Ndjson {
@@ -70,6 +76,9 @@ pub(crate) async fn run(config: &Config, format: Format) -> anyhow::Result<()> {
         ]);
     }
     out!("{table}");
+    if verbose {
+        rules.iter().for_each(details);
+    }
     if rules.is_empty() {
         out!(
             "no rules in {}; `cargo xtask rules` builds the stock ones into target/rules",
@@ -77,6 +86,90 @@ pub(crate) async fn run(config: &Config, format: Format) -> anyhow::Result<()> {
         );
     }
     Ok(())
+}
+
+/// What one rule may use and has used, and what went wrong with it; nothing of a module that was refused.
+fn details(rule: &Value) {
+    let Some(limits) = rule.get("limits") else { return };
+    let text = |value: &Value, name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let number = |part: &str, name: &str| {
+        rule.get(part)
+            .and_then(|part| part.get(name)?.as_u64())
+            .unwrap_or_default()
+    };
+    let list = |name: &str| rule.get(name).and_then(Value::as_array).into_iter().flatten();
+    out!(
+        "\n{}: {} calls since the start",
+        text(rule, "id"),
+        grouped(number("highest", "calls"))
+    );
+    for (name, says) in [
+        ("fuel", "fuel"),
+        ("memory_bytes", "memory"),
+        ("alerts", "alerts"),
+        ("log_lines", "log lines"),
+        ("state_bytes", "state"),
+        ("state_entries", "state entries"),
+    ] {
+        let shown = |number: u64| {
+            if name.ends_with("bytes") {
+                mebibytes(number)
+            } else {
+                grouped(number)
+            }
+        };
+        let most = limits.get(name).and_then(Value::as_u64).unwrap_or_default();
+        out!(
+            "  {says:<14} {:>14} at most, of {}",
+            shown(number("highest", name)),
+            shown(most)
+        );
+    }
+    for (part, name, says) in [
+        ("counts", "fuel", "fuel in all"),
+        ("counts", "log_dropped", "log dropped"),
+    ] {
+        if number(part, name) > 0 {
+            out!("  {says:<14} {:>14}", grouped(number(part, name)));
+        }
+    }
+    if let Some(late) = rule.get("late_calls").and_then(Value::as_u64).filter(|late| *late > 0) {
+        out!("  {:<14} {late:>14}", "late calls");
+    }
+    if let Some(shadow) = rule
+        .get("shadow_alerts")
+        .and_then(Value::as_u64)
+        .filter(|shadow| *shadow > 0)
+    {
+        out!("  {:<14} {shadow:>14} (picket alerts --shadow)", "in shadow");
+    }
+    for quarantine in list("quarantines") {
+        let attempts = quarantine.get("attempts").and_then(Value::as_u64).unwrap_or_default();
+        out!(
+            "  quarantined for {} since {}, {attempts} probes failed, next {}",
+            text(quarantine, "tenant"),
+            text(quarantine, "since"),
+            text(quarantine, "next_probe")
+        );
+        for line in text(quarantine, "report").lines() {
+            out!("    {line}");
+        }
+    }
+    for row in list("poison") {
+        out!(
+            "  {} {} event {} of {}: {} ({}, {})",
+            text(row, "fate"),
+            text(row, "log"),
+            text(row, "event"),
+            text(row, "tenant"),
+            text(row, "reason"),
+            text(row, "code"),
+            text(row, "time")
+        );
+    }
+    for gap in list("gaps") {
+        out!("  missed for {}: {}", text(gap, "tenant"), text(gap, "text"));
+    }
 }
 
 /// `warming (62 %, ready 14:20)`.

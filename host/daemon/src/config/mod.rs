@@ -24,7 +24,7 @@ pub(crate) use file::StdoutFormat;
 pub(crate) use load::{Loaded, load, load_for_run};
 pub(crate) use network::Network;
 pub(crate) use problem::{Problem, Problems, edits};
-pub(crate) use sandbox::{ModulePolicy, Sandbox};
+pub(crate) use sandbox::{ModulePolicy, Sandbox, thread_stack as sandbox_thread_stack};
 pub(crate) use secret::{SecretSource, readers};
 
 /// Where the configuration is unless told otherwise.

@@ -258,7 +258,7 @@ impl Checker<'_> {
         let calls = u64::from(default.calls_at_once);
         let calls = number("calls_at_once", file.calls_at_once.as_ref(), (1, 256), calls, problems);
         let stack = (default.stack_bytes >> 10) as u64;
-        let stack = number("stack_kb", file.stack_kb.as_ref(), (64, 4096), stack, problems);
+        let stack = number("stack_kb", file.stack_kb.as_ref(), (64, MOST_STACK_KB), stack, problems);
         let late_after = self.span(file.late_after.as_ref(), "1s", problems);
         let mut modules = BTreeMap::new();
         for (name, module) in &file.modules {
@@ -432,6 +432,19 @@ impl Checker<'_> {
         }
         number
     }
+}
+
+/// Most stack that a rule may be given, KiB.
+const MOST_STACK_KB: u64 = 4096;
+
+/// Stack of the threads that judge, bytes: enough for whatever `stack_kb` says, since they are there before it is read. Memory
+/// is only used as far as it is touched.
+pub(crate) fn thread_stack() -> usize {
+    let limits = Limits {
+        stack_bytes: usize::try_from(MOST_STACK_KB << 10).unwrap_or(usize::MAX),
+        ..Limits::default()
+    };
+    limits.thread_stack_bytes()
 }
 
 /// Most fuel for one call: some seconds of computing.

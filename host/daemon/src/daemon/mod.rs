@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use picket_judge::{Holding, Settings};
+use picket_sandbox::Engine;
 use picket_store::{Options as StoreOptions, SqliteStore, Store};
 use serde_json::Value;
 use tokio::sync::{Mutex as AsyncMutex, Notify};
@@ -55,6 +56,7 @@ pub(crate) struct Daemon {
     pub(crate) parents: Mutex<BTreeMap<String, ParentHealth>>,
     parents_wanted: Notify,
     pub(crate) delivery: Delivery,
+    pub(crate) engine: Engine,
     /// What rules did since the start.
     pub(crate) counts: Arc<Counts>,
     /// One reload at a time.
@@ -182,6 +184,7 @@ async fn start(loaded: Loaded, shutdown: &CancellationToken) -> anyhow::Result<(
         parents: Mutex::default(),
         parents_wanted: Notify::new(),
         delivery,
+        engine,
         counts,
         reloading: AsyncMutex::new(()),
         started: when::now(),
@@ -223,7 +226,9 @@ impl Handler for Daemon {
         match request {
             // Both read the store, and may wait for a module that is being tested.
             Request::Status => tokio::task::block_in_place(|| status::of(self)),
-            Request::Rules => tokio::task::block_in_place(|| Ok(Value::Array(rules_view::of(self)?))),
+            Request::Rules { verbose } => {
+                tokio::task::block_in_place(|| Ok(Value::Array(rules_view::of(self, verbose)?)))
+            }
             Request::Reload => self.reload().await,
             Request::Backfill { tenant, logs, from, to } => {
                 let running = self.tenant(tenant.as_deref())?;

@@ -2,6 +2,7 @@
 //!
 //! The daemon makes one JSON value of it, which scripts read as it is; `text` makes of that value what people read.
 
+mod fuel;
 mod held;
 mod text;
 mod troubles;
@@ -31,6 +32,7 @@ pub(crate) fn of(daemon: &Daemon) -> anyhow::Result<Value> {
         let stock = running.holdings.status();
         let mut own = troubles::of_logs(running, &logs);
         own.extend(troubles::of_inventory(id, &stock));
+        own.extend(troubles::of_fuel(id, &running.pipeline.ration()));
         let worst = own.iter().map(|trouble| trouble.rank).min();
         let live = daemon.registry.live(id);
         let mut told = Vec::new();
@@ -46,6 +48,7 @@ pub(crate) fn of(daemon: &Daemon) -> anyhow::Result<Value> {
             object.insert("host".to_owned(), json!(running.config.source.api_hostname));
             object.insert("logs".to_owned(), Value::Array(told));
             object.insert("inventory".to_owned(), serde_json::to_value(&stock)?);
+            object.insert("fuel".to_owned(), fuel::of(&running.pipeline.ration()));
             object.insert("well".to_owned(), json!(own.is_empty()));
         }
         troubles.extend(own);
@@ -53,7 +56,7 @@ pub(crate) fn of(daemon: &Daemon) -> anyhow::Result<Value> {
     }
     // The worst first; else by name.
     tenants.sort_by_key(|(worst, _)| *worst);
-    let rules = rules_view::of(daemon)?;
+    let rules = rules_view::of(daemon, false)?;
     troubles.extend(troubles::of_rules(&rules));
     troubles.sort();
     let counted = |state: &str| {
@@ -67,7 +70,8 @@ pub(crate) fn of(daemon: &Daemon) -> anyhow::Result<Value> {
         "troubles": troubles.into_iter().map(|trouble| trouble.text).collect::<Vec<_>>(),
         "tenants": tenants.into_iter().map(|(_, tenant)| tenant).collect::<Vec<_>>(),
         "parents": parents(daemon),
-        "rules": {"active": counted("active"), "warming": counted("warming"), "quarantined": counted("quarantined"),
+        "rules": {"active": counted("active"), "shadow": counted("shadow"), "warming": counted("warming"),
+            "paused": counted("paused"), "quarantined": counted("quarantined"),
             "rejected": counted("rejected"), "off": counted("off")},
         "sinks": daemon.delivery.names().collect::<Vec<_>>(),
     }))

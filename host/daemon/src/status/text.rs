@@ -63,6 +63,15 @@ pub(crate) fn text(status: &Value, tenant: Option<&str>) -> String {
         if number(rules, "warming") > 0 {
             parts.push(format!("{} warming (picket rule list)", number(rules, "warming")));
         }
+        for state in ["shadow", "paused"] {
+            if number(rules, state) > 0 {
+                parts.push(format!(
+                    "{} {}{state}",
+                    number(rules, state),
+                    if state == "shadow" { "in " } else { "" }
+                ));
+            }
+        }
         parts.push(format!(
             "{} quarantined, {} refused, {} off",
             number(rules, "quarantined"),

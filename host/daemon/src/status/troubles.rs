@@ -2,8 +2,10 @@
 
 use picket_collect::inventory::StockHealth;
 use picket_collect::{LogHealth, Standing};
+use picket_judge::RationView;
 use serde_json::Value;
 
+use super::fuel;
 use crate::daemon::{Daemon, Running, lock};
 use crate::when;
 
@@ -48,10 +50,23 @@ pub(super) fn of_daemon(daemon: &Daemon) -> Vec<Trouble> {
             troubles.push(trouble(0, text));
         }
     }
+    for late in daemon.engine.running_late() {
+        let text = format!(
+            "rule {}: a call has been running for {}; nothing is decided by it, its fuel ends it",
+            late.rule,
+            when::long(i64::try_from(late.running.as_millis()).unwrap_or(i64::MAX))
+        );
+        troubles.push(trouble(2, text));
+    }
     for (sink, text) in daemon.delivery.troubles() {
         troubles.push(trouble(0, format!("{sink}: alerts wait: {text}")));
     }
     troubles
+}
+
+/// Of a tenant whose rules burn more than they may: they are late, and miss nothing.
+pub(super) fn of_fuel(tenant: &str, ration: &RationView) -> Option<Trouble> {
+    fuel::words(ration).map(|words| trouble(2, format!("{tenant}: {words}")))
 }
 
 /// Of rules and modules.
