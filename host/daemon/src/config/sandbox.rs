@@ -435,7 +435,7 @@ impl Checker<'_> {
 }
 
 /// Most stack that a rule may be given, KiB.
-const MOST_STACK_KB: u64 = 4096;
+const MOST_STACK_KB: u64 = 1024;
 
 /// Stack of the threads that judge, bytes: enough for whatever `stack_kb` says, since they are there before it is read. Memory
 /// is only used as far as it is touched.
