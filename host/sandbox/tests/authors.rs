@@ -53,7 +53,7 @@ fn line_tables_give_file_and_line_of_a_trap_that_is_no_panic() {
             "(loop\n (drop (i32.const 7)) ;; here\n (br 0))\n(i32.const 16)",
             "out-of-fuel",
         ),
-        ("(drop (i32.const 1))\nunreachable ;; here", "unreachable"),
+        ("(drop (i32.const 1))\nunreachable ;; here\n", "unreachable"),
     ] {
         let text = Guest::new(body).text();
         let failure = failing(&with_lines(&text));
