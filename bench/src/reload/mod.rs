@@ -1,10 +1,12 @@
 //! What a change of rules costs.
 //!
+//! - `admit_child`, `admit_in_process`: admitting a stock module, with the compiler in a process of its own or here ([`compiler`]).
 //! - `live`: from the write of a changed module to its judging, in a real daemon ([`live`]).
 //! - `swap_pause`: how long judging stands still while changed modules take over the rules' positions and state, as the
 //!   pipeline reports it, over many changes of all rules at once while pages keep coming. The commit is on its way to the disk when
 //!   judging goes on, and is not waited for in the pause.
 
+mod compiler;
 mod live;
 
 use std::path::Path;
@@ -53,6 +55,8 @@ pub(crate) fn run(stock: &Path, picket: &Path, printer: &Printer) -> anyhow::Res
         anyhow::Ok(pauses)
     })?;
     let pause = quantile(pauses, 0.99);
+    say("compiling in a process of its own, and here");
+    compiler::run(stock, picket, printer)?;
     say("changed files under a running daemon");
     let took = runtime.block_on(live::changes(picket, stock))?;
     printer.print(

@@ -90,7 +90,11 @@ pub(crate) fn list(
                 .map(|live| format!(" (what ran before still runs: {})", live.module.digest));
             let reason = format!("{}{}", refusal.reason, still.unwrap_or_default());
             let id = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
-            rules.push((0, row(id, path, "", "rejected", &reason, &refusal.digest, &[], &[])));
+            let mut value = row(id, path, "", "rejected", &reason, &refusal.digest, &[], &[]);
+            if let Value::Object(object) = &mut value {
+                object.insert("code".to_owned(), json!(refusal.code));
+            }
+            rules.push((0, value));
         }
         let Some(live) = &slot.live else { continue };
         let tenants: Vec<&TenantConfig> = configured

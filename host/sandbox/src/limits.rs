@@ -238,6 +238,36 @@ pub struct StaticLimits {
     pub elements: usize,
 }
 
+impl StaticLimits {
+    /// For files of so many bytes: what grows with the code grows alike. Python and JavaScript bring their interpreters, of 12
+    /// and 18 MB, with them.
+    #[must_use]
+    pub fn for_files_of(bytes: usize) -> StaticLimits {
+        let usual = StaticLimits::default();
+        let scaled = |limit: usize| {
+            let scaled = limit as u128 * bytes as u128 / usual.bytes as u128;
+            usize::try_from(scaled).unwrap_or(usize::MAX).max(limit)
+        };
+        let scaled_u64 = |limit: u64| scaled(usize::try_from(limit).unwrap_or(usize::MAX)) as u64;
+        StaticLimits {
+            bytes,
+            custom_bytes: scaled(usual.custom_bytes),
+            section_bytes: scaled(usual.section_bytes),
+            types: scaled(usual.types),
+            functions: scaled(usual.functions),
+            function_bytes: scaled(usual.function_bytes),
+            operators: scaled(usual.operators),
+            locals: scaled_u64(usual.locals),
+            loop_locals: scaled_u64(usual.loop_locals),
+            branch_targets: scaled_u64(usual.branch_targets),
+            globals: scaled(usual.globals),
+            data_segments: scaled(usual.data_segments),
+            elements: scaled(usual.elements),
+            ..usual
+        }
+    }
+}
+
 impl Default for StaticLimits {
     fn default() -> Self {
         StaticLimits {
@@ -264,5 +294,25 @@ impl Default for StaticLimits {
             element_segments: 1000,
             elements: 50_000,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_grows_with_the_code_grows_with_the_file() {
+        let usual = StaticLimits::default();
+        let same = StaticLimits::for_files_of(usual.bytes);
+        assert_eq!(format!("{same:?}"), format!("{usual:?}"));
+        let larger = StaticLimits::for_files_of(24 << 20);
+        assert_eq!(
+            (larger.bytes, larger.functions, larger.locals),
+            (24 << 20, 60_000, 6_000_000)
+        );
+        assert_eq!((larger.depth, larger.params), (usual.depth, usual.params));
+        let smaller = StaticLimits::for_files_of(1 << 20);
+        assert_eq!((smaller.bytes, smaller.functions), (1 << 20, usual.functions));
     }
 }

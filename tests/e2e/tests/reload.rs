@@ -196,7 +196,10 @@ fn nobody_waits_for_a_module_that_takes_its_time_to_be_refused() {
         waiting += usize::from(found.is_none());
         found
     });
-    assert_eq!(refused["state"], "rejected");
+    assert_eq!(
+        (&refused["state"], &refused["code"]),
+        (&"rejected".into(), &"cases-limit".into())
+    );
     let reason = refused["reason"].as_str().unwrap();
     assert!(
         reason.starts_with("cases-limit: its own cases take more than"),

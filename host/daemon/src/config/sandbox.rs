@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use picket_event::Permission;
 use picket_judge::{Holding, OnPoison, Settings};
-use picket_sandbox::{AlertLimits, CallLimits, Compile, Engine, EngineError, Limits, LogLimits};
+use picket_sandbox::{AlertLimits, CallLimits, Compile, Engine, EngineError, Limits, LogLimits, StaticLimits};
 use serde::Deserialize;
 use serde_json::Value;
 use serde_saphyr::{Location, Spanned};
@@ -43,6 +43,8 @@ pub(crate) struct Sandbox {
 /// What compiling one module may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct CompileLimits {
+    /// Size of the file, bytes; the other limits on what is compiled grow with it.
+    pub(crate) module_bytes: usize,
     /// Memory, bytes.
     pub(crate) memory_bytes: u64,
     /// Time on the wall clock.
@@ -65,6 +67,7 @@ impl Default for Sandbox {
         let limits = Limits::default();
         Sandbox {
             compile: CompileLimits {
+                module_bytes: limits.module.bytes,
                 memory_bytes: 512 << 20,
                 time: Duration::from_secs(10),
             },
@@ -116,6 +119,7 @@ impl Sandbox {
             alerts: self.limits.alerts,
             log: self.limits.log,
             late_after: self.late_after,
+            module: StaticLimits::for_files_of(self.compile.module_bytes),
             ..Limits::default()
         }
     }
@@ -141,6 +145,7 @@ pub(super) struct SandboxFile {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct CompileFile {
+    module_mb: Option<Spanned<Value>>,
     memory_mb: Option<Spanned<Value>>,
     seconds: Option<Spanned<Value>>,
 }
@@ -203,7 +208,15 @@ impl Checker<'_> {
         let number = |key: &str, given: Option<&Spanned<Value>>, range, otherwise, problems: &mut Vec<Problem>| {
             self.number(key, given, range, otherwise, problems)
         };
+        let module_mb = number(
+            "compile: module_mb",
+            compile.and_then(|compile| compile.module_mb.as_ref()),
+            (1, 64),
+            (default.compile.module_bytes >> 20) as u64,
+            problems,
+        );
         let compile = CompileLimits {
+            module_bytes: usize::try_from(module_mb << 20).unwrap_or(usize::MAX),
             memory_bytes: number(
                 "compile: memory_mb",
                 compile.and_then(|compile| compile.memory_mb.as_ref()),

@@ -331,6 +331,7 @@ fn what_is_said_of_one_module_goes_over_what_is_said_of_all() {
     let section = "sandbox:
   fuel_per_minute: 60G
   calls_at_once: 4
+  compile: {module_mb: 24, memory_mb: 1024, seconds: 30}
   limits: {fuel: 200M, memory_mb: 32, alerts: 500}
   state: {rule_mb: 8, tenant_mb: 100, memory_mb: 0}
   modules:
@@ -345,7 +346,9 @@ fn what_is_said_of_one_module_goes_over_what_is_said_of_all() {
     assert_eq!(one.on_poison, picket_judge::OnPoison::Skip);
     assert_eq!(one.permission.words(), "+phone -user.email");
     assert_eq!(sandbox.module("other.wasm").limits.fuel, 200_000_000);
+    assert_eq!(sandbox.compile.time, std::time::Duration::from_secs(30));
     let engine = sandbox.engine();
+    assert_eq!((engine.module.bytes, engine.module.functions), (24 << 20, 60_000));
     assert_eq!((engine.concurrency, engine.most_memory_bytes()), (4, 64 << 20));
     assert_eq!(load_text(SMALLEST).unwrap().sandbox, Sandbox::default());
 }
