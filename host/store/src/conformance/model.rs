@@ -20,15 +20,21 @@ pub struct Model {
     delivered: BTreeMap<String, usize>,
 }
 
+/// An admission's log, the span of its events' times, and their ids.
+type HeldIds = (Arc<str>, RangeInclusive<i64>, BTreeSet<Arc<str>>);
+
+/// How far a rule is, and what it remembers.
+type Progress = (Position, Standing, RuleState, StateSummary);
+
 #[derive(Debug, Clone, Default)]
 struct Tenant {
     journal: Vec<Admission>,
     last_seq: u64,
-    /// For each admission with events: its log, the span of their times, and their ids.
-    held: Vec<(Arc<str>, RangeInclusive<i64>, BTreeSet<Arc<str>>)>,
+    /// Of each admission with events.
+    held: Vec<HeldIds>,
     cursors: BTreeMap<Arc<str>, String>,
     inventory: BTreeMap<(Arc<str>, Arc<str>), InventoryRow>,
-    rules: BTreeMap<(Arc<str>, u32), (Position, Standing, RuleState, StateSummary)>,
+    rules: BTreeMap<(Arc<str>, u32), Progress>,
     /// With the segment that raised it, "" being the tenant itself.
     alerts: Vec<(AlertRow, String)>,
     poison: Vec<PoisonRow>,
