@@ -99,6 +99,12 @@ fn every_error_names_line_column_and_the_way_out() {
         ),
         (
             "source:",
+            "sandbox:\n  modules:\n    a.wasm: {deny_fields: [user.*.name]}\nsource:",
+            ":3:28:",
+            "`access_device.*` for all below it",
+        ),
+        (
+            "source:",
             "sandbox:\n  modules:\n    a.wasm: {grant: [clock]}\nsource:",
             ":3:22:",
             "phone and raw",
