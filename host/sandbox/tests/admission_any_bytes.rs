@@ -3,6 +3,10 @@
 //! Real modules are damaged in every way that copying, truncating and malice would: bytes changed, sections cut out, doubled
 //! and exchanged, lengths made absurd. Then the worst that still fits the limits is tried, where every item costs the
 //! reader as much as an item can.
+#![allow(
+    clippy::indexing_slicing,
+    reason = "tests fail by panicking, in their helpers as well"
+)]
 mod support;
 
 use std::sync::OnceLock;

@@ -94,7 +94,7 @@ fn run(program: &Path, job: &Job, time: Duration, module: &[u8]) -> std::io::Res
     let mut words = in_memory(c"picket-words")?;
     let began = Instant::now();
     // An empty environment holds no secrets. The group makes that whatever it could start ends with it.
-    let mut child = Command::new(program)
+    let mut child = Command::new(std::path::absolute(program)?)
         .arg(COMPILE_VERB)
         .env_clear()
         .current_dir("/")
