@@ -1,6 +1,7 @@
 //! What an entry and a timer are charged for is what they cost the process.
 //!
 //! By itself in its process, and in one test: it looks at the process's memory.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
 use std::sync::Arc;
 

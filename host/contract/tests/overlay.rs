@@ -1,4 +1,5 @@
 //! A call's view of a state equals a plain map that is written at once, whatever is committed and whatever is fresh.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
