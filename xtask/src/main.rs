@@ -4,6 +4,7 @@
 mod bench;
 mod demo;
 mod duo_client;
+mod fuzz;
 mod programs;
 mod rules;
 mod test;
@@ -33,6 +34,8 @@ enum Verb {
     Demo(demo::Arguments),
     /// The figures that the design promises.
     Bench(bench::Arguments),
+    /// Random modules, calls and rows, until the time is up or something is found.
+    Fuzz(fuzz::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -53,6 +56,7 @@ fn run() -> anyhow::Result<()> {
         Verb::Test(arguments) => test::run(&root, &arguments),
         Verb::Demo(arguments) => demo::run(&root, &arguments),
         Verb::Bench(arguments) => bench::run(&root, &arguments),
+        Verb::Fuzz(arguments) => fuzz::run(&root, &arguments),
     }
 }
 
