@@ -7,6 +7,7 @@
 mod limits;
 mod overlay;
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -125,11 +126,9 @@ impl RuleState {
     /// Applies what a call changed. Entries that the clock has passed are collected.
     pub fn apply(&mut self, changes: &StateChanges) {
         for (key, entry) in &changes.entries {
-            self.remove(key);
-            if let Some(entry) = entry {
-                self.bytes += entry_cost(key, &entry.value);
-                self.expiry.insert((entry.expires_at, key.clone()));
-                self.entries.insert(key.clone(), entry.clone());
+            match entry {
+                Some(entry) => self.put(key, entry),
+                None => self.remove(key),
             }
         }
         for (key, at) in &changes.timers {
@@ -150,6 +149,28 @@ impl RuleState {
                 break;
             }
             self.remove(&key);
+        }
+    }
+
+    /// Most puts renew an entry, which stays where it is.
+    fn put(&mut self, key: &Arc<[u8]>, entry: &StateEntry) {
+        self.bytes += entry_cost(key, &entry.value);
+        match self.entries.entry(key.clone()) {
+            Entry::Vacant(place) => {
+                self.expiry.insert((entry.expires_at, key.clone()));
+                place.insert(entry.clone());
+            }
+            Entry::Occupied(mut known) => {
+                let old = std::mem::replace(known.get_mut(), entry.clone());
+                self.bytes -= entry_cost(key, &old.value);
+                if old.expires_at != entry.expires_at {
+                    // The key that the entry has, so that it is held once.
+                    let mut listed = (old.expires_at, known.key().clone());
+                    self.expiry.remove(&listed);
+                    listed.0 = entry.expires_at;
+                    self.expiry.insert(listed);
+                }
+            }
         }
     }
 
