@@ -387,6 +387,7 @@ impl TenantJudge {
                 });
                 continue;
             }
+            let raised = teller.shielded_throughout(raised);
             let row = teller.tell(&raised, id, key);
             self.dedup
                 .open(rule, row.dedup_key.clone(), row.id.clone(), row.time, row.dedup_until);

@@ -53,10 +53,13 @@ impl<'a> Known<'a> {
         })
     }
 
-    /// Whether a text has digits enough for a number: only then need rows be looked through.
+    /// Whether a text has a stretch that [`Known::text`] might replace: only then need rows be looked through.
     #[must_use]
     pub fn may_hold_number(text: &str) -> bool {
         digits(text) >= super::mask::LEAST
+            && number::numbers(text)
+                .iter()
+                .any(|run| text.get(run.whole()).and_then(canonical).is_some())
     }
 }
 

@@ -88,31 +88,36 @@ impl Teller<'_> {
         self.historic.start(log(raised))
     }
 
-    /// What a rule wrote, with pseudonyms in place of the phone numbers of its evidence: so nothing depends on whether it was
-    /// shown them in clear, least of all the alert's id.
+    /// What tells an alert apart, with pseudonyms in place of the phone numbers of its evidence: so its id does not depend on
+    /// whether the rule was shown them in clear.
     pub(crate) fn shielded(&self, mut raised: Raised) -> Raised {
-        let alert = &mut raised.alert;
-        let about = alert
-            .about
-            .iter_mut()
-            .flat_map(|about| [&mut about.key, &mut about.name]);
+        let Raised { alert, evidence, .. } = &mut raised;
+        let about = alert.about.iter_mut();
+        let about = about.flat_map(|about| [&mut about.key, &mut about.name]);
+        self.shield(about.chain(alert.dedup_key.as_mut()), evidence);
+        raised
+    }
+
+    /// The same with the rest of what the rule wrote: of an alert that is a repeat nobody reads it.
+    pub(crate) fn shielded_throughout(&self, mut raised: Raised) -> Raised {
+        let Raised { alert, evidence, .. } = &mut raised;
         let facts = alert.facts.iter_mut().flat_map(|(name, value)| [name, value]);
-        let written = about
-            .chain(facts)
-            .chain(alert.dedup_key.as_mut())
-            .chain([&mut alert.title]);
-        let mut suspects: Vec<&mut String> = written.filter(|text| Known::may_hold_number(text)).collect();
+        self.shield(facts.chain([&mut alert.title]), evidence);
+        raised
+    }
+
+    fn shield<'t>(&self, texts: impl Iterator<Item = &'t mut String>, evidence: &[StoredEvent]) {
+        let suspects: Vec<&mut String> = texts.filter(|text| Known::may_hold_number(text)).collect();
         if suspects.is_empty() {
-            return raised;
+            return;
         }
         let mut known = Known::new(&self.tenant.mask);
-        for event in &raised.evidence {
+        for event in evidence {
             known.row(&event.log, &event.event.raw);
         }
-        for text in &mut suspects {
-            **text = known.text(text);
+        for text in suspects {
+            *text = known.text(text);
         }
-        raised
     }
 
     pub(crate) fn dedup_key(&self, raised: &Raised) -> Arc<str> {
