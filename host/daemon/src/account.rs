@@ -192,7 +192,7 @@ impl Admit for Door {
             log: intake.log,
             rows: pipeline::Rows::Events {
                 events: intake.events,
-                reading: intake.reading,
+                reading: intake.reading.map(Box::new),
             },
             marks: intake.marks,
             cursor: intake.cursor,

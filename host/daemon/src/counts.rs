@@ -12,9 +12,12 @@ use crate::daemon::lock;
 /// Of every rule and tenant. Hears what happens while judging, and has it logged.
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
-    rules: Mutex<BTreeMap<Arc<str>, BTreeMap<Arc<str>, RuleCounts>>>,
+    rules: Mutex<BTreeMap<Arc<str>, OfTenant>>,
     logged: Logged,
 }
+
+/// What each rule did for one tenant.
+type OfTenant = BTreeMap<Arc<str>, RuleCounts>;
 
 /// What one rule did, for one tenant or for several.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]

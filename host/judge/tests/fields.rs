@@ -176,7 +176,7 @@ fn both() -> RuleManifest {
 fn a_rule_is_shown_pseudonyms_that_join_and_nothing_it_did_not_declare() {
     let (alerts, batches) = judge(&both(), Permission::default(), settings(1000));
     let number = Mask::substitute().number(NUMBER);
-    let titles: Vec<Value> = alerts.iter().map(|alert| title(alert)).collect();
+    let titles: Vec<Value> = alerts.iter().map(title).collect();
     assert_eq!(
         titles,
         [
@@ -260,7 +260,7 @@ fn what_is_refused_is_null() {
         !holds(&batches, "phone:") && !holds(&batches, "US") && !holds(&batches, "My phone"),
         "{batches:?}"
     );
-    let titles: Vec<Value> = alerts.iter().map(|alert| title(alert)).collect();
+    let titles: Vec<Value> = alerts.iter().map(title).collect();
     assert_eq!(titles, [json!(" got texts")], "two alerts of one key are one");
     // As received without a grant, the same.
     let raw = of(vec![source("telephony", &["raw.phone", "type"], When::always())]);

@@ -154,8 +154,10 @@ impl Lines {
         rows: &mut usize,
     ) -> gimli::Result<()> {
         let mut program = program.rows();
-        // File (by its number) and line of the row before, and of the last that was of the rule's own source.
-        let (mut before, mut own): (Option<(u64, u64, u64)>, Option<(u64, u64)>) = (None, None);
+        // Where the row before starts, with its file (by its number) and line.
+        let mut before: Option<(u64, u64, u64)> = None;
+        // File and line of the last row that was of the rule's own source.
+        let mut own: Option<(u64, u64)> = None;
         let mut is_own: BTreeMap<u64, bool> = BTreeMap::new();
         while let Some((header, row)) = program.next_row()? {
             *rows += 1;

@@ -101,6 +101,7 @@ fn refusal(bytes: &[u8]) -> (&'static str, String) {
 }
 
 /// A component around a core module that is refused before the world is looked for.
+#[allow(clippy::unwrap_used, reason = "tests fail by panicking, in their helpers as well")]
 fn around(module: &str) -> Vec<u8> {
     let component = format!(
         r#"(component

@@ -11,6 +11,7 @@ use wit_component::{ComponentEncoder, StringEncoding};
 use wit_parser::Resolve;
 
 /// A component whose core module carries line tables of this text, as `rule.wat`.
+#[allow(clippy::unwrap_used, reason = "tests fail by panicking, in their helpers as well")]
 fn with_lines(text: &str) -> Vec<u8> {
     let mut parser = wat::Parser::new();
     parser.generate_dwarf(wat::GenerateDwarf::Lines);
@@ -27,12 +28,14 @@ fn with_lines(text: &str) -> Vec<u8> {
         .unwrap()
 }
 
+#[allow(clippy::unwrap_used, reason = "tests fail by panicking, in their helpers as well")]
 fn failing(component: &[u8]) -> Failure {
     let module = support::engine().load(component).unwrap();
     call(&module, &rows(3, 1)).unwrap_err()
 }
 
 /// The line (from 1) of the text that holds a word.
+#[allow(clippy::unwrap_used, reason = "tests fail by panicking, in their helpers as well")]
 fn line_of(text: &str, word: &str) -> usize {
     text.lines().position(|line| line.contains(word)).unwrap() + 1
 }

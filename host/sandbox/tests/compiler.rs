@@ -476,7 +476,8 @@ fn what_is_kept_and_not_ours_is_never_used() {
     let foreign = |content: &[u8]| cache.join(format!("{prefix}-{}.cwasm", blake3::hash(content).to_hex()));
     let elsewhere = directory.path().join("elsewhere.cwasm");
     fs::write(&elsewhere, &good).unwrap();
-    let entries: Vec<(&str, Box<dyn Fn()>)> = vec![
+    type Harm<'a> = Box<dyn Fn() + 'a>;
+    let entries: Vec<(&str, Harm<'_>)> = vec![
         (
             "its last byte is wrong",
             Box::new(|| fs::write(&artifact, damaged(good.len() - 1)).unwrap()),

@@ -38,7 +38,7 @@ pub enum Rows {
         /// Their text is that of the rows in `reading`.
         events: Vec<EventRecord>,
         /// What [`Pipeline::read`] made of the rows that these came from.
-        reading: Option<Reading>,
+        reading: Option<Box<Reading>>,
     },
 }
 
@@ -219,7 +219,7 @@ impl Inner {
         let (mut events, reading) = match page.rows {
             Rows::Events { events, reading } => {
                 admitted.received = events.len();
-                (events, reading)
+                (events, reading.map(|reading| *reading))
             }
             Rows::Received(rows) => {
                 admitted.received = rows.len();
