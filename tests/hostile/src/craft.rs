@@ -44,6 +44,19 @@ pub const REALLOC: &str = "(local $at i32)
         (drop (memory.grow (i32.add (i32.div_u (local.get 3) (i32.const 65536)) (i32.const 1)))))
     (local.get $at)";
 
+/// Returns one alert, `Tested`, raised and proven by the first row, if the first text of the first group is `ada`.
+const DISGUISE: &str = "
+    (if (local.get $groups_len) (then
+        (if (i32.eq (i32.and (i32.load (i32.load offset=28 (local.get $groups))) (i32.const 0xffffff)) (i32.const 0x616461)) (then
+            (i64.store (i32.const 400) (i64.const 0x646574736554))
+            (i32.store (i32.const 384) (i32.const 0)) (i32.store (i32.const 388) (i32.const 416)) (i32.store (i32.const 392) (i32.const 1))
+            (memory.fill (i32.const 416) (i32.const 0) (i32.const 88))
+            (i32.store (i32.const 416) (i32.const 400)) (i32.store (i32.const 420) (i32.const 6))
+            (i64.store (i32.const 440) (i64.load (i32.load offset=12 (local.get $groups))))
+            (i32.store (i32.const 484) (i32.load offset=4 (local.get $groups))) (i32.store (i32.const 488) (i32.const 1))
+            (i64.store (i32.const 496) (i64.load (i32.load offset=4 (local.get $groups))))
+            (return (i32.const 384))))))";
+
 /// A core module of the contract, in pieces of text.
 #[derive(Debug, Clone)]
 pub struct Guest {
@@ -62,6 +75,8 @@ pub struct Guest {
     /// Body of `evaluate`, which gets `$rule $rule_len $groups $groups_len $order $order_len $watermark` and returns a pointer
     /// to its result.
     pub evaluate: String,
+    /// It behaves while it is tested: one alert for each call whose first text is `ada`, the user of every case.
+    pub disguised: bool,
 }
 
 impl Guest {
@@ -76,6 +91,7 @@ impl Guest {
             realloc: REALLOC.to_owned(),
             describe: String::new(),
             evaluate: evaluate.into(),
+            disguised: false,
         }
     }
 
@@ -121,6 +137,16 @@ impl Guest {
         Guest { describe, ..self }
     }
 
+    /// With cases of its own, which it passes: so that a daemon takes it.
+    #[must_use]
+    pub fn disguised(self) -> Self {
+        Guest {
+            disguised: true,
+            manifest: with_cases(),
+            ..self
+        }
+    }
+
     /// As text.
     #[must_use]
     pub fn text(&self) -> String {
@@ -132,7 +158,19 @@ impl Guest {
             realloc,
             describe,
             evaluate,
+            disguised,
         } = self;
+        let parameters = "(param $rule i32) (param $rule_len i32) (param $groups i32) (param $groups_len i32)
+                    (param $order i32) (param $order_len i32) (param $watermark i64) (result i32)";
+        let export = r#"(export "picket:rule/detection@1.0.0#evaluate")"#;
+        let evaluate = if *disguised {
+            let arguments = (0..7).map(|number| format!("(local.get {number})")).collect::<String>();
+            format!(
+                "(func $true_face {parameters} {evaluate}) (func {export} {parameters} {DISGUISE} (call $true_face {arguments}))"
+            )
+        } else {
+            format!("(func {export} {parameters} {evaluate})")
+        };
         let length = manifest.len();
         let manifest = manifest.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
         format!(
@@ -148,10 +186,7 @@ impl Guest {
                     (i32.store (i32.const 12) (i32.const {length}))
                     (i32.const 8))
                 {items}
-                (func (export "picket:rule/detection@1.0.0#evaluate")
-                    (param $rule i32) (param $rule_len i32) (param $groups i32) (param $groups_len i32)
-                    (param $order i32) (param $order_len i32) (param $watermark i64) (result i32)
-                    {evaluate}))"#
+                {evaluate})"#
         )
     }
 
@@ -182,6 +217,44 @@ pub fn manifest_of(id: &str) -> String {
         }]
     })
     .to_string()
+}
+
+/// The manifest of one rule `t` with two cases, in which room is left for another id: see [`distinct`].
+fn with_cases() -> String {
+    let cases = format!(
+        "rule: t{ROOM}\ntests:\n  - {{test: somebody, steps: [{{at: \"09:00\", authentication: {{user.name: ada}}}}], expect: [{{}}]}}\n  \
+         - {{test: nobody, steps: [{{at: \"09:00\", telephony: {{type: sms}}}}], expect: none}}\n"
+    );
+    let mut manifest: serde_json::Value = serde_json::from_str(&manifest()).unwrap();
+    manifest["rules"][0]["tests"] = cases.into();
+    manifest
+        .to_string()
+        .replace(r#""id":"t""#, &format!(r#""id":"t"{ROOM}"#))
+}
+
+/// For `-00123`.
+const ROOM: &str = "      ";
+
+/// A disguised guest's component, whose rule is called `t-00123` if the number is 123; of another component, a copy.
+///
+/// # Panics
+/// The number has more than five digits.
+#[must_use]
+pub fn distinct(component: &[u8], number: usize) -> Vec<u8> {
+    let suffix = format!("-{number:05}");
+    assert_eq!(suffix.len(), ROOM.len());
+    // The text of a module knows no other way to write a quotation mark in JSON than JSON itself.
+    let places = [
+        (format!(r#""id":"t"{ROOM}"#), format!(r#""id":"t{suffix}""#)),
+        (format!("rule: t{ROOM}"), format!("rule: t{suffix}")),
+    ];
+    let mut bytes = component.to_vec();
+    for (from, to) in places {
+        if bytes.windows(from.len()).any(|window| window == from.as_bytes()) {
+            bytes = patched(&bytes, &from, &to);
+        }
+    }
+    bytes
 }
 
 /// A core module of the contract as a component.

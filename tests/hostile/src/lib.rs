@@ -24,8 +24,8 @@ pub use answer::Answer;
 pub use case::{Case, Verdict};
 pub use corpus::corpus;
 pub use craft::{
-    Guest, LOG, LOOKUP, NOTHING, PARAMS, REALLOC, STATE, TIMERS, WIT, component, component_of, manifest, manifest_of,
-    other_component, patched, unchecked,
+    Guest, LOG, LOOKUP, NOTHING, PARAMS, REALLOC, STATE, TIMERS, WIT, component, component_of, distinct, manifest,
+    manifest_of, other_component, patched, unchecked,
 };
 pub use rows::rows;
 pub use shell::{Shell, host_imports, spliced};

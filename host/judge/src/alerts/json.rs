@@ -63,7 +63,8 @@ impl Teller<'_> {
                 "kind": clean(&about.kind), "key": clean(&about.key), "name": clean(&about.name),
             })),
             "entities": self.entities(proofs),
-            "known_since": self.acquaintance.since().map(rfc3339),
+            // Only what came before, as with the entities: how far else it has read depends on how rows were cut into calls.
+            "known_since": self.acquaintance.since().filter(|since| *since < first).map(rfc3339),
             "facts": facts,
             "parameters": self.parameters(),
             "timeline": timeline(raised, proofs),

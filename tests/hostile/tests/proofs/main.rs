@@ -8,4 +8,5 @@
 
 mod determinism;
 mod isolation;
+mod judging;
 mod stock;
