@@ -116,12 +116,12 @@ fn a_report_says_everything() {
         before,
         "panic: panicked at src/lib.rs:7:5: index out of bounds (in judge_row)\n  at    src/lib.rs:7\n  row   authentication event e4, row 3 of 7 shown at once"
     );
-    assert!(used.contains(" of 50,000,000, memory 0.1 MiB of 16 MiB"), "{used}");
+    assert!(used.contains(" of 200,000,000, memory 0.1 MiB of 16 MiB"), "{used}");
     let endless = call(&loaded(&Guest::new("(loop (br 0)) (i32.const 16)").text()), &rows(3, 1)).unwrap_err();
     let report = endless.report(None);
     assert!(
-        report.starts_with("out-of-fuel: spent its budget of 50000000 fuel")
-            && report.contains("fuel 50,000,000 of 50,000,000"),
+        report.starts_with("out-of-fuel: spent its budget of 200000000 fuel")
+            && report.contains("fuel 200,000,000 of 200,000,000"),
         "{report}"
     );
 }

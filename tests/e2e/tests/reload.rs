@@ -289,6 +289,16 @@ fn a_module_that_loops_for_ever_is_locked_up_and_the_others_go_on() {
     });
     assert!(evil["reason"].as_str().unwrap().contains("fuel"), "{evil}");
     assert_eq!(evil["troubled"], serde_json::json!(["acme"]));
+    let told = site.picket(&["rule", "list", "--verbose"]).with_code(0).out;
+    for word in [
+        "quarantined for acme since",
+        "out-of-fuel: spent its budget of 200000000 fuel",
+        "row   authentication event",
+        "used  fuel 200,000,000 of 200,000,000, memory",
+        "held authentication event",
+    ] {
+        assert!(told.contains(word), "{word}: {told}");
+    }
     let status = site.picket(&["status"]).with_code(0);
     assert!(
         status.out.starts_with("LOOK WHEN YOU CAN") && status.out.contains("evil"),
@@ -309,5 +319,49 @@ fn a_module_that_loops_for_ever_is_locked_up_and_the_others_go_on() {
     std::fs::remove_file(site.path("rules/acme/loops.wasm")).unwrap();
     site.wait("peace", || listed(&site, "acme/loops.wasm").is_empty().then_some(()));
     assert!(site.picket(&["status"]).with_code(0).out.starts_with("ALL WELL"));
+    site.stop();
+}
+
+#[test]
+fn a_rule_in_shadow_is_listed_apart_and_a_paused_one_catches_up() {
+    let story = Story::of("acme")
+        .refusals(NOON, "bob", 5)
+        .refusals(NOON + 60 * MINUTE, "eve", 5);
+    let source = |mode: &'static str| Source {
+        more: mode,
+        ..Source::of("acme")
+    };
+    let duo = Duo::start(vec![story.account()], NOON);
+    let mut site = Site::stocked(duo, &[source("rules: {mfa-fatigue-denied-burst: {mode: shadow}}\n")]);
+    site.run();
+    advance(&site, NOON + 10 * MINUTE);
+    let shadow = || site.ndjson(&["alerts", "--shadow", "--rule", BURST]);
+    assert_eq!(about(&shadow()), ["bob"]);
+    assert!(site.alerts("acme", BURST).is_empty());
+    assert_eq!(rule(&site, BURST)["state"], "shadow");
+    let status = site.picket(&["status"]).with_code(0).out;
+    assert!(status.contains("1 in shadow"), "{status}");
+
+    let mode = |site: &Site, mode: &str| {
+        let file = site.path("tenants.d/acme.yaml");
+        let text = std::fs::read_to_string(&file).unwrap();
+        let (before, after) = text.split_once("{mode: ").unwrap();
+        let (_, after) = after.split_once('}').unwrap();
+        std::fs::write(&file, format!("{before}{{mode: {mode}}}{after}")).unwrap();
+        let _ = site.picket(&["reload"]).with_code(0);
+    };
+    mode(&site, "paused");
+    assert_eq!(rule(&site, BURST)["state"], "paused");
+    site.duo.set_clock(NOON + 72 * MINUTE);
+    site.wait("events that are collected while the rule stands", || {
+        let events = site.ndjson(&["logs", "--tail", "1"]);
+        (events.first()?["event"].to_string().contains("eve")).then_some(())
+    });
+    assert!(site.alerts("acme", BURST).is_empty());
+    mode(&site, "active");
+    site.wait("what came meanwhile", || {
+        (about(&site.alerts("acme", BURST)) == ["eve"]).then_some(())
+    });
+    assert_eq!(about(&site.ndjson(&["alerts", "--shadow"])), ["bob"]);
     site.stop();
 }
