@@ -188,7 +188,8 @@ fn replayed(day: &Day<'_>, simulator: &Path, seed: u64, alerts: &[Alert]) -> any
             .iter()
             .map(|log| (*log, files.join(tenant).join(format!("{log}.ndjson"))))
             .collect();
-        let mut again = day.picket.replay(&day.place.path("rules"), tenant, &inputs)?;
+        let key = day.place.path("data").join("keys").join(format!("{tenant}.phone"));
+        let mut again = day.picket.replay(&day.place.path("rules"), tenant, &key, &inputs)?;
         let own = [EXAMPLE, scenes::HOSTILE];
         let of_tenant = alerts
             .iter()

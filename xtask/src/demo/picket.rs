@@ -63,8 +63,15 @@ impl Picket {
     }
 
     /// `picket replay`: the ids of the alerts that the rules raise over files of one tenant.
-    pub(super) fn replay(&self, rules: &Path, tenant: &str, logs: &[(&str, PathBuf)]) -> anyhow::Result<Vec<String>> {
+    pub(super) fn replay(
+        &self,
+        rules: &Path,
+        tenant: &str,
+        phone_key: &Path,
+        logs: &[(&str, PathBuf)],
+    ) -> anyhow::Result<Vec<String>> {
         let mut arguments = vec!["replay".to_owned(), "--rules".to_owned(), rules.display().to_string()];
+        arguments.extend(["--phone-key".to_owned(), phone_key.display().to_string()]);
         arguments.extend(["--tenant".to_owned(), tenant.to_owned()]);
         for (log, file) in logs {
             arguments.extend(["--events".to_owned(), format!("{log}={}", file.display())]);

@@ -60,8 +60,8 @@ mod tests {
         };
         assert_eq!(
             words(&ration).unwrap(),
-            "evil is held back: rules spent 41,000,000,000 fuel since 1970-01-01T00:00:00Z, of 30,000,000,000 for each minute; \
-             heaviest: evil, 40,000,000,000; it goes on at 1970-01-01T00:00:22Z and misses nothing"
+            "evil is held back: rules spent 41,000,000,000 fuel since 1970-01-01T00:00:00.000Z, of 30,000,000,000 for each minute; \
+             heaviest: evil, 40,000,000,000; it goes on at 1970-01-01T00:00:22.000Z and misses nothing"
         );
         ration.empty_until = None;
         assert_eq!(words(&ration), None);
