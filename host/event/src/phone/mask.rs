@@ -88,8 +88,8 @@ impl Mask {
             Some(number) => self.of_canonical(number),
             None => {
                 let masked = self.label(text);
-                // Seven digits with words between them: told apart, and nothing more.
-                if masked == text && digits(text) >= LEAST {
+                // Seven digits with words between them, or beside a number: told apart, and nothing more.
+                if digits(&masked) >= LEAST {
                     self.odd(text.trim())
                 } else {
                     masked
