@@ -53,6 +53,8 @@ pub(crate) enum Verb {
         #[command(subcommand)]
         verb: RuleVerb,
     },
+    /// Who changed what, when and why.
+    Audit(Audit),
     /// Judge exported events with rules, without a daemon.
     Replay(Replay),
     /// Make the running daemon read a piece of the past and judge it; its alerts are kept and not sent.
@@ -115,6 +117,9 @@ pub(crate) struct Alerts {
     /// Those of rules in shadow, which nobody was told of, in place of the others.
     #[arg(long)]
     pub(crate) shadow: bool,
+    /// Those that an exception suppressed, in place of the others.
+    #[arg(long, conflicts_with = "shadow")]
+    pub(crate) suppressed: bool,
     #[command(flatten)]
     pub(crate) output: Output,
 }
@@ -128,6 +133,18 @@ pub(crate) enum AlertsVerb {
         #[command(flatten)]
         output: Output,
     },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Audit {
+    /// From when, as 24h, or an RFC 3339 time.
+    #[arg(long, value_name = "SPAN", default_value = "7d")]
+    pub(crate) since: String,
+    /// Only what concerns this tenant.
+    #[arg(long, value_name = "ID")]
+    pub(crate) tenant: Option<String>,
+    #[command(flatten)]
+    pub(crate) output: Output,
 }
 
 #[derive(Debug, Args)]

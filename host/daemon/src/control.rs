@@ -54,8 +54,8 @@ enum Answer {
 
 /// Answers requests.
 pub(crate) trait Handler: Send + Sync + 'static {
-    /// One request.
-    fn handle(&self, request: Request) -> impl Future<Output = anyhow::Result<Value>> + Send;
+    /// One request. `uid`: of the user at the other end, for the audit log; none where the system does not tell.
+    fn handle(&self, request: Request, uid: Option<u32>) -> impl Future<Output = anyhow::Result<Value>> + Send;
 }
 
 /// Longest request line, bytes.
@@ -115,11 +115,12 @@ pub(crate) async fn serve(listener: UnixListener, handler: Arc<impl Handler>, ca
 }
 
 async fn answer(mut stream: UnixStream, handler: &impl Handler) -> anyhow::Result<()> {
+    let uid = stream.peer_cred().ok().map(|peer| peer.uid());
     let (read, mut write) = stream.split();
     let mut line = String::new();
     tokio::time::timeout(IDLE, BufReader::new(read.take(REQUEST_MAX)).read_line(&mut line)).await??;
     let answer = match serde_json::from_str(&line) {
-        Ok(request) => match handler.handle(request).await {
+        Ok(request) => match handler.handle(request, uid).await {
             Ok(value) => Answer::Ok(value),
             Err(error) => Answer::Error(format!("{error:#}")),
         },

@@ -6,6 +6,7 @@
 
 mod account;
 mod accounts;
+mod audit;
 mod backfill;
 mod cli;
 mod commands;
@@ -135,6 +136,7 @@ async fn configured(cli: &Cli, config: config::Config) -> anyhow::Result<bool> {
         },
         Verb::Backfill(arguments) => return commands::backfill::run(&config, arguments).await,
         Verb::Timeline(arguments) => commands::timeline::run(&config, arguments)?,
+        Verb::Audit(arguments) => commands::audit::run(&config, arguments)?,
         Verb::Rule {
             verb: RuleVerb::List { output, verbose },
         } => commands::rule_list::run(&config, output.format, *verbose).await?,

@@ -48,6 +48,7 @@ pub(crate) fn rules(
                     on_poison: live.policy.on_poison,
                     limits: module.allowed().into(),
                     permission: Arc::new(permission),
+                    ..Terms::default()
                 };
                 rules.push(judged);
             }

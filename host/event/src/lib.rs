@@ -58,6 +58,7 @@ mod coerce;
 mod dictionary;
 mod filter;
 mod gather;
+mod glance;
 mod identify;
 mod layout;
 mod mask;
@@ -84,6 +85,7 @@ mod v1;
 
 pub use address::{canonical_address, network};
 pub use clean::clean;
+pub use glance::{Glance, field_of};
 pub use identify::{Identity, Problem, identify, own_id};
 pub use narrate::{Told, narrate};
 pub use number::mask_numbers;

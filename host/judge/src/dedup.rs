@@ -46,8 +46,8 @@ impl Dedup {
         time: i64,
         border: Option<i64>,
     ) -> Option<Arc<str>> {
-        if let Some(same) = self.raised.get(id) {
-            return Some(same.clone());
+        if let Some(same) = self.raised(id) {
+            return Some(same);
         }
         let same_side = |opened: i64| border.is_none_or(|border| (opened < border) == (time < border));
         let covers = |((opened, _), until): &(&(i64, Arc<str>), &i64)| {
@@ -55,6 +55,11 @@ impl Dedup {
         };
         let mut windows = self.windows.get(&(rule.clone(), key.clone()))?.iter();
         windows.find(covers).map(|((_, alert), _)| alert.clone())
+    }
+
+    /// The very same alert, if it was raised before.
+    pub(crate) fn raised(&self, id: &str) -> Option<Arc<str>> {
+        self.raised.get(id).cloned()
     }
 
     /// An alert was raised at `time` (ms); others like it repeat it until `until` (ms, exclusive).

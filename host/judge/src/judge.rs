@@ -13,6 +13,7 @@ use crate::call::{Raised, Slot};
 use crate::dedup::{Dedup, in_shadow};
 use crate::desk::{self, Desk};
 use crate::evidence::{Evidence, Layered, Rebuild};
+use crate::exceptions;
 use crate::gaps;
 use crate::historic::Historic;
 use crate::marks::Basis;
@@ -388,7 +389,22 @@ impl TenantJudge {
                 continue;
             }
             let raised = teller.shielded_throughout(raised);
-            let row = teller.tell(&raised, id, key);
+            let exception = teller.exception(&raised, &key);
+            let id = match exception {
+                Some(_) => exceptions::id(&id, teller.is_shadow()),
+                None => id,
+            };
+            if exception.is_some()
+                && let Some(same) = self.dedup.raised(&id)
+            {
+                verdict.repeats.push(Repeat {
+                    id: same,
+                    count: 1,
+                    time: raised.alert.time,
+                });
+                continue;
+            }
+            let row = teller.tell(&raised, id, key, exception);
             self.dedup
                 .open(rule, row.dedup_key.clone(), row.id.clone(), row.time, row.dedup_until);
             verdict.alerts.push(row);

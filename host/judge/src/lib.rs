@@ -32,6 +32,7 @@ mod change;
 pub mod dedup;
 mod desk;
 mod evidence;
+pub mod exceptions;
 mod gaps;
 mod historic;
 pub mod holding;

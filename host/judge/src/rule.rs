@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use picket_contract::{Evaluate, Params, Position, RuleManifest, Tables};
+use picket_contract::{Evaluate, Params, Position, RuleManifest, Severity, Tables};
 use picket_event::{Mask, Permission};
 use picket_store::Standing;
 
+use crate::exceptions::Exception;
 use crate::holding::Remembered;
 
 /// One rule of one tenant, with how far it has come and what it remembers.
@@ -89,6 +90,12 @@ pub struct Terms {
     pub limits: Arc<str>,
     /// What it may read of what it declares.
     pub permission: Arc<Permission>,
+    /// In place of what the rule says of how bad it is.
+    pub severity: Option<Severity>,
+    /// In place of the rule's own dedup period, ms; 0: nothing is a repeat but the very same alert.
+    pub dedup_period_ms: Option<i64>,
+    /// What nobody wants to be told of.
+    pub exceptions: Arc<[Exception]>,
 }
 
 /// Whether a rule judges, and for whom.

@@ -65,6 +65,7 @@ fn store(alerts: u64) -> SqliteStore {
         last_repeat: None,
         historic: false,
         shadow: false,
+        suppressed: None,
     };
     let alerts = (1..=alerts).map(alert).collect();
     store

@@ -13,8 +13,10 @@ mod block;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 pub mod model;
+pub mod record;
 pub mod segment;
 pub mod sqlite;
 
 pub use model::*;
+pub use record::*;
 pub use sqlite::{Hook, Moment, Options, SqliteStore};

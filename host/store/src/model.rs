@@ -5,6 +5,10 @@ use std::sync::Arc;
 use picket_contract::{Admission, EventRecord, Mark, Position, RuleState, Severity, StateChanges, StateSummary};
 use serde::{Deserialize, Serialize};
 
+use crate::record::{AuditFilter, AuditRow, GenerationRow, SuppressedCount};
+#[allow(unused_imports, reason = "the documentation links to them")]
+use crate::record::{MOST_AUDIT, MOST_GENERATIONS};
+
 /// Why a store could not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -279,6 +283,9 @@ pub struct AlertRow {
     pub historic: bool,
     /// Raised by a rule in shadow: kept and listed apart, and never in the outbox. Its id begins with `sh_`.
     pub shadow: bool,
+    /// The exception of the operator's that suppressed it: kept and listed apart, and never in the outbox. Its id begins with
+    /// `su_`, unless it is of a rule in shadow.
+    pub suppressed: Option<Arc<str>>,
 }
 
 /// An alert came again.
@@ -305,8 +312,10 @@ pub struct AlertFilter {
     pub since: Option<i64>,
     /// At most so many, the latest first. None: all, oldest first.
     pub latest: Option<usize>,
-    /// Those of rules in shadow, in place of the others.
+    /// Those of rules in shadow, suppressed or not, in place of the others.
     pub shadow: bool,
+    /// Those that an exception suppressed, in place of the others.
+    pub suppressed: bool,
 }
 
 /// One entry to deliver: an alert. Its repeats are not delivered.
@@ -388,7 +397,8 @@ impl std::fmt::Debug for Committing {
 }
 
 /// What must survive. Every method blocks. Only [`Store::transact`], [`Store::begin`], [`Store::delivered`],
-/// [`Store::set_note`], [`Store::discard`], [`Store::forget`] and [`Store::forget_ids`] write. What one call reads is of one moment; a call sees
+/// [`Store::set_note`], [`Store::note_audit`], [`Store::note_generation`], [`Store::discard`], [`Store::forget`] and
+/// [`Store::forget_ids`] write. What one call reads is of one moment; a call sees
 /// everything that was acknowledged before it.
 pub trait Store: Send + Sync {
     /// Writes everything of `transaction` or nothing, durably. Of concurrent calls, several may share one commit. `tenant` may
@@ -519,7 +529,8 @@ pub trait Store: Send + Sync {
     /// The engine's.
     fn poison(&self, tenant: &str) -> Result<Vec<PoisonRow>, StoreError>;
 
-    /// How many alerts there are, and when the latest happened (event time, ms). Those of rules in shadow do not count.
+    /// How many alerts there are, and when the latest happened (event time, ms). Those of rules in shadow do not count, and
+    /// those that an exception suppressed neither.
     ///
     /// # Errors
     /// The engine's.
@@ -555,6 +566,37 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// The engine's.
     fn note(&self, tenant: &str, name: &str) -> Result<Option<String>, StoreError>;
+
+    /// What each exception has suppressed, by name. Alerts of rules in shadow do not count.
+    ///
+    /// # Errors
+    /// The engine's.
+    fn suppressed(&self, tenant: &str) -> Result<Vec<SuppressedCount>, StoreError>;
+
+    /// Adds entries to the audit log, all or none; of all that there are, the latest [`MOST_AUDIT`] are kept.
+    ///
+    /// # Errors
+    /// [`StoreError::Engine`]: outcome unknown.
+    fn note_audit(&self, entries: Vec<AuditRow>) -> Result<(), StoreError>;
+
+    /// The audit log, in the order in which it was written.
+    ///
+    /// # Errors
+    /// The engine's.
+    fn audit(&self, filter: &AuditFilter<'_>) -> Result<Vec<AuditRow>, StoreError>;
+
+    /// Notes what judges a tenant from now on. If that is what judged before, nothing is noted. The latest
+    /// [`MOST_GENERATIONS`] of each tenant are kept.
+    ///
+    /// # Errors
+    /// [`StoreError::Engine`]: outcome unknown.
+    fn note_generation(&self, tenant: &str, generation: GenerationRow) -> Result<(), StoreError>;
+
+    /// What judged a tenant since when, the oldest first.
+    ///
+    /// # Errors
+    /// The engine's.
+    fn generations(&self, tenant: &str) -> Result<Vec<GenerationRow>, StoreError>;
 
     /// Forgets events of one of Duo's logs: every admission all of whose events are older than `before` (order time, ms).
     /// Marks stay, and so does what ids are known. Returns how many events were forgotten. What a rule had not been shown of

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use picket_contract::state::StateEntry;
 use picket_contract::{Admission, EventRecord, Key, Mark, Position, StateChanges, StateSummary};
-use picket_store::conformance::{Model, alert, check, poison};
+use picket_store::conformance::{Model, alert, audit, check, poison};
 use picket_store::{
-    AlertRow, CursorRow, Fate, InventoryChange, InventoryRow, Repeat, RuleCommit, SqliteStore, Standing, Store,
-    Transaction,
+    AlertRow, CursorRow, Fate, GenerationRow, InventoryChange, InventoryRow, Repeat, RuleCommit, SqliteStore, Standing,
+    Store, Transaction,
 };
 use proptest::prelude::*;
 
@@ -46,6 +46,10 @@ enum Step {
     },
     /// A sink takes some.
     Deliver { sink: &'static str, most: usize },
+    /// Somebody changed something.
+    Audit { time: i64 },
+    /// Other rules judge, or the same again.
+    Generation { tenant: &'static str, json: u8 },
     /// The store is closed and opened.
     Reopen,
 }
@@ -80,6 +84,7 @@ enum Part {
         time: i64,
         historic: bool,
         shadow: bool,
+        exception: Option<&'static str>,
     },
     Poison {
         rule: &'static str,
@@ -125,6 +130,10 @@ fn changes() -> impl Strategy<Value = StateChanges> {
     })
 }
 
+fn exception() -> impl Strategy<Value = Option<&'static str>> {
+    prop::option::weighted(0.3, prop::sample::select(["vpn", "a scanner"].as_slice()))
+}
+
 fn part() -> impl Strategy<Value = Part> {
     let rule = || prop::sample::select(["r", "s"].as_slice());
     // Few ids, so that repeats are met; few times, so that ties are.
@@ -137,8 +146,10 @@ fn part() -> impl Strategy<Value = Part> {
             .prop_map(|(kind, id, form)| Part::Object { kind, id, form }),
         2 => (rule(), 1..3_u32, prop_oneof![9 => 1..5_u64, 1 => Just(0)], 0..60_i64, changes())
             .prop_map(|(rule, version, behind, released, changes)| Part::Rule { rule, version, behind, released, changes }),
-        1 => (0..6_u8, rule(), 0..300_i64, prop::bool::weighted(0.3), prop::bool::weighted(0.3))
-            .prop_map(|(id, rule, time, historic, shadow)| Part::Alert { id, rule, time, historic, shadow }),
+        1 => (0..6_u8, rule(), 0..300_i64, prop::bool::weighted(0.3), prop::bool::weighted(0.3), exception())
+            .prop_map(|(id, rule, time, historic, shadow, exception)| Part::Alert {
+                id, rule, time, historic, shadow, exception,
+            }),
         1 => (rule(), 0..6_u8, prop::sample::select([Fate::Held, Fate::Skipped, Fate::Judged].as_slice()))
             .prop_map(|(rule, event, fate)| Part::Poison { rule, event, fate }),
         1 => (0..6_u8, 1..4_u64, 0..300_i64).prop_map(|(id, count, time)| Part::Repeat { id, count, time }),
@@ -155,6 +166,9 @@ fn step() -> impl Strategy<Value = Step> {
         1 => prop::sample::select([SEGMENT, "acme"].as_slice()).prop_map(|segment| Step::Discard { segment }),
         1 => (prop::sample::select(["acme", SEGMENT].as_slice()), log(), 0..60_i64)
             .prop_map(|(tenant, log, before)| Step::Forget { tenant, log, before }),
+        1 => (0..60_i64).prop_map(|time| Step::Audit { time }),
+        1 => (prop::sample::select(["acme", "other"].as_slice()), 0..3_u8)
+            .prop_map(|(tenant, json)| Step::Generation { tenant, json }),
         1 => Just(Step::Reopen),
     ]
 }
@@ -233,11 +247,17 @@ fn transaction(model: &Model, tenant: &str, parts: &[Part], skew: u64) -> Transa
                 time,
                 historic,
                 shadow,
+                exception,
             } => {
-                let kind = if shadow { "sh" } else { "al" };
+                let kind = match (shadow, exception) {
+                    (true, _) => "sh",
+                    (false, Some(_)) => "su",
+                    (false, None) => "al",
+                };
                 transaction.alerts.push(AlertRow {
                     historic,
                     shadow,
+                    suppressed: exception.map(Arc::from),
                     ..alert(&format!("{kind}_{id}"), rule, "ada", time)
                 });
             }
@@ -266,7 +286,7 @@ proptest! {
         let directory = tempfile::tempdir().unwrap();
         let mut store = SqliteStore::open(directory.path()).unwrap();
         let mut model = Model::new();
-        for step in steps {
+        for (number, step) in (1..).zip(steps) {
             match step {
                 Step::Transact { tenant, parts, skew } => {
                     let transaction = transaction(&model, tenant, &parts, skew);
@@ -285,6 +305,20 @@ proptest! {
                     if let Some(number) = model.deliver(sink, &rows) {
                         store.delivered(sink, number).unwrap();
                     }
+                }
+                Step::Audit { time } => {
+                    let entries = vec![audit(time, "acme", "rule r"), audit(time, "", "lists.vpn")];
+                    model.note_audit(&entries);
+                    store.note_audit(entries).unwrap();
+                }
+                Step::Generation { tenant, json } => {
+                    let row = GenerationRow {
+                        number,
+                        since: number as i64,
+                        json: format!("[{json}]").into(),
+                    };
+                    model.note_generation(tenant, &row);
+                    store.note_generation(tenant, row).unwrap();
                 }
                 Step::Reopen => {
                     drop(store);

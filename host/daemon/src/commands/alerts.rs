@@ -29,6 +29,7 @@ pub(crate) fn list(config: &Config, arguments: &Alerts) -> anyhow::Result<()> {
             rule: arguments.rule.clone(),
             since,
             shadow: arguments.shadow,
+            suppressed: arguments.suppressed,
             ..AlertFilter::default()
         };
         alerts.extend(
@@ -53,16 +54,25 @@ pub(crate) fn list(config: &Config, arguments: &Alerts) -> anyhow::Result<()> {
                 };
                 let severity = alert.severity.as_str().to_uppercase();
                 out!(
-                    "{}  {severity:<8}  {tenant}  {title}{repeats}{}  {}",
+                    "{}  {severity:<8}  {tenant}  {title}{repeats}{}{}  {}",
                     when::short(alert.time, now),
                     if alert.historic { "  (historic)" } else { "" },
+                    alert
+                        .suppressed
+                        .as_ref()
+                        .map_or(String::new(), |exception| format!("  (exception {exception})")),
                     alert.id
                 );
             }
         }
     }
     if alerts.is_empty() && arguments.output.format == Format::Text {
-        out!("no alerts{}", if arguments.shadow { " of rules in shadow" } else { "" });
+        let kind = match arguments {
+            Alerts { shadow: true, .. } => " of rules in shadow",
+            Alerts { suppressed: true, .. } => " that an exception suppressed",
+            _ => "",
+        };
+        out!("no alerts{kind}");
     }
     Ok(())
 }
@@ -75,10 +85,11 @@ pub(crate) fn show(config: &Config, id: &str, format: Format) -> anyhow::Result<
     let store = store(config)?;
     let mut found = Vec::new();
     for tenant in tenants(config, None)? {
-        for shadow in [false, true] {
+        for (shadow, suppressed) in [(false, false), (true, false), (false, true)] {
             let filter = AlertFilter {
                 id_prefix: Some(id.to_owned()),
                 shadow,
+                suppressed,
                 ..AlertFilter::default()
             };
             found.extend(store.alerts(&tenant, &filter)?);

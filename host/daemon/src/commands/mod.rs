@@ -1,6 +1,7 @@
 //! The verbs that only read: the store, a running daemon, or files.
 
 pub(crate) mod alerts;
+pub(crate) mod audit;
 pub(crate) mod backfill;
 pub(crate) mod check;
 pub(crate) mod logs;

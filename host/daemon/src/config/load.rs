@@ -8,6 +8,7 @@ use serde_saphyr::Location;
 use super::file::{RootFile, SinkFile, TenantFile};
 use super::tenant::{Checker, Entry, Said, over};
 use super::{Config, Permissions, Problem, Problems, SinkConfig, StdoutFormat};
+use crate::audit::Stated;
 
 const DEFAULT_RULES: &str = "/etc/picket/rules";
 const DEFAULT_DATA: &str = "/var/lib/picket";
@@ -53,6 +54,8 @@ fn read_all(path: &Path) -> Result<Loaded, Problems> {
     let text = read(path)?;
     let root: RootFile = parse(path, &text)?;
     let base = path.parent().unwrap_or(Path::new("."));
+    let mut stated = Stated::new(base);
+    stated.add(path, "", &text);
     let mut problems = Vec::new();
     let mut broken = Vec::new();
     let mut warnings = Vec::new();
@@ -86,7 +89,7 @@ fn read_all(path: &Path) -> Result<Loaded, Problems> {
     let directory = base.join(root.tenants_dir.as_deref().unwrap_or(Path::new("tenants.d")));
     for file in tenant_files(&directory, &mut problems) {
         let mut own = Vec::new();
-        match load_tenant(&file, base, &overrides, &root, &mut own, &mut warnings) {
+        match load_tenant(&file, base, &overrides, &root, &mut stated, &mut own, &mut warnings) {
             Ok(entry) => entries.extend(entry),
             Err(found) => own.extend(found.0),
         }
@@ -132,6 +135,7 @@ fn read_all(path: &Path) -> Result<Loaded, Problems> {
         tenants,
         parents,
         warnings,
+        stated,
     };
     Ok(Loaded { config, broken })
 }
@@ -187,6 +191,7 @@ fn load_tenant(
     base: &Path,
     shared: &super::tenant::AllOverrides,
     root: &RootFile,
+    stated: &mut Stated,
     problems: &mut Vec<Problem>,
     warnings: &mut Vec<Problem>,
 ) -> Result<Option<Entry>, Problems> {
@@ -198,6 +203,7 @@ fn load_tenant(
         base,
     };
     let id = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+    stated.add(path, id, &text);
     checker.tenant_id(id, Location::UNKNOWN, problems);
     let mut lists = root.lists.clone();
     lists.extend(file.lists);

@@ -20,6 +20,8 @@ use picket_event::Permission;
 use picket_judge::Mode;
 use serde_json::Value;
 
+use crate::audit::Stated;
+
 pub(crate) use file::StdoutFormat;
 pub(crate) use load::{Loaded, load, load_for_run};
 pub(crate) use network::Network;
@@ -53,6 +55,8 @@ pub(crate) struct Config {
     pub(crate) parents: Vec<ParentConfig>,
     /// What works and yet should be changed.
     pub(crate) warnings: Vec<Problem>,
+    /// What its files say, for the audit log.
+    pub(crate) stated: Stated,
 }
 
 /// One Duo account and how it is judged.

@@ -23,6 +23,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::account::Transports;
 use crate::accounts;
+use crate::audit::{self, Who};
 use crate::config::{Config, Loaded};
 use crate::control::{self, Handler, Request};
 use crate::counts::Counts;
@@ -157,6 +158,8 @@ async fn start(loaded: Loaded, shutdown: &CancellationToken) -> anyhow::Result<(
     for (id, problems) in broken {
         fleet.fails(id, problems.to_string(), None);
     }
+    let left_out: Vec<String> = fleet.broken().into_keys().collect();
+    audit::configuration(&*store, &config.stated, &left_out, None, "");
     let mut tenants = config.tenants.clone();
     // Without a word from the parent, its children are those of last time.
     for parent in &config.parents {
@@ -222,14 +225,14 @@ impl Daemon {
 }
 
 impl Handler for Daemon {
-    async fn handle(&self, request: Request) -> anyhow::Result<Value> {
+    async fn handle(&self, request: Request, uid: Option<u32>) -> anyhow::Result<Value> {
         match request {
             // Both read the store, and may wait for a module that is being tested.
             Request::Status => tokio::task::block_in_place(|| status::of(self)),
             Request::Rules { verbose } => {
                 tokio::task::block_in_place(|| Ok(Value::Array(rules_view::of(self, verbose)?)))
             }
-            Request::Reload => self.reload().await,
+            Request::Reload => self.reload(Some(Who::asked(uid, "reload"))).await,
             Request::Backfill { tenant, logs, from, to } => {
                 let running = self.tenant(tenant.as_deref())?;
                 tokio::task::block_in_place(|| running.backfills.ask(&logs, from, to))
@@ -285,7 +288,7 @@ async fn signals(daemon: &Arc<Daemon>, tasks: &TaskTracker, shutdown: &Cancellat
             _ = hang_up.recv() => {
                 let daemon = daemon.clone();
                 tasks.spawn(async move {
-                    if let Err(error) = daemon.reload().await {
+                    if let Err(error) = daemon.reload(None).await {
                         tracing::error!("reload: {error:#}");
                     }
                 });

@@ -10,6 +10,7 @@ use picket_judge::pipeline::SwapReport;
 use serde_json::{Value, json};
 
 use super::{Daemon, lock, say};
+use crate::audit::{self, Who};
 use crate::config::{self, Config, Problems};
 use crate::registry::Changes;
 
@@ -23,13 +24,13 @@ impl Daemon {
         self.rules_again().await
     }
 
-    /// Reads the configuration and the rules again.
+    /// Reads the configuration and the rules again. `asked`: by whom, for the audit log; none: the files' owners speak.
     ///
     /// # Errors
     /// The rules directory cannot be read.
-    pub(crate) async fn reload(&self) -> anyhow::Result<Value> {
+    pub(crate) async fn reload(&self, asked: Option<Who>) -> anyhow::Result<Value> {
         let _one = self.reloading.lock().await;
-        let configuration = self.configuration_again().await;
+        let configuration = self.configuration_again(asked.as_ref()).await;
         let mut report = self.rules_again().await?;
         if let Value::Object(report) = &mut report {
             report.insert("configuration".to_owned(), configuration);
@@ -87,7 +88,7 @@ impl Daemon {
     }
 
     /// Tenants of the configuration as it is now; says what began, what ended and what is wrong.
-    async fn configuration_again(&self) -> Value {
+    async fn configuration_again(&self, asked: Option<&Who>) -> Value {
         let path = self.config().path.clone();
         let loaded = match config::load_for_run(&path) {
             Ok(loaded) => loaded,
@@ -120,6 +121,8 @@ impl Daemon {
             }
         }
         let started = self.fleet.start(loaded.config.tenants.clone()).await;
+        let left_out: Vec<String> = loaded.broken.iter().map(|(id, _)| id.clone()).collect();
+        audit::configuration(&*self.store, &loaded.config.stated, &left_out, asked, "");
         let mut config = loaded.config;
         // What ran on with its old settings is compared with them next time.
         let kept = before.tenants.iter().filter(|tenant| is_broken(&tenant.id));

@@ -48,7 +48,7 @@ impl Teller<'_> {
                 "module": *rule.module,
                 "generation": self.generation,
             },
-            "severity": alert.severity.unwrap_or(manifest.severity),
+            "severity": self.severity(raised),
             "attack": {"version": *rule.attack_version, "techniques": manifest.attack},
             "title": clean(&alert.title),
             "outcome": outcome,

@@ -12,12 +12,13 @@ mod text;
 
 use std::sync::Arc;
 
-use picket_contract::About;
+use picket_contract::{About, Severity};
 use picket_event::{Known, Told, clean, narrate};
 use picket_store::{AlertRow, StoredEvent};
 
 use crate::acquaintance::Acquaintance;
 use crate::call::Raised;
+use crate::exceptions::{self, Exception, Matter};
 use crate::historic::Historic;
 use crate::people::People;
 use crate::rule::{JudgedRule, Mode, Tenant};
@@ -142,7 +143,59 @@ impl Teller<'_> {
         self.rule.terms.mode == Mode::Shadow
     }
 
-    pub(crate) fn tell(&self, raised: &Raised, id: Arc<str>, dedup_key: Arc<str>) -> AlertRow {
+    /// The exception that covers an alert, if the rule has one that does. Its facts are compared as the rule wrote them, but for
+    /// phone numbers.
+    pub(crate) fn exception(&self, raised: &Raised, dedup_key: &str) -> Option<&Exception> {
+        let exceptions = &self.rule.terms.exceptions;
+        if exceptions.is_empty() {
+            return None;
+        }
+        let alert = &raised.alert;
+        let about = alert.about.clone().or_else(|| subject(trigger(raised)));
+        let (key, name) = about.map_or((None, None), |about| (Some(about.key), Some(about.name)));
+        let proofs: Vec<Proof<'_>> = raised.evidence.iter().map(|event| self.proof(event)).collect();
+        let own = [
+            ("about.key", key),
+            ("about.name", name),
+            ("dedup_key", Some(dedup_key.to_owned())),
+            ("severity", Some(self.severity(raised).as_str().to_owned())),
+            ("outcome", Some(self.outcome(&proofs).0.to_owned())),
+        ];
+        let own = own
+            .into_iter()
+            .filter_map(|(name, value)| Some((name.to_owned(), value?)));
+        let facts = alert
+            .facts
+            .iter()
+            .map(|(name, value)| (format!("facts.{name}"), value.clone()));
+        let rows = raised
+            .evidence
+            .iter()
+            .map(|event| (event.log.clone(), event.event.raw.clone()));
+        let matter = Matter::new(self.tenant, alert.time, rows.collect(), own.chain(facts).collect());
+        exceptions::first(exceptions, &matter, self.people)
+    }
+
+    /// The operator's word on how bad it is, else the alert's, else the rule's.
+    fn severity(&self, raised: &Raised) -> Severity {
+        let said = self.rule.terms.severity.or(raised.alert.severity);
+        said.unwrap_or(self.rule.manifest.severity)
+    }
+
+    fn proof<'e>(&self, event: &'e StoredEvent) -> Proof<'e> {
+        Proof {
+            event,
+            told: narrate(&event.log, &event.event.raw, &self.tenant.mask),
+        }
+    }
+
+    pub(crate) fn tell(
+        &self,
+        raised: &Raised,
+        id: Arc<str>,
+        dedup_key: Arc<str>,
+        exception: Option<&Exception>,
+    ) -> AlertRow {
         let manifest = &self.rule.manifest;
         let alert = &raised.alert;
         let about = alert.about.clone().or_else(|| subject(trigger(raised)));
@@ -151,26 +204,29 @@ impl Teller<'_> {
             name: clean(&about.name).into_owned(),
             ..about
         });
-        let tell = |event| Proof {
-            event,
-            told: narrate(&event.log, &event.event.raw, &self.tenant.mask),
-        };
-        let proofs: Vec<Proof<'_>> = raised.evidence.iter().map(tell).collect();
-        let json = self.json(raised, &id, &dedup_key, about.as_ref(), &proofs);
+        let proofs: Vec<Proof<'_>> = raised.evidence.iter().map(|event| self.proof(event)).collect();
+        let mut json = self.json(raised, &id, &dedup_key, about.as_ref(), &proofs);
+        if let (Some(exception), Some(told)) = (exception, json.as_object_mut()) {
+            told.insert("suppressed".to_owned(), exception.json());
+        }
+        let period = self.rule.terms.dedup_period_ms.unwrap_or(manifest.dedup_period_ms);
+        // What nobody was told of makes nothing a repeat.
+        let period = if exception.is_some() { 0 } else { period.max(0) };
         AlertRow {
             id,
             rule: manifest.id.as_str().into(),
-            severity: alert.severity.unwrap_or(manifest.severity),
+            severity: self.severity(raised),
             time: alert.time,
             raised: self.now,
             dedup_key,
-            dedup_until: alert.time.saturating_add(manifest.dedup_period_ms.max(0)),
+            dedup_until: alert.time.saturating_add(period),
             about: about.map_or_else(|| "".into(), |about| about.name.into()),
             json: json.to_string().into(),
             repeats: 0,
             last_repeat: None,
             historic: self.is_historic(raised),
             shadow: self.is_shadow(),
+            suppressed: exception.map(|exception| exception.name.clone()),
         }
     }
 }

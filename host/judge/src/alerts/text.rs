@@ -22,6 +22,7 @@ pub fn text(json: &str, repeats: u64) -> String {
     let mut text = String::new();
     alert.head(&mut text);
     alert.access(&mut text);
+    alert.suppressed(&mut text);
     alert.who(&mut text);
     alert.user(&mut text);
     alert.phones(&mut text);
@@ -102,6 +103,29 @@ impl Alert<'_> {
             None => String::new(),
         };
         line(text, "", &format!("{outcome}{when}.{raised}"));
+    }
+
+    /// Why nobody was told.
+    fn suppressed(&self, text: &mut String) {
+        if self.0.get("suppressed").is_none() {
+            return;
+        }
+        let of = |name: &str| self.at(&format!("/suppressed/{name}"));
+        let ticket = match of("ticket") {
+            "" => String::new(),
+            ticket => format!(", {ticket}"),
+        };
+        let until = match of("until") {
+            "" => "for good".to_owned(),
+            until => format!("until {}Z", until.get(..16).unwrap_or(until).replace('T', " ")),
+        };
+        let told = format!(
+            "not sent: exception {} of {}, {until}{ticket}: {}",
+            of("exception"),
+            of("owner"),
+            of("reason")
+        );
+        line(text, "", &told);
     }
 
     fn who(&self, text: &mut String) {

@@ -1,7 +1,7 @@
 //! What is known of a tenant's users, for alerts about them.
 //!
-//! Nothing here decides anything: no rule, no id and no dedup key depends on it. So it may be as old as the last snapshot of
-//! the inventory, and absent altogether.
+//! No rule, no id and no dedup key depends on it, so it may be as old as the last snapshot of the inventory, and absent
+//! altogether. It decides one thing: whether an exception for members of a group covers an alert.
 
 mod person;
 mod stored;

@@ -2,7 +2,7 @@
 //! nothing that a terminal obeys.
 
 use picket_event::{Mask, clean, mask_numbers, rfc3339};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
 /// Most groups and factors that are named; who has more is told by the first of them.
@@ -29,7 +29,8 @@ pub struct Person {
     /// Whether they have a second factor at all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub enrolled: Option<bool>,
-    /// Names of the groups.
+    /// Names of the groups: all of them, though only the first are told.
+    #[serde(serialize_with = "first")]
     pub groups: Vec<String>,
     /// What they can authenticate with.
     pub factors: Vec<Factor>,
@@ -96,13 +97,17 @@ impl Person {
             email: text(&row, "email"),
             status: text(&row, "status"),
             enrolled: row.get("is_enrolled").and_then(Value::as_bool),
-            groups: groups.take(MOST).collect(),
+            groups: groups.collect(),
             factors: phones.chain(tokens).chain(credentials).take(MOST).collect(),
             created: seconds("created"),
             last_login: seconds("last_login"),
             factors_changed: None,
         })
     }
+}
+
+fn first<S: Serializer>(groups: &[String], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(groups.iter().take(MOST))
 }
 
 fn list<'a>(row: &'a Map<String, Value>, name: &str) -> impl Iterator<Item = &'a Map<String, Value>> {

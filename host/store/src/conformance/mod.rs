@@ -12,6 +12,7 @@
 mod journal;
 mod model;
 mod progress;
+mod record;
 mod suite;
 
 use std::sync::Arc;
@@ -20,7 +21,7 @@ use picket_contract::{Admission, EventRecord, Key, Mark, Position, Severity, Sta
 
 pub use self::model::Model;
 pub use self::suite::check;
-use crate::{AlertRow, Fate, InventoryChange, InventoryRow, PoisonRow, RuleCommit, Standing};
+use crate::{AlertRow, AuditRow, Fate, InventoryChange, InventoryRow, PoisonRow, RuleCommit, Standing};
 
 /// An event whose id and body are made of its name.
 #[must_use]
@@ -95,6 +96,7 @@ pub fn alert(id: &str, rule: &str, about: &str, time: i64) -> AlertRow {
         last_repeat: None,
         historic: false,
         shadow: false,
+        suppressed: None,
     }
 }
 
@@ -104,6 +106,31 @@ pub fn shadow(id: &str, rule: &str, about: &str, time: i64) -> AlertRow {
     AlertRow {
         shadow: true,
         ..alert(id, rule, about, time)
+    }
+}
+
+/// An alert that an exception suppressed: it opens no dedup window.
+#[must_use]
+pub fn suppressed(id: &str, rule: &str, time: i64, exception: &str) -> AlertRow {
+    AlertRow {
+        suppressed: Some(exception.into()),
+        dedup_until: time,
+        ..alert(id, rule, "ada", time)
+    }
+}
+
+/// An entry of the audit log about a tenant ("": about all).
+#[must_use]
+pub fn audit(time: i64, tenant: &str, what: &str) -> AuditRow {
+    AuditRow {
+        time,
+        who: "jane".into(),
+        how: "reload".into(),
+        tenant: tenant.into(),
+        what: what.into(),
+        before: None,
+        after: Some("\"shadow\"".into()),
+        reason: "".into(),
     }
 }
 

@@ -8,8 +8,9 @@ use picket_contract::{Admission, Mark, Position, RuleState, StateSummary};
 
 use crate::segment;
 use crate::{
-    AlertFilter, AlertRow, CursorRow, DedupRow, EventFilter, Forgotten, InventoryChange, InventoryRow, MOST_POISON,
-    OutboxRow, PoisonRow, RuleRow, Standing, Store, StoredEvent, Transaction,
+    AlertFilter, AlertRow, AuditFilter, AuditRow, CursorRow, DedupRow, EventFilter, Forgotten, GenerationRow,
+    InventoryChange, InventoryRow, MOST_POISON, OutboxRow, PoisonRow, RuleRow, Standing, Store, StoredEvent,
+    SuppressedCount, Transaction,
 };
 
 /// What a store holds after a number of transactions.
@@ -18,6 +19,8 @@ pub struct Model {
     tenants: BTreeMap<String, Tenant>,
     outbox: Vec<(String, Arc<str>)>,
     delivered: BTreeMap<String, usize>,
+    audit: Vec<AuditRow>,
+    generations: BTreeMap<String, Vec<GenerationRow>>,
 }
 
 /// An admission's log, the span of its events' times, and their ids.
@@ -85,6 +88,19 @@ impl Model {
         }
     }
 
+    /// The same as [`Store::note_audit`].
+    pub fn note_audit(&mut self, entries: &[AuditRow]) {
+        self.audit.extend_from_slice(entries);
+    }
+
+    /// The same as [`Store::note_generation`], of generations that follow on each other.
+    pub fn note_generation(&mut self, tenant: &str, generation: &GenerationRow) {
+        let all = self.generations.entry(tenant.to_owned()).or_default();
+        if all.last().is_none_or(|last| last.json != generation.json) {
+            all.push(generation.clone());
+        }
+    }
+
     /// The same as [`Store::forget`].
     pub fn forget(&mut self, name: &str, log: &str, before: i64) -> u64 {
         self.tenants
@@ -134,6 +150,10 @@ impl Model {
                 let open: Vec<DedupRow> = windows.iter().filter(|row| row.until > since).cloned().collect();
                 assert_eq!(store.dedup(name, since).expect("dedup"), open);
             }
+        }
+        assert_eq!(store.audit(&AuditFilter::default()).expect("audit"), self.audit);
+        for (name, generations) in &self.generations {
+            assert_eq!(&store.generations(name).expect("generations"), generations);
         }
         for sink in ["one", "two"] {
             let rows = store.outbox(sink, usize::MAX).expect("outbox");
@@ -240,7 +260,8 @@ impl Tenant {
         for alert in &transaction.alerts {
             if self.alerts.iter().all(|(stored, _)| stored.id != alert.id) {
                 self.alerts.push((alert.clone(), segment.to_owned()));
-                raised.extend((!alert.historic && !alert.shadow).then(|| alert.id.clone()));
+                let is_sent = !alert.historic && !alert.shadow && alert.suppressed.is_none();
+                raised.extend(is_sent.then(|| alert.id.clone()));
             }
         }
         for repeat in &transaction.repeats {
@@ -461,8 +482,30 @@ impl Tenant {
             .iter()
             .map(|(alert, _)| alert.clone())
             .partition(|alert| alert.shadow);
-        alerts.sort_by_key(|alert| alert.time);
-        shadow.sort_by_key(|alert| alert.time);
+        let suppressed = alerts.extract_if(.., |alert| alert.suppressed.is_some());
+        let mut suppressed: Vec<AlertRow> = suppressed.collect();
+        for kind in [&mut alerts, &mut shadow, &mut suppressed] {
+            kind.sort_by_key(|alert| alert.time);
+        }
+        let mut counts: BTreeMap<Arc<str>, (u64, i64)> = BTreeMap::new();
+        for alert in &suppressed {
+            let last = alert.time.max(alert.last_repeat.unwrap_or(alert.time));
+            let count = counts
+                .entry(alert.suppressed.clone().unwrap_or_default())
+                .or_insert((0, last));
+            *count = (count.0 + 1 + alert.repeats, count.1.max(last));
+        }
+        let counts = counts.into_iter().map(|(exception, (alerts, last))| SuppressedCount {
+            exception,
+            alerts,
+            last,
+        });
+        assert_eq!(store.suppressed(name).expect("suppressed"), counts.collect::<Vec<_>>());
+        let excepted = AlertFilter {
+            suppressed: true,
+            ..AlertFilter::default()
+        };
+        assert_eq!(store.alerts(name, &excepted).expect("alerts"), suppressed);
         let apart = AlertFilter {
             shadow: true,
             ..AlertFilter::default()

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use picket_contract::{RuleState, StateChanges};
 
-use super::{admission, alert, journal, object, progress, rule};
+use super::{admission, alert, journal, object, progress, record, rule};
 use crate::{AlertFilter, CursorRow, Store, StoreError, Transaction};
 
 /// Runs every test of the suite, each on an empty store of its own.
@@ -34,6 +34,9 @@ pub fn check(empty: &dyn Fn() -> Box<dyn Store>) {
     journal::ids_are_forgotten_by_age(&*empty());
     progress::shadow_is_kept_apart(&*empty());
     progress::poison_is_bounded_and_its_fate_changes(&*empty());
+    record::what_is_suppressed_is_kept_apart_and_counted(&*empty());
+    record::the_audit_log_is_kept_in_order_and_bounded(&*empty());
+    record::what_judges_is_noted_when_it_changes(&*empty());
     journal::what_is_forgotten_leaves_its_marks_and_is_told(&*empty());
     odd_texts_come_back(&*empty());
     journal::concurrent_transactions_are_all_written(&*empty());

@@ -12,6 +12,7 @@ mod fault;
 mod held;
 mod journal;
 mod progress;
+mod record;
 mod submission;
 mod unpacked;
 mod write;
@@ -33,8 +34,9 @@ use self::writer::{Target, Writer};
 use crate::block::Packers;
 use crate::segment;
 use crate::{
-    AlertFilter, AlertRow, Committing, CursorRow, DedupRow, EventFilter, Forgotten, InventoryRow, OutboxRow, PoisonRow,
-    RuleRow, Store, StoreError, StoredAdmission, StoredEvent, Transaction,
+    AlertFilter, AlertRow, AuditFilter, AuditRow, Committing, CursorRow, DedupRow, EventFilter, Forgotten,
+    GenerationRow, InventoryRow, OutboxRow, PoisonRow, RuleRow, Store, StoreError, StoredAdmission, StoredEvent,
+    SuppressedCount, Transaction,
 };
 
 /// How a store is opened.
@@ -405,6 +407,39 @@ impl Store for SqliteStore {
     fn forgotten(&self, tenant: &str) -> Result<Vec<Forgotten>, StoreError> {
         self.query("reading what is forgotten", |connection| {
             progress::forgotten(connection, tenant)
+        })
+    }
+
+    fn suppressed(&self, tenant: &str) -> Result<Vec<SuppressedCount>, StoreError> {
+        self.query("counting what exceptions suppressed", |connection| {
+            record::suppressed(connection, tenant)
+        })
+    }
+
+    fn note_audit(&self, entries: Vec<AuditRow>) -> Result<(), StoreError> {
+        if entries.is_empty() {
+            return Ok(());
+        }
+        self.write(Work::Audit { entries }).map(|_| ())
+    }
+
+    fn audit(&self, filter: &AuditFilter<'_>) -> Result<Vec<AuditRow>, StoreError> {
+        self.query("reading the audit log", |connection| {
+            record::audited(connection, filter)
+        })
+    }
+
+    fn note_generation(&self, tenant: &str, generation: GenerationRow) -> Result<(), StoreError> {
+        self.write(Work::Generation {
+            tenant: tenant.to_owned(),
+            generation,
+        })
+        .map(|_| ())
+    }
+
+    fn generations(&self, tenant: &str) -> Result<Vec<GenerationRow>, StoreError> {
+        self.query("reading what judged when", |connection| {
+            record::generations(connection, tenant)
         })
     }
 

@@ -188,8 +188,9 @@ pub(super) fn count_alerts(connection: &Connection, name: &str) -> Result<(u64, 
     let Some(tenant) = tenant(connection, name)? else {
         return Ok((0, None));
     };
-    let mut statement =
-        connection.prepare_cached("SELECT count(*), max(time) FROM alert WHERE tenant = ?1 AND shadow = 0")?;
+    let mut statement = connection.prepare_cached(
+        "SELECT count(*), max(time) FROM alert WHERE tenant = ?1 AND shadow = 0 AND suppressed IS NULL",
+    )?;
     Ok(statement.query_row([tenant], |row| Ok((row.get(0)?, row.get(1)?)))?)
 }
 
@@ -199,15 +200,26 @@ pub(super) fn alerts(connection: &Connection, name: &str, filter: &AlertFilter) 
     };
     let mut sql =
         "SELECT id, rule, severity, time, raised, dedup_key, dedup_until, about, json, repeats, last_repeat, historic,
-                   shadow FROM alert WHERE tenant = ? AND shadow = ?"
+                   shadow, suppressed FROM alert WHERE tenant = ? AND shadow = ?"
             .to_owned();
+    if !filter.shadow {
+        sql.push_str(if filter.suppressed {
+            " AND suppressed IS NOT NULL"
+        } else {
+            " AND suppressed IS NULL"
+        });
+    }
     let mut values = vec![Value::Integer(tenant), Value::Integer(filter.shadow.into())];
     let mut and = |condition: &str, value: Value| {
         sql.push_str(condition);
         values.push(value);
     };
     if let Some(prefix) = &filter.id_prefix {
-        let kind = if filter.shadow { "sh_" } else { "al_" };
+        let kind = match filter {
+            AlertFilter { shadow: true, .. } => "sh_",
+            AlertFilter { suppressed: true, .. } => "su_",
+            _ => "al_",
+        };
         let prefix = if prefix.starts_with(kind) {
             prefix.clone()
         } else {
@@ -258,6 +270,7 @@ fn alert(row: &Row<'_>) -> Result<AlertRow, Fault> {
         last_repeat: row.get(10)?,
         historic: row.get(11)?,
         shadow: row.get(12)?,
+        suppressed: row.get(13)?,
         id,
     })
 }
@@ -297,7 +310,7 @@ pub(super) fn dedup(connection: &Connection, name: &str, since: i64) -> Result<V
 pub(super) fn outbox(connection: &Connection, sink: &str, limit: usize) -> Result<Vec<OutboxRow>, Fault> {
     let sql = "SELECT number, tenant.name, alert.id, json FROM alert JOIN tenant ON tenant.id = alert.tenant
                WHERE number > coalesce((SELECT number FROM delivered WHERE sink = ?1), 0) AND historic = 0 AND shadow = 0
-               ORDER BY number LIMIT ?2";
+                   AND suppressed IS NULL ORDER BY number LIMIT ?2";
     let mut statement = connection.prepare_cached(sql)?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     // Names repeat from row to row: one copy of each.

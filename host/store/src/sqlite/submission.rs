@@ -7,7 +7,9 @@ use picket_contract::{Admission, Mark};
 use super::fault::Fault;
 use super::held::Ids;
 use crate::block::{Block, Packers};
-use crate::{AlertRow, CursorRow, InventoryChange, PoisonRow, Repeat, RuleCommit, Transaction};
+use crate::{
+    AlertRow, AuditRow, CursorRow, GenerationRow, InventoryChange, PoisonRow, Repeat, RuleCommit, Transaction,
+};
 
 /// One thing to be written as a whole.
 #[derive(Debug)]
@@ -36,6 +38,13 @@ pub(super) enum Work {
         tenant: String,
         log: String,
         before: i64,
+    },
+    Audit {
+        entries: Vec<AuditRow>,
+    },
+    Generation {
+        tenant: String,
+        generation: GenerationRow,
     },
 }
 

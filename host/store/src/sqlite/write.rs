@@ -5,6 +5,7 @@ use rusqlite::{Connection, params};
 
 use super::fault::Fault;
 use super::held::{self, Ids};
+use super::record;
 use super::submission::{Entry, Submission, Work, json};
 use crate::segment;
 use crate::{AlertRow, InventoryChange, MOST_POISON, PoisonRow, Repeat, RuleCommit};
@@ -49,6 +50,8 @@ pub(super) fn apply(connection: &Connection, work: &Work) -> Result<u64, Fault> 
         }
         Work::Forget { tenant, log, before } => forget(connection, tenant, log, *before),
         Work::ForgetIds { tenant, before } => held::forget(connection, tenant, *before),
+        Work::Audit { entries } => record::audit(connection, entries).map(|()| 0),
+        Work::Generation { tenant, generation } => record::began(connection, tenant, generation).map(|()| 0),
     }
 }
 
@@ -290,9 +293,11 @@ fn take_stock(connection: &Connection, tenant: i64, change: &InventoryChange) ->
 }
 
 fn raise(connection: &Connection, tenant: i64, segment: &str, alert: &AlertRow) -> Result<(), Fault> {
-    let sql = "INSERT INTO alert (tenant, id, rule, severity, time, raised, dedup_key, dedup_until, about, json, repeats,
-                   last_repeat, historic, segment, shadow)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15) ON CONFLICT (tenant, id) DO NOTHING";
+    let sql =
+        "INSERT INTO alert (tenant, id, rule, severity, time, raised, dedup_key, dedup_until, about, json, repeats,
+                   last_repeat, historic, segment, shadow, suppressed)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)
+               ON CONFLICT (tenant, id) DO NOTHING";
     connection.prepare_cached(sql)?.execute(params![
         tenant,
         alert.id,
@@ -308,7 +313,8 @@ fn raise(connection: &Connection, tenant: i64, segment: &str, alert: &AlertRow) 
         alert.last_repeat,
         alert.historic,
         segment,
-        alert.shadow
+        alert.shadow,
+        alert.suppressed
     ])?;
     Ok(())
 }
