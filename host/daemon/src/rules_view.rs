@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use picket_contract::RuleManifest;
 use picket_judge::{Mode, gap_words};
@@ -25,14 +26,15 @@ pub(crate) fn of(daemon: &Daemon, verbose: bool) -> anyhow::Result<Vec<Value>> {
         .fleet
         .running()
         .iter()
-        .map(|tenant| (tenant.config.id.clone(), lock(&tenant.refused).clone()))
+        .map(|tenant| (tenant.id.to_string(), lock(&tenant.refused).clone()))
         .collect();
     let running = daemon.fleet.running();
-    let tenants: Vec<&TenantConfig> = running.iter().map(|tenant| &tenant.config).collect();
+    let configs: Vec<Arc<TenantConfig>> = running.iter().map(|tenant| tenant.config()).collect();
+    let tenants: Vec<&TenantConfig> = configs.iter().map(|config| &**config).collect();
     let mut histories = BTreeMap::new();
     for tenant in &running {
-        let of = Histories::of(&*daemon.store, &tenant.config.id, Some(&lock(&tenant.paces)))?;
-        histories.insert(tenant.config.id.clone(), of);
+        let of = Histories::of(&*daemon.store, &tenant.id, Some(&lock(&tenant.paces)))?;
+        histories.insert(tenant.id.to_string(), of);
     }
     let late = daemon.engine.late_calls();
     let seen = Seen {

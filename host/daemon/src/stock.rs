@@ -167,13 +167,14 @@ impl Holdings {
     pub(crate) async fn swap(
         &self,
         live: impl Fn() -> Vec<Arc<Live>>,
-        config: &TenantConfig,
+        config: impl Fn() -> Arc<TenantConfig>,
         pipeline: &Pipeline,
         generation: impl Fn(Vec<JudgedRule>) -> RuleSet,
     ) -> anyhow::Result<SwapReport> {
         let _one = self.swapping.lock().await;
-        let live = live();
-        let set = tokio::task::block_in_place(|| self.rules(&live, config, generation))?;
+        // Asked here, so that what was in force a moment ago never follows what is in force now.
+        let (live, config) = (live(), config());
+        let set = tokio::task::block_in_place(|| self.rules(&live, &config, generation))?;
         Ok(pipeline.replace_rules(set).await?)
     }
 

@@ -13,6 +13,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Debug};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use picket_contract::{RuleState, StateChanges, StateSummary};
@@ -22,7 +23,7 @@ use rustc_hash::FxHashMap;
 /// Memory for what rules remember, over all tenants.
 #[derive(Debug)]
 pub struct Holding {
-    budget: u64,
+    budget: AtomicU64,
     inner: Mutex<Inner>,
 }
 
@@ -68,9 +69,20 @@ impl Holding {
     #[must_use]
     pub fn new(budget: u64) -> Self {
         Holding {
-            budget,
+            budget: AtomicU64::new(budget),
             inner: Mutex::default(),
         }
+    }
+
+    /// Another budget from now on; what is put by beyond it is dropped at once.
+    pub fn set_budget(&self, budget: u64) {
+        let mut inner = self.lock();
+        self.budget.store(budget, Ordering::Release);
+        inner.shrink(budget);
+    }
+
+    fn budget(&self) -> u64 {
+        self.budget.load(Ordering::Acquire)
     }
 
     /// How much it holds.
@@ -78,7 +90,7 @@ impl Holding {
     pub fn usage(&self) -> HoldingUsage {
         let inner = self.lock();
         HoldingUsage {
-            budget: self.budget,
+            budget: self.budget(),
             put_by: inner.bytes,
             lent: inner.lent,
             states: inner.put_by.len() as u64,
@@ -175,7 +187,7 @@ impl Shelf {
         let mut inner = self.holding.lock();
         inner.loads += u64::from(is_load);
         inner.lent += bytes;
-        inner.shrink(self.holding.budget);
+        inner.shrink(self.holding.budget());
         drop(inner);
         let loan = Loan {
             holding: self.holding.clone(),
@@ -195,7 +207,7 @@ impl Shelf {
         if !state.summary().is_empty() {
             inner.put(self.key(), state);
         }
-        inner.shrink(self.holding.budget);
+        inner.shrink(self.holding.budget());
     }
 }
 

@@ -9,6 +9,7 @@
 //! Time comes in as `now`. When rules judge depends on it; what they raise does not.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::verdict::Said;
@@ -19,7 +20,7 @@ const MINUTE: i128 = 60_000;
 #[derive(Debug)]
 pub struct Ration {
     /// Fuel. `u64::MAX`: without bound.
-    per_minute: u64,
+    per_minute: AtomicU64,
     purse: Mutex<Purse>,
 }
 
@@ -67,12 +68,28 @@ impl Ration {
     #[must_use]
     pub fn new(per_minute: u64) -> Self {
         Ration {
-            per_minute,
+            per_minute: AtomicU64::new(per_minute),
             purse: Mutex::new(Purse {
                 left: per_minute.into(),
                 ..Purse::default()
             }),
         }
+    }
+
+    /// Another amount from now on; what is burnt stays burnt.
+    pub fn set_per_minute(&self, per_minute: u64) {
+        let mut purse = self.purse.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = self.per_minute.swap(per_minute, Ordering::AcqRel);
+        let more = i128::from(per_minute) - i128::from(before);
+        purse.left = if before == u64::MAX {
+            per_minute.into()
+        } else {
+            purse.left + more
+        };
+    }
+
+    fn per_minute(&self) -> u64 {
+        self.per_minute.load(Ordering::Acquire)
     }
 
     /// Rules that burn much may go on.
@@ -84,7 +101,7 @@ impl Ration {
     /// Nobody may go on.
     #[must_use]
     pub fn all_wait(&self, now: i64) -> bool {
-        !self.is_endless() && self.purse(now).left <= -i128::from(self.per_minute)
+        !self.is_endless() && self.purse(now).left <= -i128::from(self.per_minute())
     }
 
     /// How it stands.
@@ -92,14 +109,14 @@ impl Ration {
     pub fn view(&self, now: i64) -> RationView {
         let purse = self.purse(now);
         let heaviest = purse.burnt.iter().max_by_key(|(_, fuel)| **fuel);
-        let wait = (-purse.left).max(0) * MINUTE / i128::from(self.per_minute.max(1));
+        let wait = (-purse.left).max(0) * MINUTE / i128::from(self.per_minute().max(1));
         RationView {
-            per_minute: self.per_minute,
+            per_minute: self.per_minute(),
             burnt: purse.burnt.values().fold(0, |all: u64, fuel| all.saturating_add(*fuel)),
             since: purse.full_at,
             heaviest: heaviest.map(|(rule, fuel)| (rule.clone(), *fuel)),
             held: purse.held.clone(),
-            all_wait: !self.is_endless() && purse.left <= -i128::from(self.per_minute),
+            all_wait: !self.is_endless() && purse.left <= -i128::from(self.per_minute()),
             empty_until: (!self.is_endless() && purse.left <= 0).then(|| {
                 now.saturating_add(i64::try_from(wait).unwrap_or(i64::MAX))
                     .saturating_add(1)
@@ -133,14 +150,14 @@ impl Ration {
     }
 
     fn is_endless(&self) -> bool {
-        self.per_minute == u64::MAX
+        self.per_minute() == u64::MAX
     }
 
     /// The purse as it is now. A clock that goes back brings nothing in, and takes nothing away.
     fn purse(&self, now: i64) -> MutexGuard<'_, Purse> {
         let mut purse = self.purse.lock().unwrap_or_else(PoisonError::into_inner);
         let passed = i128::from(now.saturating_sub(purse.at).max(0));
-        let whole = i128::from(self.per_minute);
+        let whole = i128::from(self.per_minute());
         // As a fraction of a minute it could be lost over many small steps: what is less than a unit stays with the clock.
         let earned = whole * passed / MINUTE;
         if earned > 0 || now < purse.at {
@@ -217,5 +234,24 @@ mod tests {
         burn(&ration, "heavy", u64::MAX, 0);
         assert!(ration.may_go(0) && !ration.all_wait(0));
         assert_eq!(ration.view(0).empty_until, None);
+    }
+
+    #[test]
+    fn another_amount_leaves_what_is_burnt_burnt() {
+        let ration = Ration::new(6000);
+        burn(&ration, "heavy", 7000, 0);
+        assert!(!ration.may_go(0));
+        ration.set_per_minute(12_000);
+        assert!(ration.may_go(0));
+        assert_eq!((ration.view(0).per_minute, ration.view(0).burnt), (12_000, 7000));
+        ration.set_per_minute(1000);
+        assert!(
+            !ration.may_go(0) && ration.all_wait(0),
+            "it is overdrawn by six minutes"
+        );
+        let endless = Ration::default();
+        burn(&endless, "heavy", 7000, 0);
+        endless.set_per_minute(1000);
+        assert!(endless.may_go(0), "what nobody counted is not held against it");
     }
 }

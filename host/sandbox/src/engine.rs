@@ -273,8 +273,8 @@ impl Engine {
             limits,
             engine: inner.clone(),
             peaks,
-            lines: SourceLines::of(bytes),
-            code,
+            lines: Arc::new(SourceLines::of(bytes)),
+            code: Arc::new(code),
         })
     }
 }
@@ -320,7 +320,7 @@ impl Inner {
     }
 
     /// Brings the module up once: its types are checked, and it describes itself.
-    fn describe(&self, code: &Code, memory: usize) -> Result<String, Rejected> {
+    pub(crate) fn describe(&self, code: &Code, memory: usize) -> Result<String, Rejected> {
         let contract = |error: wasmtime::Error| Rejected::Contract {
             supported: VERSION,
             detail: text::clean(&format!("{error:#}"), 400),

@@ -11,7 +11,7 @@ use crate::failure::{OverCap, failure};
 use crate::peak::{Highest, Peak};
 use crate::services::{Lent, SERVICES};
 use crate::source_line::SourceLines;
-use crate::{CallLimits, answer, text, wire};
+use crate::{CallLimits, Rejected, answer, text, wire};
 
 /// An admitted module. Calls of it may come from several threads at once; each gets an instance of its own.
 pub struct Module {
@@ -24,10 +24,10 @@ pub struct Module {
     /// What each call of it may spend.
     pub limits: CallLimits,
     pub(crate) engine: Arc<Inner>,
-    pub(crate) code: Code,
+    pub(crate) code: Arc<Code>,
     /// Of each rule, in the manifest's order.
-    pub(crate) peaks: Vec<Peak>,
-    pub(crate) lines: SourceLines,
+    pub(crate) peaks: Arc<[Peak]>,
+    pub(crate) lines: Arc<SourceLines>,
 }
 
 /// What a call needs of a compiled module.
@@ -132,6 +132,29 @@ impl Module {
             .get_typed_func::<wire::EvaluateParams<'_>, wire::EvaluateResults>(&mut *store, &self.code.evaluate)?;
         let (answer,) = evaluate.call(store, (call.rule, wire::Batch::from(call.batch)))?;
         Ok(answer)
+    }
+
+    /// The same module, with other limits for each call; what it has used at most so far stays known. More memory than the
+    /// pool is made for is not to be had.
+    ///
+    /// # Errors
+    /// It cannot be brought up with so little memory.
+    pub fn under(&self, limits: CallLimits) -> Result<Module, Rejected> {
+        let limits = CallLimits {
+            memory_bytes: limits.memory_bytes.min(self.engine.limits.most_memory_bytes()),
+            ..limits
+        };
+        self.engine.describe(&self.code, limits.memory_bytes)?;
+        Ok(Module {
+            digest: self.digest.clone(),
+            manifest: self.manifest.clone(),
+            looks_up: self.looks_up,
+            limits,
+            engine: self.engine.clone(),
+            code: self.code.clone(),
+            peaks: self.peaks.clone(),
+            lines: self.lines.clone(),
+        })
     }
 
     /// The most that calls of a rule have used so far.

@@ -45,6 +45,11 @@ impl Who {
         Who::asked(owner, "file")
     }
 
+    /// In words.
+    pub(crate) fn words(&self) -> String {
+        format!("{} ({})", self.name, self.how)
+    }
+
     /// Picket itself: what a policy or its watching decided.
     #[allow(
         dead_code,

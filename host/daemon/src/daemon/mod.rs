@@ -3,6 +3,7 @@
 //! Everything that matters is in the store; what is here may be killed at any instruction. Tasks end together: one token is
 //! cancelled by SIGTERM or SIGINT, and what is under way then is as good as a crash.
 
+mod configuration;
 mod fleet;
 mod parent;
 mod reload;
@@ -30,6 +31,7 @@ use crate::counts::Counts;
 use crate::deliver::Delivery;
 use crate::registry::{Changes, Registry};
 use crate::{rules_view, status, watch, when};
+use configuration::Trigger;
 use fleet::Fleet;
 use parent::ParentHealth;
 pub(crate) use tenant::Running;
@@ -212,7 +214,7 @@ impl Daemon {
             (None, [only]) => Ok(only.clone()),
             (None, _) => bail!("there are several tenants: name one with --tenant"),
             (Some(id), all) => {
-                let found = all.iter().find(|tenant| tenant.config.id == id);
+                let found = all.iter().find(|tenant| *tenant.id == *id);
                 found.cloned().with_context(|| format!("tenant `{id}` does not run"))
             }
         }
@@ -232,7 +234,7 @@ impl Handler for Daemon {
             Request::Rules { verbose } => {
                 tokio::task::block_in_place(|| Ok(Value::Array(rules_view::of(self, verbose)?)))
             }
-            Request::Reload => self.reload(Some(Who::asked(uid, "reload"))).await,
+            Request::Reload => self.reload(&Trigger::Asked(Who::asked(uid, "reload"))).await,
             Request::Backfill { tenant, logs, from, to } => {
                 let running = self.tenant(tenant.as_deref())?;
                 tokio::task::block_in_place(|| running.backfills.ask(&logs, from, to))
@@ -288,7 +290,7 @@ async fn signals(daemon: &Arc<Daemon>, tasks: &TaskTracker, shutdown: &Cancellat
             _ = hang_up.recv() => {
                 let daemon = daemon.clone();
                 tasks.spawn(async move {
-                    if let Err(error) = daemon.reload(None).await {
+                    if let Err(error) = daemon.reload(&Trigger::Signal).await {
                         tracing::error!("reload: {error:#}");
                     }
                 });

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use picket_collect::{Board, Collector, SystemClock};
 use picket_duo::{Host, Log};
 use picket_event::Mask;
@@ -53,7 +54,9 @@ pub(crate) struct Shared {
 
 /// One tenant at work.
 pub(crate) struct Running {
-    pub(crate) config: TenantConfig,
+    pub(crate) id: Arc<str>,
+    /// As it is now: what concerns judging changes while the tenant runs.
+    config: Arc<ArcSwap<TenantConfig>>,
     pub(crate) pipeline: Pipeline,
     pub(crate) board: Arc<Board>,
     /// What the account consists of.
@@ -86,6 +89,7 @@ impl Running {
         let mask = phone_key::open(&shared.data_dir, &config.id, &*shared.store)?;
         let holdings = Holdings::new(shared.store.clone(), config.id.as_str().into(), mask.clone());
         let rules = holdings.rules(&live, config, |rules| ruleset(&shared.engine, &mask, rules))?;
+        let now = Arc::new(ArcSwap::from_pointee(config.clone()));
         let account = Arc::new(Account::open(&config.source, &shared.transports)?);
         let logs = config
             .source
@@ -138,7 +142,7 @@ impl Running {
             settings: polling,
             budget: collector.budget(),
             options,
-            rules: in_force(config, shared, holdings.clone(), mask),
+            rules: in_force(now.clone(), shared, holdings.clone(), mask),
         }));
         let stopped = stop.clone();
         let backfilling = tokio::spawn(backfills.clone().run(stop.clone()));
@@ -149,7 +153,8 @@ impl Running {
             let _ = taking_stock.await;
         });
         Ok(Running {
-            config: config.clone(),
+            id: config.id.as_str().into(),
+            config: now,
             pipeline,
             board,
             holdings,
@@ -165,14 +170,20 @@ impl Running {
         })
     }
 
-    /// Puts the rules that are live now in force, with the tables as they are now.
+    /// Its configuration as it is now.
+    pub(crate) fn config(&self) -> Arc<TenantConfig> {
+        self.config.load_full()
+    }
+
+    /// Puts the rules that are live now in force, under the configuration as it is now, with the tables as they are now.
     ///
     /// # Errors
     /// What is wrong with the rules' parameters, or the store: the rules before stay.
     pub(crate) async fn swap(&self) -> anyhow::Result<SwapReport> {
-        let live = || self.registry.live(&self.config.id);
+        let live = || self.registry.live(&self.id);
         let generation = |rules| ruleset(&self.engine, &self.pipeline.tenant().mask, rules);
-        self.holdings.swap(live, &self.config, &self.pipeline, generation).await
+        let config = || self.config();
+        self.holdings.swap(live, config, &self.pipeline, generation).await
     }
 
     /// Rules that look things up are given new tables when the inventory has changed.
@@ -180,16 +191,16 @@ impl Running {
         if !self.holdings.may_be_stale() {
             return;
         }
-        let live = self.registry.live(&self.config.id);
+        let live = self.registry.live(&self.id);
         if !self.holdings.is_stale(&live) {
             return;
         }
         match self.swap().await {
             Ok(report) => {
-                tracing::info!(tenant = %self.config.id, generation = report.generation, pause = ?report.pause,
+                tracing::info!(tenant = %self.id, generation = report.generation, pause = ?report.pause,
                 "tables of the inventory renewed")
             }
-            Err(error) => tracing::error!(tenant = %self.config.id, "the tables before stay in force: {error:#}"),
+            Err(error) => tracing::error!(tenant = %self.id, "the tables before stay in force: {error:#}"),
         }
     }
 
@@ -201,7 +212,7 @@ impl Running {
             let _ = collecting.await;
         }
         if let Err(error) = self.pipeline.catch_up().await {
-            tracing::warn!(tenant = %self.config.id, "{error}");
+            tracing::warn!(tenant = %self.id, "{error}");
         }
     }
 
@@ -216,7 +227,7 @@ impl Running {
         self.renew_tables().await;
         let met = self.pipeline.tick().await.err().map(|error| error.to_string());
         if let Some(text) = lock(&self.ticking).worth_saying(met) {
-            tracing::warn!(tenant = %self.config.id, "{text}");
+            tracing::warn!(tenant = %self.id, "{text}");
         }
     }
 }
@@ -240,9 +251,10 @@ fn polling(config: &TenantConfig, of: usize) -> anyhow::Result<picket_collect::S
 }
 
 /// The rules of a tenant as they are whenever this is asked.
-fn in_force(config: &TenantConfig, shared: &Shared, holdings: Arc<Holdings>, mask: Arc<Mask>) -> Rules {
-    let (config, engine, registry) = (config.clone(), shared.engine.clone(), shared.registry.clone());
+fn in_force(config: Arc<ArcSwap<TenantConfig>>, shared: &Shared, holdings: Arc<Holdings>, mask: Arc<Mask>) -> Rules {
+    let (engine, registry) = (shared.engine.clone(), shared.registry.clone());
     Box::new(move || {
+        let config = config.load_full();
         let live = registry.live(&config.id);
         holdings.rules_beside(&live, &config, |rules| ruleset(&engine, &mask, rules))
     })

@@ -162,12 +162,20 @@ impl Changes {
 /// Files, as relative paths, and how they stand.
 pub(crate) type Slots = BTreeMap<PathBuf, Slot>;
 
+/// What the operator says of modules.
+#[derive(Debug, Clone)]
+pub(crate) struct Terms {
+    /// Where they are.
+    pub(crate) directory: PathBuf,
+    /// What they may spend and read.
+    pub(crate) sandbox: Sandbox,
+}
+
 /// All files of the rules directory.
 #[derive(Debug)]
 pub(crate) struct Registry {
-    directory: PathBuf,
     engine: Engine,
-    sandbox: Sandbox,
+    terms: ArcSwap<Terms>,
     slots: ArcSwap<Slots>,
     /// One scan at a time.
     scanning: Mutex<()>,
@@ -177,12 +185,16 @@ impl Registry {
     /// Nothing is live before the first [`Registry::scan`].
     pub(crate) fn new(directory: PathBuf, engine: Engine, sandbox: Sandbox) -> Self {
         Registry {
-            directory,
             engine,
-            sandbox,
+            terms: ArcSwap::from_pointee(Terms { directory, sandbox }),
             slots: ArcSwap::default(),
             scanning: Mutex::default(),
         }
+    }
+
+    /// What the operator says of modules, as it is now.
+    pub(crate) fn terms(&self) -> Arc<Terms> {
+        self.terms.load_full()
     }
 
     /// How every file stands, as the last scan left it.
@@ -212,7 +224,7 @@ impl Registry {
             let near = near.map_or(String::new(), |(_, name)| format!("; did you mean `{name}`?"));
             format!(
                 "{}: there is no tenant `{stray}`: its rules judge nobody{near}",
-                self.directory.join(stray).display()
+                self.terms().directory.join(stray).display()
             )
         };
         stray.map(say).collect()

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use picket_sandbox::{Engine, Rejected};
 
 use super::files::{self, Content};
-use super::{Changes, Live, Refusal, Registry, Scope, Slot, Slots, cases};
+use super::{Changes, Live, Refusal, Registry, Scope, Slot, Slots, Terms, cases};
 
 /// How long one scan admits.
 const SLICE: Duration = Duration::from_secs(15);
@@ -55,6 +55,7 @@ impl Registry {
         let _one = self.scanning.lock().unwrap_or_else(PoisonError::into_inner);
         let mut scan = Scan {
             registry: self,
+            terms: self.terms(),
             slots: self.slots().as_ref().clone(),
             changes: Changes::default(),
             until: Instant::now() + SLICE,
@@ -79,6 +80,7 @@ impl Registry {
 
 struct Scan<'r> {
     registry: &'r Registry,
+    terms: Arc<Terms>,
     slots: Slots,
     changes: Changes,
     /// No further module is admitted after this.
@@ -87,7 +89,7 @@ struct Scan<'r> {
 
 impl Scan<'_> {
     fn look(&mut self) -> std::io::Result<()> {
-        let files = files::list(&self.registry.directory)?;
+        let files = files::list(&self.terms.directory)?;
         let gone: Vec<PathBuf> = self
             .slots
             .keys()
@@ -111,7 +113,7 @@ impl Scan<'_> {
     fn file(&mut self, path: PathBuf, scope: Scope) {
         let shown = path.display().to_string();
         let most = self.registry.engine.most_bytes();
-        let (digest, content) = match files::read(&self.registry.directory.join(&path), most) {
+        let (digest, content) = match files::read(&self.terms.directory.join(&path), most) {
             Ok(Content::Bytes(bytes)) => (Engine::digest(&bytes), Ok(bytes)),
             Ok(Content::Unsettled) => return,
             Ok(Content::TooMany(bytes)) => (
@@ -175,7 +177,7 @@ impl Scan<'_> {
     }
 
     fn admit(&self, path: &Path, scope: &Scope, bytes: &[u8]) -> Result<Arc<Live>, Refused> {
-        let policy = self.registry.sandbox.module(&path.display().to_string());
+        let policy = self.terms.sandbox.module(&path.display().to_string());
         let module = Arc::new(self.registry.engine.load_under(bytes, policy.limits)?);
         for rule in &module.manifest.rules {
             if let Some(other) = self.owner(path, scope, &rule.id) {

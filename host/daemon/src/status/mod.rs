@@ -27,7 +27,7 @@ pub(crate) fn of(daemon: &Daemon) -> anyhow::Result<Value> {
     let mut troubles = troubles::of_daemon(daemon);
     let mut tenants = Vec::new();
     for running in &daemon.fleet.running() {
-        let id = &running.config.id;
+        let (id, config) = (&*running.id, running.config());
         let logs = running.board.status(now);
         let stock = running.holdings.status();
         let mut own = troubles::of_logs(running, &logs);
@@ -43,9 +43,9 @@ pub(crate) fn of(daemon: &Daemon) -> anyhow::Result<Value> {
             }
             told.push(log);
         }
-        let mut tenant = stored(&*daemon.store, id, &running.config.name)?;
+        let mut tenant = stored(&*daemon.store, id, &config.name)?;
         if let Value::Object(object) = &mut tenant {
-            object.insert("host".to_owned(), json!(running.config.source.api_hostname));
+            object.insert("host".to_owned(), json!(config.source.api_hostname));
             object.insert("logs".to_owned(), Value::Array(told));
             object.insert("inventory".to_owned(), serde_json::to_value(&stock)?);
             object.insert("fuel".to_owned(), fuel::of(&running.pipeline.ration()));

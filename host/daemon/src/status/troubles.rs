@@ -104,7 +104,7 @@ pub(super) fn of_logs(running: &Running, logs: &[LogHealth]) -> Vec<Trouble> {
             None => grouped.push((rank, text, vec![health.log.as_str()])),
         }
     }
-    let id = &running.config.id;
+    let id = &running.id;
     let say =
         |(rank, text, names): (u8, String, Vec<&str>)| trouble(rank, format!("{id}: {}: {text}", names.join(", ")));
     grouped.into_iter().map(say).collect()
@@ -124,7 +124,7 @@ pub(super) fn of_inventory(tenant: &str, stock: &[StockHealth]) -> Vec<Trouble> 
 
 /// How long a log may be behind before it is worth a word, ms: Duo's two minutes and three polls.
 fn patience(running: &Running) -> i64 {
-    let interval = i64::try_from(running.config.source.poll_interval).unwrap_or(i64::MAX);
+    let interval = i64::try_from(running.config().source.poll_interval).unwrap_or(i64::MAX);
     interval.saturating_mul(3).saturating_add(180_000)
 }
 

@@ -47,7 +47,7 @@ impl Inner {
         };
         let dedup = Dedup::restore(store.dedup(tenant, i64::MIN)?);
         let generation = self.generation()?.map_or(0, |(number, _)| number);
-        let settings = self.options.settings;
+        let settings = self.settings();
         let judge = TenantJudge::new(
             self.tenant.clone(),
             settings,

@@ -161,6 +161,8 @@ struct Inner {
     /// The journal's last number; none: to be read back.
     head: Arc<Mutex<Option<u64>>>,
     judge: Arc<Mutex<Desk>>,
+    /// How rules are judged; at first as the options say.
+    settings: RwLock<Settings>,
     /// What is read of events: that of the judge, or, for a moment, of the one before it.
     plan: RwLock<Plan>,
     /// One change of rules at a time.
@@ -182,6 +184,10 @@ impl Drop for Inner {
 }
 
 impl Inner {
+    fn settings(&self) -> Settings {
+        *self.settings.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn plan(&self) -> Plan {
         self.plan.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -232,6 +238,7 @@ impl Pipeline {
         let head = Arc::new(Mutex::new(None));
         let inner = Inner {
             tenant,
+            settings: RwLock::new(options.settings),
             options,
             journal,
             historic,
@@ -295,6 +302,12 @@ impl Pipeline {
         let desk = self.inner.judge.clone().lock_owned().await;
         let inner = self.inner.clone();
         tokio::task::spawn_blocking(move || inner.follow(desk)).await?
+    }
+
+    /// How rules are judged, and what they may burn in a minute, from now on: at the latest with the next change of rules.
+    pub fn set_terms(&self, settings: Settings, fuel_per_minute: u64) {
+        *self.inner.settings.write().unwrap_or_else(PoisonError::into_inner) = settings;
+        self.inner.options.ration.set_per_minute(fuel_per_minute);
     }
 
     /// How the tenant's fuel stands.

@@ -154,7 +154,7 @@ impl Inner {
                 Remembered::default(),
                 Standing::default(),
             );
-            let settings = self.options.settings;
+            let settings = self.settings();
             let (known, dedup) = (Acquaintance::at_end(head), Dedup::default());
             let mut judge = TenantJudge::new(
                 self.tenant.clone(),
@@ -291,6 +291,7 @@ impl Inner {
         let same = generation.as_ref().is_some_and(|(_, hash)| *hash == *set.hash);
         let number = generation.map_or(0, |(number, _)| number) + u64::from(!same);
         let mut judge = old.replace(number, rules, &self.journal)?;
+        judge.settings = self.settings();
         for (id, changes) in first_changes {
             judge.began(&id, changes);
         }
