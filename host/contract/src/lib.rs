@@ -26,5 +26,5 @@ pub use evaluate::{
 pub use journal::{Admission, EventRecord, Key, Mark, Position};
 pub use manifest::{FieldType, Manifest, RuleManifest, Source};
 pub use state::{RuleState, StateChanges, StateLimits, StateOverlay, StateSummary};
-pub use table::{Numbers, Row, Table, Tables};
+pub use table::{Kind as IndexKind, Numbers, Row, Table, Tables};
 pub use when::{Op, When};

@@ -3,9 +3,13 @@
 //! Rules hold pseudonyms of phone numbers, so numbers are in tables by their pseudonyms, too, as keys and in cells. What cannot
 //! be told from a pseudonym is where a number begins: an index [`PREFIX`] is searched with the number itself, which the host
 //! reads out of the pseudonym for that one comparison.
+//!
+//! An index finds rows by a key that is equal ([`Kind::Exact`]), by the most specific network that holds an address
+//! ([`Kind::Network`]), or by the longest beginning of the key ([`Kind::Prefix`]).
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
 /// One row of a lookup table.
@@ -96,19 +100,32 @@ impl Tables {
     }
 
     fn find_shared(&self, table: &Table, index: &str, key: &str) -> Option<Vec<Row>> {
-        let Some(numbers) = self.numbers.as_ref().filter(|_| self.clear) else {
+        let Some(numbers) = self.numbers.as_ref() else {
             return table.find(index, key);
         };
-        let mut rows = match index {
-            NUMBER => table.find(index, &numbers.masked(key))?,
-            _ => table.find(index, key)?,
+        if table.kind(index) == Some(Kind::Prefix) {
+            let number = numbers.reveal(key);
+            let rows = table.find(index, number.as_deref().unwrap_or(key));
+            return rows.map(|rows| self.told(table, rows, &**numbers));
+        }
+        let rows = if self.clear && table.is_masked(index) {
+            table.find(index, &numbers.masked(key))
+        } else {
+            table.find(index, key)
         };
-        for (_, cell) in rows.iter_mut().flatten().filter(|(column, _)| column == NUMBER) {
-            if let Some(number) = numbers.reveal(cell) {
-                *cell = number;
+        rows.map(|rows| self.told(table, rows, &**numbers))
+    }
+
+    /// Rows as the module may see them.
+    fn told(&self, table: &Table, mut rows: Vec<Row>, numbers: &dyn Numbers) -> Vec<Row> {
+        if self.clear {
+            for (_, cell) in rows.iter_mut().flatten().filter(|(column, _)| table.is_masked(column)) {
+                if let Some(number) = numbers.reveal(cell) {
+                    *cell = number;
+                }
             }
         }
-        Some(rows)
+        rows
     }
 }
 
@@ -117,15 +134,32 @@ impl Tables {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Table {
     columns: Vec<String>,
+    /// Columns whose cells, and keys where they are indexed exactly, may be pseudonyms.
+    masked: Vec<String>,
     text: String,
     /// Where each cell ends in `text`, row by row.
     ends: Vec<u32>,
     indexes: BTreeMap<String, Index>,
 }
 
+/// How an index finds rows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Kind {
+    /// By a key that is equal.
+    #[default]
+    Exact,
+    /// By the most specific network that holds an address, or a network.
+    Network,
+    /// By the longest key that the text asked for begins with.
+    Prefix,
+}
+
 /// Keys and their rows, sorted.
 #[derive(Debug, Clone, Default, PartialEq)]
 struct Index {
+    kind: Kind,
+    /// Lengths of the networks, the longest first.
+    lengths: Vec<u8>,
     text: String,
     entries: Vec<Entry>,
 }
@@ -141,18 +175,45 @@ impl Table {
     /// A table with these columns and indexes, and no rows.
     #[must_use]
     pub fn new(columns: &[&str], indexes: &[&str]) -> Self {
+        let indexes: Vec<(&str, Kind)> = indexes.iter().map(|name| (*name, Kind::Exact)).collect();
+        Table::indexed(columns, &indexes)
+    }
+
+    /// The same, with indexes of any kind.
+    #[must_use]
+    pub fn indexed(columns: &[&str], indexes: &[(&str, Kind)]) -> Self {
+        let index = |kind: Kind| Index {
+            kind,
+            ..Index::default()
+        };
         Table {
             columns: columns.iter().map(|name| (*name).to_owned()).collect(),
+            masked: vec![NUMBER.to_owned()],
             indexes: indexes
                 .iter()
-                .map(|name| ((*name).to_owned(), Index::default()))
+                .map(|(name, kind)| ((*name).to_owned(), index(*kind)))
                 .collect(),
             ..Table::default()
         }
     }
 
+    /// The same, with these columns as those that may hold pseudonyms of phone numbers.
+    #[must_use]
+    pub fn masked(mut self, columns: &[&str]) -> Self {
+        self.masked = columns.iter().map(|name| (*name).to_owned()).collect();
+        self
+    }
+
+    fn is_masked(&self, column: &str) -> bool {
+        self.masked.iter().any(|masked| masked == column)
+    }
+
+    fn kind(&self, index: &str) -> Option<Kind> {
+        self.indexes.get(index).map(|index| index.kind)
+    }
+
     /// Adds a row: its cells in the order of the columns (missing and empty ones are no cells), and the keys that lead to it, by
-    /// index. False: the table is full (4 GiB of text).
+    /// index (of an index of networks, those that are networks). False: the table is full (4 GiB of text).
     pub fn push<'a>(&mut self, cells: &[Option<&str>], keys: impl IntoIterator<Item = (&'a str, &'a str)>) -> bool {
         let row = self.rows();
         let before = (self.text.len(), self.ends.len());
@@ -199,8 +260,27 @@ impl Table {
     /// Rows for a key, in the order they were added. None: there is no such index.
     #[must_use]
     pub fn find(&self, index: &str, key: &str) -> Option<Vec<Row>> {
-        let rows = self.indexes.get(index)?.find(key);
-        Some(rows.filter_map(|row| self.row(row)).collect())
+        let index = self.indexes.get(index)?;
+        let rows = |key: &str| -> Vec<Row> { index.find(key).filter_map(|row| self.row(row)).collect() };
+        Some(match index.kind {
+            Kind::Exact => rows(key),
+            Kind::Network => {
+                let asked = Network::parse(key);
+                let lengths = index.lengths.iter().copied();
+                let mut wider = asked
+                    .into_iter()
+                    .flat_map(|asked| lengths.clone().filter_map(move |length| asked.within(length)));
+                wider
+                    .find_map(|network| Some(rows(&network.key())).filter(|rows| !rows.is_empty()))
+                    .unwrap_or_default()
+            }
+            Kind::Prefix => {
+                let mut beginnings = (1..=key.len()).rev().filter_map(|end| key.get(..end));
+                beginnings
+                    .find_map(|key| Some(rows(key)).filter(|rows| !rows.is_empty()))
+                    .unwrap_or_default()
+            }
+        })
     }
 
     /// Every row with its key, by key.
@@ -233,6 +313,18 @@ impl Table {
 
 impl Index {
     fn push(&mut self, key: &str, row: u32) {
+        if self.kind != Kind::Network {
+            return self.enter(key, row);
+        }
+        let Some(network) = Network::parse(key) else { return };
+        if !self.lengths.contains(&network.length) {
+            self.lengths.push(network.length);
+            self.lengths.sort_unstable_by(|one, other| other.cmp(one));
+        }
+        self.enter(&network.key(), row);
+    }
+
+    fn enter(&mut self, key: &str, row: u32) {
         let start = self.text.len();
         let (Ok(start), Ok(end)) = (u32::try_from(start), u32::try_from(start + key.len())) else {
             return;
@@ -263,6 +355,84 @@ impl Index {
         let found = found.iter().take_while(move |entry| self.key(entry) == key);
         found.map(|entry| entry.row)
     }
+}
+
+/// A network, or an address, which is one of a single address. IPv4 is part of IPv6 (`::ffff:0:0/96`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Network {
+    first: u128,
+    length: u8,
+}
+
+impl Network {
+    /// `10.1.0.0/16`, `2001:db8::/32`, or an address.
+    fn parse(text: &str) -> Option<Self> {
+        let (address, length) = match text.split_once('/') {
+            Some((address, length)) => (address, Some(length.parse::<u8>().ok()?)),
+            None => (text, None),
+        };
+        let (first, most, before) = match address.trim().parse::<IpAddr>().ok()?.to_canonical() {
+            IpAddr::V4(address) => (u128::from(address.to_ipv6_mapped()), 32, 96),
+            IpAddr::V6(address) => (u128::from(address), 128, 0),
+        };
+        let length = length.unwrap_or(most);
+        if length > most {
+            return None;
+        }
+        let length = length + before;
+        Some(Network {
+            first: first & mask(length),
+            length,
+        })
+    }
+
+    /// The network of this length that it lies in. None: it is larger.
+    fn within(self, length: u8) -> Option<Self> {
+        (length <= self.length).then(|| Network {
+            first: self.first & mask(length),
+            length,
+        })
+    }
+
+    /// As a key: equal networks have equal ones.
+    fn key(self) -> String {
+        format!("{:032x}/{}", self.first, self.length)
+    }
+}
+
+fn mask(length: u8) -> u128 {
+    u128::MAX.checked_shl(128 - u32::from(length)).unwrap_or(0)
+}
+
+/// What is wrong with the text of a network, in words. None: nothing.
+#[must_use]
+pub fn wrong_network(text: &str) -> Option<String> {
+    let Some(network) = Network::parse(text) else {
+        return Some(format!(
+            "`{text}` is no network and no address: write 10.1.0.0/16, 2001:db8::/32 or 192.0.2.7"
+        ));
+    };
+    let address = text
+        .split('/')
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .parse::<IpAddr>()
+        .ok()?;
+    let first = match address.to_canonical() {
+        IpAddr::V4(address) => u128::from(address.to_ipv6_mapped()),
+        IpAddr::V6(address) => u128::from(address),
+    };
+    if first == network.first {
+        return None;
+    }
+    let (length, right) = match Ipv6Addr::from(network.first).to_canonical() {
+        IpAddr::V4(address) => (network.length.saturating_sub(96), address.to_string()),
+        IpAddr::V6(address) => (network.length, address.to_string()),
+    };
+    Some(format!(
+        "`{text}` is an address within a network, not the network: write {right}/{length}, or the address alone"
+    ))
 }
 
 #[cfg(test)]
@@ -390,5 +560,86 @@ mod tests {
         assert_eq!(tables.find("users", "name", "zoë"), None);
         assert_eq!(tables.find("users", "key", "zoë").map(|rows| rows.len()), Some(1));
         assert_eq!(tables.find("users", "key", "ada"), Some(vec![]));
+    }
+
+    #[test]
+    fn the_most_specific_network_and_the_longest_beginning_are_found() {
+        let mut table = Table::indexed(&["net", "zone"], &[("net", Kind::Network), ("zone", Kind::Prefix)]);
+        for (net, zone) in [
+            ("10.0.0.0/8", "corp"),
+            ("10.1.0.0/16", "corp-lab"),
+            ("10.1.0.0/16", "corp-lab-too"),
+            ("10.1.2.3", "corp-lab-printer"),
+            ("2001:db8::/32", "six"),
+            ("0.0.0.0/0", "four"),
+            ("not a network", "none"),
+        ] {
+            table.push(&[Some(net), Some(zone)], [("net", net), ("zone", zone)]);
+        }
+        let table = table.sorted();
+        let zones = |index: &str, key: &str| -> Vec<String> {
+            let rows = table.find(index, key).unwrap().into_iter();
+            rows.map(|row| row.last().unwrap().1.clone()).collect()
+        };
+        assert_eq!(zones("net", "10.1.2.3"), ["corp-lab-printer"]);
+        assert_eq!(zones("net", "10.1.2.4"), ["corp-lab", "corp-lab-too"]);
+        assert_eq!(zones("net", "::ffff:10.1.2.4"), ["corp-lab", "corp-lab-too"]);
+        assert_eq!(zones("net", "10.9.0.1"), ["corp"]);
+        assert_eq!(
+            zones("net", "10.1.2.0/24"),
+            ["corp-lab", "corp-lab-too"],
+            "a network lies in networks"
+        );
+        assert_eq!(zones("net", "192.0.2.1"), ["four"]);
+        assert_eq!(zones("net", "2001:db8:1::7"), ["six"]);
+        assert!(zones("net", "2001:db9::1").is_empty(), "IPv4's all is not IPv6's");
+        assert!(
+            zones("net", "10.0.0.0/33").is_empty() && zones("net", "").is_empty() && zones("net", "ada").is_empty()
+        );
+        assert_eq!(zones("zone", "corp-lab-printer-2"), ["corp-lab-printer"]);
+        assert_eq!(zones("zone", "corp-x"), ["corp"]);
+        assert!(zones("zone", "cor").is_empty());
+
+        assert_eq!(wrong_network("10.1.0.0/16"), None);
+        assert_eq!(wrong_network("2001:db8::1"), None);
+        assert!(wrong_network("10.1.2.3/16").unwrap().contains("write 10.1.0.0/16"));
+        assert!(wrong_network("2001:db8::1/32").unwrap().contains("write 2001:db8::/32"));
+        assert!(wrong_network("ada").unwrap().contains("no network"));
+        assert!(wrong_network("10.0.0.0/64").unwrap().contains("no network"));
+    }
+
+    #[test]
+    fn numbers_in_tables_of_any_column_are_told_to_those_who_may_know_them() {
+        let own = Turned.masked("+15035550142");
+        let mut table = Table::indexed(
+            &["mobile", "begins", "owner"],
+            &[("mobile", Kind::Exact), ("begins", Kind::Prefix)],
+        )
+        .masked(&["mobile"]);
+        table.push(
+            &[Some(&own), Some("+1503"), Some("ada")],
+            [("mobile", &*own), ("begins", "+1503")],
+        );
+        let mut tables = Tables {
+            numbers: Some(Arc::new(Turned)),
+            ..Tables::default()
+        };
+        tables.shared.insert("tables.own".into(), Arc::new(table.sorted()));
+        let mobile = |tables: &Tables, index: &str, key: &str| {
+            let rows = tables.find("tables.own", index, key).unwrap();
+            rows.first().map(|row| row[0].1.clone())
+        };
+        let other = Turned.masked("+15039990000");
+        assert_eq!(mobile(&tables, "mobile", &own), Some(own.clone()));
+        assert_eq!(mobile(&tables, "mobile", "+15035550142"), None);
+        assert_eq!(
+            mobile(&tables, "begins", &other),
+            Some(own.clone()),
+            "by the number behind the pseudonym"
+        );
+        tables.clear = true;
+        let clear = Some("+15035550142".to_owned());
+        assert_eq!(mobile(&tables, "mobile", "+15035550142"), clear);
+        assert_eq!(mobile(&tables, "begins", "+15039990000"), clear);
     }
 }
