@@ -96,7 +96,7 @@ pub use permission::{Permission, reads_numbers};
 pub use phone::{Known, Mask, masked_row};
 pub use plan::{Enrichment, Plan};
 pub use reading::Reading;
-pub use select::{Offer, RowRef, SelectError, Selection, Selector};
+pub use select::{Choice, Offer, RowRef, SelectError, Selection, Selector};
 pub use subject::{Subject, subject};
 pub use time::{rfc3339, rfc3339_to_ms};
 

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use picket_catalogue::{Part, Phone};
@@ -37,6 +38,42 @@ pub struct Selection {
     pub picked: Vec<u32>,
     /// Rows not shown because a required field was null, by the first such field, sorted by path.
     pub unreadable: Vec<(String, u64)>,
+}
+
+/// Which rows of an offer one rule is to be shown, before any batch is made of them.
+#[derive(Debug, Default)]
+pub struct Choice {
+    taken: Vec<Taken>,
+    /// As [`Selection::unreadable`].
+    pub unreadable: Vec<(String, u64)>,
+}
+
+impl Choice {
+    /// How many rows.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.taken.len()
+    }
+
+    /// Whether there are no rows for the rule.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.taken.is_empty()
+    }
+
+    /// The index among the rows offered of the row at this place of the choice.
+    #[must_use]
+    pub fn position(&self, at: usize) -> Option<usize> {
+        self.taken.get(at).map(|taken| taken.position as usize)
+    }
+
+    /// The place in the choice of the row with this index among the rows offered.
+    #[must_use]
+    pub fn find(&self, position: usize) -> Option<usize> {
+        self.taken
+            .binary_search_by_key(&position, |taken| taken.position as usize)
+            .ok()
+    }
 }
 
 /// Why a rule's sources cannot be compiled.
@@ -150,20 +187,37 @@ impl Selector {
     /// The same, where several rules are offered the same rows. The offer must be of this selector's plan.
     #[must_use]
     pub fn select_from(&self, offer: &Offer<'_>, watermark: i64) -> Selection {
+        let choice = self.choose(offer);
+        Selection {
+            batch: self.batch(offer, &choice, 0..choice.len(), watermark),
+            picked: choice.taken.iter().map(|taken| taken.position).collect(),
+            unreadable: choice.unreadable,
+        }
+    }
+
+    /// Which of the rows offered are the rule's. The offer must be of this selector's plan.
+    #[must_use]
+    pub fn choose(&self, offer: &Offer<'_>) -> Choice {
         let (taken, unreadable) = self.take(&offer.segments);
-        let mut selection = Selection {
-            unreadable,
-            ..Selection::default()
+        Choice { taken, unreadable }
+    }
+
+    /// Some of the rows chosen, as a call shows them: counted in the choice's own order.
+    #[must_use]
+    pub fn batch(&self, offer: &Offer<'_>, choice: &Choice, some: Range<usize>, watermark: i64) -> Batch {
+        let taken = choice.taken.get(some).unwrap_or_default();
+        let mut batch = Batch {
+            watermark,
+            ..Batch::default()
         };
-        selection.batch.watermark = watermark;
         if taken.is_empty() {
-            return selection;
+            return batch;
         }
         let mut group_of = vec![0u8; self.sources.len()];
         for (index, source) in self.sources.iter().enumerate() {
             let of_source = |taken: &&Taken| usize::from(taken.source) == index;
             let members: Cow<'_, [Taken]> = if taken.iter().all(|taken| of_source(&taken)) {
-                taken.as_slice().into()
+                taken.into()
             } else {
                 taken.iter().filter(of_source).copied().collect()
             };
@@ -171,17 +225,13 @@ impl Selector {
                 continue;
             }
             if let Some(group) = group_of.get_mut(index) {
-                *group = selection.batch.groups.len() as u8;
+                *group = batch.groups.len() as u8;
             }
-            selection
-                .batch
-                .groups
-                .push(gather(index as u32, &source.slots, offer, &members));
+            batch.groups.push(gather(index as u32, &source.slots, offer, &members));
         }
         let of_row = |taken: &Taken| group_of.get(usize::from(taken.source)).copied().unwrap_or_default();
-        selection.batch.order = taken.iter().map(of_row).collect();
-        selection.picked = taken.iter().map(|taken| taken.position).collect();
-        selection
+        batch.order = taken.iter().map(of_row).collect();
+        batch
     }
 
     /// The rows that some source holds for, each with the first that does, in the order offered, those that lack a required

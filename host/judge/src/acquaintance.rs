@@ -8,6 +8,7 @@
 //! Renewal counts in whole days, so how rows are cut into calls changes nothing, and is put off until it gains a sixteenth of
 //! the 90: most days nobody new is met, and then nothing is written.
 
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use picket_contract::manifest::{Field, SCHEMA};
@@ -19,7 +20,7 @@ use picket_contract::{
 };
 use picket_event::{Offer, Plan, Selector};
 use picket_store::{RuleCommit, Standing};
-use rustc_hash::{FxBuildHasher, FxHashMap, FxHashSet};
+use rustc_hash::FxHashMap;
 
 /// Its id among the store's rules; `rule list` leaves out what starts with `picket:`.
 pub const RULE: &str = "picket:acquaintance";
@@ -54,8 +55,22 @@ pub struct Acquaintance {
     pub(crate) position: Position,
     selector: Option<Selector>,
     seen: FxHashMap<u64, Seen>,
+    /// Nothing that is known goes before the clock is here, ms.
+    goes: i64,
+    /// What was seen of late, so that it need not be looked for again the same day: a user with something, by its key.
+    recent: Vec<Recent>,
     clock: Option<i64>,
     changes: StateChanges,
+}
+
+/// As many are remembered, a power of two: the users of a few hours.
+const RECENT: usize = 4096;
+
+/// Something that was seen at a time, ms: nothing is learned from seeing it again later that day.
+#[derive(Debug, Clone, Copy, Default)]
+struct Recent {
+    key: u64,
+    time: Option<i64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,10 +100,13 @@ impl Acquaintance {
                 },
             ))
         };
+        let seen: FxHashMap<u64, Seen> = state.entries().filter_map(entry).collect();
         Acquaintance {
             position,
             selector: None,
-            seen: state.entries().filter_map(entry).collect(),
+            goes: seen.values().map(|seen| seen.until).min().unwrap_or(i64::MAX),
+            seen,
+            recent: Vec::new(),
             clock: state.clock(),
             changes: StateChanges::default(),
         }
@@ -119,31 +137,30 @@ impl Acquaintance {
 
     pub(crate) fn learn(&mut self, offer: &Offer<'_>, watermark: i64) {
         if let Some(selector) = &self.selector {
-            let batch = selector.select_from(offer, watermark).batch;
+            let choice = selector.choose(offer);
+            let batch = selector.batch(offer, &choice, 0..choice.len(), watermark);
             self.learn_batch(&batch);
         }
     }
 
     fn learn_batch(&mut self, batch: &Batch) {
         for group in &batch.groups {
-            let mut known = FxHashSet::with_capacity_and_hasher(3 * group.times.len(), FxBuildHasher);
             let hashes = hashes(group);
             for (row, time) in group.times.iter().enumerate() {
                 let of = |column: usize| match group.columns.get(column) {
                     Some(Column::Text(codes)) => hashes.get(*codes.get(row)? as usize).copied(),
                     _ => None,
                 };
-                let day = time.div_euclid(DAY);
                 let Some(user) = of(0) else { continue };
                 for (column, what) in [(1, Trait::Address), (2, Trait::Country), (3, Trait::Application)] {
                     let Some(value) = of(column) else { continue };
                     let of_user = pair(what, user, value);
-                    if known.insert((of_user, day)) {
+                    if self.is_news(of_user, *time) {
                         self.see(of_user, *time);
                         self.see(pair(what, 0, value), *time);
                     }
                 }
-                if known.insert((SINCE, day)) {
+                if self.is_news(SINCE, *time) {
                     self.see(SINCE, *time);
                 }
                 if self.clock < Some(*time) {
@@ -154,26 +171,55 @@ impl Acquaintance {
         }
     }
 
+    /// Whether it was not seen earlier the same day, as far as is remembered. From here on it was.
+    fn is_news(&mut self, key: u64, time: i64) -> bool {
+        if self.recent.is_empty() {
+            self.recent = vec![Recent::default(); RECENT];
+        }
+        let Some(recent) = self.recent.get_mut(key as usize % RECENT) else {
+            return true;
+        };
+        let same_day = |seen: i64| seen <= time && seen.div_euclid(DAY) == time.div_euclid(DAY);
+        if recent.key == key && recent.time.is_some_and(same_day) {
+            return false;
+        }
+        *recent = Recent { key, time: Some(time) };
+        true
+    }
+
     fn see(&mut self, key: u64, time: i64) {
         let until = (time.div_euclid(DAY) + 1 + KEEP_DAYS) * DAY;
-        let fresh = Seen { first: time, until };
-        let renewed = match self.seen.get(&key) {
-            Some(seen) if seen.until > time => Seen {
-                first: seen.first.min(time),
-                until: if until - seen.until >= WORTH { until } else { seen.until },
-            },
-            _ => fresh,
+        let seen = match self.seen.entry(key) {
+            Entry::Vacant(place) => place.insert(Seen { first: time, until }),
+            Entry::Occupied(known) => {
+                let known = known.into_mut();
+                let renewed = if known.until > time {
+                    Seen {
+                        first: known.first.min(time),
+                        until: if until - known.until >= WORTH {
+                            until
+                        } else {
+                            known.until
+                        },
+                    }
+                } else {
+                    Seen { first: time, until }
+                };
+                if *known == renewed {
+                    return;
+                }
+                *known = renewed;
+                known
+            }
         };
-        if self.seen.insert(key, renewed) != Some(renewed) {
-            let value = renewed.first.to_be_bytes().as_slice().into();
-            let entry = StateEntry {
-                value,
-                expires_at: renewed.until,
-            };
-            self.changes
-                .entries
-                .insert(key.to_be_bytes().as_slice().into(), Some(entry));
-        }
+        self.goes = self.goes.min(seen.until);
+        let entry = StateEntry {
+            value: seen.first.to_be_bytes().as_slice().into(),
+            expires_at: seen.until,
+        };
+        self.changes
+            .entries
+            .insert(key.to_be_bytes().as_slice().into(), Some(entry));
     }
 
     fn summary(&self) -> StateSummary {
@@ -187,10 +233,13 @@ impl Acquaintance {
     }
 
     pub(crate) fn commit(&mut self) -> RuleCommit {
-        if let Some(clock) = self.clock
+        if let Some(clock) = self.clock.filter(|clock| *clock >= self.goes)
             && !self.changes.is_empty()
         {
             self.seen.retain(|_, seen| seen.until > clock);
+            self.goes = self.seen.values().map(|seen| seen.until).min().unwrap_or(i64::MAX);
+            // What has gone is news again.
+            self.recent.clear();
         }
         RuleCommit {
             rule: RULE.into(),

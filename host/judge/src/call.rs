@@ -8,15 +8,16 @@
 //! or two, not the halving of a thousand rows. A rule that has burnt its share for once stands back at a row's edge
 //! ([`Halt::Enough`]) and is resumed later: nothing is lost by it, since a position may be anywhere.
 
-use std::cell::OnceCell;
 use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
 
 use picket_contract::{Call, FailedRow, Failure, FailureKind, LogLine, Position, RuleAlert, StateChanges, Usage};
-use picket_event::{Offer, RowRef, Selector};
-use picket_store::{Gap, StoreError, StoredEvent};
+use picket_event::{Choice, Offer, RowRef, Selector};
+use picket_store::{Gap, StoreError};
 
 use crate::desk::named;
-use crate::evidence::Evidence;
+use crate::evidence::{Head, Layered};
 use crate::queue;
 use crate::quota::Quota;
 use crate::reader::Run;
@@ -52,18 +53,17 @@ pub(crate) struct Slot {
     pub(crate) missed: Vec<Gap>,
 }
 
-/// An alert with the events it names.
-#[derive(Debug, Clone)]
-pub(crate) struct Raised {
-    /// Index of the rule.
-    pub(crate) rule: usize,
+/// An alert that may name what it names.
+#[derive(Debug)]
+pub(crate) struct Claim {
+    /// Its evidence is sorted, each number once, with that of the row that raised it.
     pub(crate) alert: RuleAlert,
-    /// By time.
-    pub(crate) evidence: Vec<StoredEvent>,
+    /// Id of the first event of the evidence, by time, log and id.
+    pub(crate) first: Arc<str>,
+    /// Duo's own log that the row that raised it is of.
+    pub(crate) log: Arc<str>,
     /// The row that raised it came late.
     pub(crate) late: bool,
-    /// Raised while looking back.
-    pub(crate) historic: bool,
 }
 
 /// A rule does not go on.
@@ -87,64 +87,64 @@ pub(crate) enum Halt {
 /// What came of a run.
 #[derive(Debug, Default)]
 pub(crate) struct Judged {
-    pub(crate) raised: Vec<Raised>,
+    pub(crate) claims: Vec<Claim>,
     /// Rows that fail alone and were left out.
     pub(crate) skipped: Vec<(FailedRow, Failure)>,
     pub(crate) stop: Option<Stop>,
 }
 
-/// Shows a run to a rule. Past `at_once` fuel it is stopped at the next edge.
-pub(crate) fn judge(
-    index: usize,
-    slot: &mut Slot,
-    run: &Run<'_>,
-    offer: &Offer<'_>,
-    quota: Quota,
-    at_once: u64,
-    evidence: &dyn Evidence,
-) -> Result<Judged, StoreError> {
-    let selection = slot.selector.select_from(offer, run.watermark);
-    for (field, count) in &selection.unreadable {
+/// What all rules that are shown a run have in common.
+#[derive(Clone, Copy)]
+pub(crate) struct Showing<'a> {
+    pub(crate) run: &'a Run<'a>,
+    /// The run's rows.
+    pub(crate) offer: &'a Offer<'a>,
+    pub(crate) quota: Quota,
+    /// Rows shown in one call at most, unless they are late: those are all or nothing.
+    pub(crate) most_rows: usize,
+    /// Past so much fuel a rule is stopped at the next edge.
+    pub(crate) at_once: u64,
+    pub(crate) evidence: &'a Layered<'a>,
+}
+
+/// Shows a run to a rule.
+pub(crate) fn judge(slot: &mut Slot, showing: Showing<'_>) -> Result<Judged, StoreError> {
+    let run = showing.run;
+    let choice = slot.selector.choose(showing.offer);
+    for (field, count) in &choice.unreadable {
         *slot.unreadable.entry(field.to_string()).or_default() += count;
     }
-    if selection.picked.is_empty() && slot.rule.state.next_timer().is_none_or(|at| at > run.watermark) {
+    if choice.is_empty() && slot.rule.state.next_timer().is_none_or(|at| at > run.watermark) {
         return Ok(Judged::default());
     }
     let is_probe = slot.rule.standing.quarantine.is_some();
-    let fits = slot.fits;
     // Only a failing late run is undone, and failing is rare: nothing is copied before the first failure.
     let mut caller = Caller {
-        index,
         slot,
-        run,
-        quota,
-        picked: &selection.picked,
-        at_once,
+        showing,
+        choice: &choice,
         spent: 0,
         advanced: false,
         largest: 0,
         is_too_much: false,
-        numbers: OnceCell::new(),
-        evidence,
         judged: Judged::default(),
         changes: StateChanges::default(),
     };
-    let stopped = match selection.picked.split_first() {
+    let all = 0..choice.len();
+    let stopped = match choice.len() {
         // Late rows are all or nothing: which of them stopped it comes out by halving.
-        Some((first, others)) if is_probe && !run.late && !others.is_empty() => {
-            caller.probe(*first, others, run.watermark)?.err()
-        }
-        Some(_) if !run.late && fits < selection.picked.len() => caller.in_pieces(fits, run.watermark)?.err(),
-        _ => match caller.call(&selection.batch, run.rows.len())? {
+        2.. if is_probe && !run.late => caller.probe(run.watermark)?.err(),
+        1.. if !run.late && caller.piece() < choice.len() => caller.in_pieces(all, run.watermark)?.err(),
+        _ => match caller.show(all.clone(), run.watermark, run.rows.len())? {
             Ok(()) => None,
             Err(failure) if failure.kind == FailureKind::Host => Some(Stopped::failed(failure, 0)),
             Err(failure) => {
                 let before = run.late.then(|| caller.slot.rule.state.clone());
-                let stopped = caller.halve(&selection.picked, run.watermark, failure)?.err();
+                let stopped = caller.halve(all, run.watermark, failure)?.err();
                 if let (Some(_), Some(state)) = (&stopped, before) {
                     caller.slot.rule.state = state;
                     caller.changes = StateChanges::default();
-                    caller.judged.raised.clear();
+                    caller.judged.claims.clear();
                     caller.judged.skipped.clear();
                 }
                 stopped
@@ -161,7 +161,7 @@ pub(crate) fn judge(
     slot.changes.merge(changes);
     if is_too_much {
         slot.fits = largest.max(1);
-    } else if stopped.is_none() && slot.fits < selection.picked.len() {
+    } else if stopped.is_none() && slot.fits < choice.len() {
         slot.fits = slot.fits.saturating_mul(2);
     }
     judged.stop = stopped.map(|stopped| Stop {
@@ -205,86 +205,92 @@ impl Stopped {
 type Step = Result<Result<(), Stopped>, StoreError>;
 
 struct Caller<'a> {
-    index: usize,
     slot: &'a mut Slot,
-    run: &'a Run<'a>,
-    quota: Quota,
-    /// Rows of the run that are for this rule.
-    picked: &'a [u32],
-    at_once: u64,
+    showing: Showing<'a>,
+    /// Rows of the run that are for this rule. Places and ranges are counted in it.
+    choice: &'a Choice,
     /// Fuel burnt in this run.
     spent: u64,
     /// A call of this run has succeeded: stopping here is not where it began.
     advanced: bool,
     /// Rows of the largest call that succeeded.
     largest: usize,
-    /// A call failed for what it cost.
+    /// A call failed for what it cost, or for what it answered: fewer rows may do.
     is_too_much: bool,
-    /// Journal numbers of the run's rows, sorted, with the row's index.
-    numbers: OnceCell<Vec<(u64, u32)>>,
-    evidence: &'a dyn Evidence,
     judged: Judged,
+    /// Of a late run, which may have to be undone.
     changes: StateChanges,
 }
 
-impl Caller<'_> {
+impl<'a> Caller<'a> {
+    fn run(&self) -> &'a Run<'a> {
+        self.showing.run
+    }
+
     /// The row that stopped the rule alone; if that succeeds, the others as ever.
-    fn probe(&mut self, first: u32, others: &[u32], watermark: i64) -> Step {
-        match self.alone(first, self.just_before(first))? {
-            Ok(()) => self.attempt(others, watermark),
+    fn probe(&mut self, watermark: i64) -> Step {
+        match self.alone(0, self.just_before(0))? {
+            Ok(()) => self.in_pieces(1..self.choice.len(), watermark),
             stopped => Ok(stopped),
         }
     }
 
-    /// All rows, so many at once: what was too much for the rule lately is not tried again at once.
-    fn in_pieces(&mut self, rows: usize, watermark: i64) -> Step {
-        let mut pieces = self.picked.chunks(rows.max(1)).peekable();
-        while let Some(piece) = pieces.next() {
-            let ends = match (pieces.peek(), piece.last()) {
-                (Some(_), Some(last)) => self.just_before(*last),
-                _ => watermark,
+    /// How many rows are tried at once: what was too much for the rule lately, or just now, is not tried again at once.
+    fn piece(&self) -> usize {
+        let fits = if self.is_too_much { self.largest } else { self.slot.fits };
+        fits.min(self.showing.most_rows).max(1)
+    }
+
+    /// Rows in calls that are not too much.
+    fn in_pieces(&mut self, rows: Range<usize>, watermark: i64) -> Step {
+        let mut from = rows.start;
+        while from < rows.end {
+            let to = from.saturating_add(self.piece()).min(rows.end);
+            let ends = if to < rows.end {
+                self.just_before(to - 1)
+            } else {
+                watermark
             };
-            if let Err(stopped) = self.attempt(piece, ends)? {
+            if let Err(stopped) = self.attempt(from..to, ends)? {
                 return Ok(Err(stopped));
             }
+            from = to;
         }
         Ok(Ok(()))
     }
 
-    /// Rows (indices in the run) whose call failed, in smaller calls.
-    fn halve(&mut self, picked: &[u32], watermark: i64, failure: Failure) -> Step {
-        let Some((last, earlier)) = picked.split_last() else {
+    /// Rows whose call failed, in smaller calls.
+    fn halve(&mut self, rows: Range<usize>, watermark: i64, failure: Failure) -> Step {
+        match rows.len() {
             // A timer fails. Everything in the run has been shown or was not for this rule.
-            return Ok(Err(Stopped::failed(failure, self.run.rows.len())));
-        };
-        if earlier.is_empty() {
-            return self.alone(*last, watermark);
-        }
-        let (first, second) = picked.split_at(picked.len() / 2);
-        let cut = first.last().map_or(i64::MIN, |index| self.just_before(*index));
-        match self.attempt(first, cut)? {
-            Ok(()) => self.attempt(second, watermark),
-            stopped => Ok(stopped),
+            0 => Ok(Err(Stopped::failed(failure, self.run().rows.len()))),
+            1 => self.alone(rows.start, watermark),
+            many => {
+                let middle = rows.start + many / 2;
+                match self.attempt(rows.start..middle, self.just_before(middle - 1))? {
+                    Ok(()) => self.attempt(middle..rows.end, watermark),
+                    stopped => Ok(stopped),
+                }
+            }
         }
     }
 
     /// One row, apart from the timers around it.
-    fn alone(&mut self, index: u32, watermark: i64) -> Step {
-        let at = index as usize;
-        let Some(row) = self.row(index) else {
+    fn alone(&mut self, place: usize, watermark: i64) -> Step {
+        let Some((at, row)) = self.row(place) else {
             return Ok(Ok(()));
         };
         let ahead = queue::time(row).saturating_sub(1);
         if self.is_due(ahead)
-            && let Err(failure) = self.show(&[], ahead, at)?
+            && let Err(failure) = self.show(place..place, ahead, at)?
         {
             return Ok(Err(Stopped::failed(failure, at)));
         }
-        if let Err(failure) = self.show(&[index], ahead, at + 1)? {
+        if let Err(failure) = self.show(place..place + 1, ahead, at + 1)? {
             if failure.kind == FailureKind::Host {
                 return Ok(Err(Stopped::failed(failure, at)));
             }
-            let named = self.named(index);
+            let named = named(row, place + 1, self.choice.len());
             let skips = self.slot.rule.terms.on_poison == OnPoison::Skip;
             match named {
                 Some(row) if skips && self.judged.skipped.len() < MOST_SKIPPED => {
@@ -298,28 +304,36 @@ impl Caller<'_> {
             }
         }
         if self.is_due(watermark)
-            && let Err(failure) = self.show(&[], watermark, at + 1)?
+            && let Err(failure) = self.show(place..place, watermark, at + 1)?
         {
             return Ok(Err(Stopped::failed(failure, at + 1)));
         }
         Ok(Ok(()))
     }
 
-    fn attempt(&mut self, picked: &[u32], watermark: i64) -> Step {
-        let at = picked.first().map_or(self.run.rows.len(), |index| *index as usize);
+    fn attempt(&mut self, rows: Range<usize>, watermark: i64) -> Step {
+        let whole = self.run().rows.len();
+        let at = self
+            .choice
+            .position(rows.start)
+            .filter(|_| !rows.is_empty())
+            .unwrap_or(whole);
         // Late rows cannot be left half-way.
-        if self.spent >= self.at_once && self.advanced && !self.run.late {
+        if self.spent >= self.showing.at_once && self.advanced && !self.run().late {
             return Ok(Err(Stopped {
                 halt: Halt::Enough,
                 at,
                 row: None,
             }));
         }
-        let upto = picked.last().map_or(self.run.rows.len(), |index| *index as usize + 1);
-        match self.show(picked, watermark, upto)? {
+        let last = rows.end.checked_sub(1).filter(|_| !rows.is_empty());
+        let upto = last
+            .and_then(|last| self.choice.position(last))
+            .map_or(whole, |at| at + 1);
+        match self.show(rows.clone(), watermark, upto)? {
             Ok(()) => Ok(Ok(())),
             Err(failure) if failure.kind == FailureKind::Host => Ok(Err(Stopped::failed(failure, at))),
-            Err(failure) => self.halve(picked, watermark, failure),
+            Err(failure) => self.halve(rows, watermark, failure),
         }
     }
 
@@ -327,34 +341,27 @@ impl Caller<'_> {
         self.slot.rule.state.next_timer().is_some_and(|at| at <= watermark)
     }
 
-    fn row(&self, index: u32) -> Option<&RowRef> {
-        self.run.rows.get(index as usize)
+    /// A row of the choice, and its index in the run.
+    fn row(&self, place: usize) -> Option<(usize, &'a RowRef)> {
+        let at = self.choice.position(place)?;
+        Some((at, self.run().rows.get(at)?))
     }
 
     /// A call that ends with this row may assume no more than this: rows of its own time may follow.
-    fn just_before(&self, index: u32) -> i64 {
-        let row = self.row(index);
-        row.map_or(i64::MIN, |row| queue::time(row).saturating_sub(1))
-    }
-
-    fn named(&self, index: u32) -> Option<FailedRow> {
-        let number = self.picked.iter().position(|picked| *picked == index)? + 1;
-        named(self.row(index)?, number, self.picked.len())
-    }
-
-    fn show(&mut self, picked: &[u32], watermark: i64, upto: usize) -> Result<Result<(), Failure>, StoreError> {
-        let rows: Vec<RowRef> = picked.iter().filter_map(|index| self.row(*index).cloned()).collect();
-        let selection = self.slot.selector.select(&rows, watermark);
-        self.call(&selection.batch, upto)
+    fn just_before(&self, place: usize) -> i64 {
+        let row = self.row(place);
+        row.map_or(i64::MIN, |(_, row)| queue::time(row).saturating_sub(1))
     }
 
     /// One call. If it succeeds its changes are applied. `upto`: index in the run of the first row that the rule has not been
     /// shown when the call is over.
-    fn call(&mut self, batch: &picket_contract::Batch, upto: usize) -> Result<Result<(), Failure>, StoreError> {
+    fn show(&mut self, rows: Range<usize>, watermark: i64, upto: usize) -> Result<Result<(), Failure>, StoreError> {
+        let Showing { offer, quota, .. } = self.showing;
+        let batch = self.slot.selector.batch(offer, self.choice, rows, watermark);
         let rule = &mut self.slot.rule;
         let called = rule.evaluator.evaluate(Call {
             rule: &rule.manifest.id,
-            batch,
+            batch: &batch,
             state: rule.state.take_up()?,
             params: &rule.params,
             tables: &rule.tables,
@@ -370,17 +377,21 @@ impl Caller<'_> {
         let outcome = match called {
             Ok(outcome) => outcome,
             Err(failure) => {
-                self.is_too_much |= matches!(failure.kind, FailureKind::OutOfFuel | FailureKind::OutOfMemory);
+                self.is_too_much |= matches!(
+                    failure.kind,
+                    // An answer of too many alerts is malformed, too.
+                    FailureKind::OutOfFuel | FailureKind::OutOfMemory | FailureKind::Malformed
+                );
                 return Ok(Err(failure));
             }
         };
-        if let Err(failure) = self.quota.check(&self.slot.rule.state, &outcome.changes, usage) {
+        if let Err(failure) = quota.check(&self.slot.rule.state, &outcome.changes, usage) {
             return Ok(Err(failure));
         }
-        let mut raised = Vec::with_capacity(outcome.alerts.len());
+        let mut claims = Vec::with_capacity(outcome.alerts.len());
         for alert in outcome.alerts {
             match self.prove(alert, upto)? {
-                Ok(alert) => raised.push(alert),
+                Ok(claim) => claims.push(claim),
                 Err(message) => {
                     return Ok(Err(Failure::new(FailureKind::Malformed, message, usage)));
                 }
@@ -388,19 +399,23 @@ impl Caller<'_> {
         }
         self.advanced = true;
         self.largest = self.largest.max(batch.order.len());
-        self.judged.raised.append(&mut raised);
+        self.judged.claims.append(&mut claims);
         self.slot.log.extend(outcome.log);
         self.slot.rule.state.apply(&outcome.changes);
-        self.changes.merge(outcome.changes);
+        let changes = match self.run().late {
+            true => &mut self.changes,
+            false => &mut self.slot.changes,
+        };
+        changes.merge(outcome.changes);
         Ok(Ok(()))
     }
 
-    /// Turns the numbers that an alert names into events, or says why it may not name them.
+    /// Finds out whether an alert may name the numbers that it names; if not, says why.
     ///
     /// A row of this run must be one that the rule was shown, by now. Of an earlier one it is known that it is of the rule's
     /// logs, that it had been read and that it was not still waiting for the marks; whether the rule's condition held for it is
     /// not asked again, because condition and parameters may have been others then.
-    fn prove(&self, mut alert: RuleAlert, upto: usize) -> Result<Result<Raised, String>, StoreError> {
+    fn prove(&self, mut alert: RuleAlert, upto: usize) -> Result<Result<Claim, String>, StoreError> {
         if !alert.evidence.contains(&alert.raised_by) {
             alert.evidence.push(alert.raised_by);
         }
@@ -417,78 +432,91 @@ impl Caller<'_> {
                 "an alert names row {number}, which the rule was never shown"
             )))
         };
-        let mut late = false;
-        let mut events: Vec<Option<StoredEvent>> = Vec::with_capacity(alert.evidence.len());
+        let (mut first, mut log, mut late) = (First::default(), None, false);
         let mut remembered: Vec<u64> = Vec::new();
         for number in &alert.evidence {
-            let rows = self.in_run(*number);
+            let rows = self.run().numbered(*number);
             if rows.is_empty() {
-                events.push(None);
                 remembered.push(*number);
                 continue;
             }
-            let is_shown = |index: u32| (index as usize) < upto && self.picked.binary_search(&index).is_ok();
-            let shown = rows.iter().map(|(_, index)| *index).find(|index| is_shown(*index));
-            let Some(row) = shown.and_then(|index| self.row(index)) else {
+            let is_shown = |index: usize| index < upto && self.choice.find(index).is_some();
+            let shown = rows
+                .iter()
+                .map(|(_, index)| *index as usize)
+                .find(|index| is_shown(*index));
+            let Some(row) = shown.and_then(|index| self.run().rows.get(index)) else {
                 return never(*number);
             };
-            late |= row.late && *number == alert.raised_by;
-            events.push(row.page.events().get(row.row as usize).map(|event| StoredEvent {
-                seq: *number,
-                log: row.page.duo_log().clone(),
-                event: event.clone(),
-            }));
-        }
-        let released = self.released(upto);
-        if !remembered.is_empty() {
-            let found = self.evidence.find(&remembered)?;
-            let mut found = remembered.iter().zip(found);
-            for event in events.iter_mut().filter(|event| event.is_none()) {
-                let Some((number, known)) = found.next() else { break };
-                let may_name = match &known {
-                    Some(known) => *number <= self.run.to.seq && known.event.time <= released && self.reads(&known.log),
-                    // Damaged or forgotten in the store: the rest of the evidence still proves what it proves.
-                    None => *number <= self.run.to.seq && *number != alert.raised_by,
-                };
-                if !may_name {
-                    return never(*number);
-                }
-                *event = known;
+            let Some(event) = row.page.events().get(row.row as usize) else {
+                return never(*number);
+            };
+            first.or((row.page.duo_log(), event.time, &event.id));
+            if *number == alert.raised_by {
+                log = Some(row.page.duo_log().clone());
+                late |= row.late;
             }
         }
-        let mut evidence: Vec<StoredEvent> = events.into_iter().flatten().collect();
-        evidence.sort_by(|a, b| (a.event.time, &a.log, &a.event.id).cmp(&(b.event.time, &b.log, &b.event.id)));
-        Ok(Ok(Raised {
-            rule: self.index,
+        if !remembered.is_empty() {
+            let (read, released) = (self.run().to.seq, self.released(upto));
+            let mut refused = None;
+            self.showing.evidence.look(&remembered, |number, head| {
+                let may_name = match head {
+                    Some((log, time, _)) => number <= read && time <= released && self.reads(log),
+                    // Damaged or forgotten in the store: the rest of the evidence still proves what it proves.
+                    None => number <= read && number != alert.raised_by,
+                };
+                if !may_name {
+                    refused = Some(number);
+                } else if let Some(head) = head {
+                    first.or(head);
+                    if number == alert.raised_by {
+                        log = Some(head.0.clone());
+                    }
+                }
+                may_name
+            })?;
+            if let Some(number) = refused {
+                return never(number);
+            }
+        }
+        let Some(log) = log else {
+            return never(alert.raised_by);
+        };
+        Ok(Ok(Claim {
             alert,
-            evidence,
+            first: first.0.map_or_else(Arc::default, |(_, _, id)| id),
+            log,
             late,
-            historic: false,
         }))
-    }
-
-    /// The rows of this run with this journal number: two where the rule reads `admin` and the log that feeds it.
-    fn in_run(&self, number: u64) -> &[(u64, u32)] {
-        let numbers = self.numbers.get_or_init(|| {
-            let mut numbers: Vec<(u64, u32)> = (0..).zip(self.run.rows).map(|(index, row)| (row.seq, index)).collect();
-            numbers.sort_unstable();
-            numbers
-        });
-        let from = numbers.partition_point(|(seq, _)| *seq < number);
-        let to = numbers.partition_point(|(seq, _)| *seq <= number);
-        numbers.get(from..to).unwrap_or_default()
     }
 
     /// The order time up to which rows had been released when the first `upto` rows of the run were, ms.
     fn released(&self, upto: usize) -> i64 {
-        let last = upto.checked_sub(1).and_then(|last| self.run.rows.get(last));
+        let last = upto.checked_sub(1).and_then(|last| self.run().rows.get(last));
         let last = last.map_or(i64::MIN, queue::time);
-        last.max(self.run.from.released.time)
+        last.max(self.run().from.released.time)
     }
 
     fn reads(&self, duo_log: &str) -> bool {
         let feeds_admin = matches!(duo_log, "activity" | "administrator");
         let mut sources = self.slot.rule.manifest.sources.iter();
         sources.any(|source| source.log == duo_log || (feeds_admin && source.log == "admin"))
+    }
+}
+
+/// The first of some events, by time, log and id.
+#[derive(Default)]
+struct First(Option<(Arc<str>, i64, Arc<str>)>);
+
+impl First {
+    fn or(&mut self, (log, time, id): Head<'_>) {
+        let is_first = self
+            .0
+            .as_ref()
+            .is_none_or(|(first_log, first, first_id)| (time, log, id) < (*first, first_log, first_id));
+        if is_first {
+            self.0 = Some((log.clone(), time, id.clone()));
+        }
     }
 }

@@ -7,22 +7,25 @@ use picket_event::{Offer, Plan, RowRef};
 use picket_store::{Fate, PoisonRow, Quarantine, Standing, StoreError};
 
 use crate::acquaintance::Acquaintance;
-use crate::call::{self, Halt, Raised, Slot, Stop};
-use crate::evidence::Evidence;
+use crate::alerts::Raised;
+use crate::call::{self, Halt, Showing, Slot, Stop};
+use crate::evidence::Layered;
 use crate::quota::Quota;
 use crate::reader::{Judge, Run};
+use crate::sift::Sieve;
 use crate::verdict::{Outcome, Settings, Trouble, Verdict};
 
 /// What judges the runs of all readers during one feeding.
 pub(crate) struct Desk<'a> {
-    pub(crate) tenant: &'a str,
     pub(crate) plan: &'a Plan,
     pub(crate) slots: &'a mut Vec<Slot>,
     pub(crate) acquaintance: &'a mut Acquaintance,
     pub(crate) settings: Settings,
     pub(crate) quota: Quota,
-    pub(crate) evidence: &'a dyn Evidence,
+    pub(crate) evidence: &'a Layered<'a>,
     pub(crate) now: i64,
+    pub(crate) sieve: Sieve<'a>,
+    /// Alerts that are no repeats.
     pub(crate) raised: Vec<Raised>,
     pub(crate) verdict: &'a mut Verdict,
 }
@@ -31,16 +34,34 @@ impl Judge for Desk<'_> {
     fn judge(&mut self, members: &mut Vec<usize>, run: &Run<'_>) -> Result<(), StoreError> {
         let mut stopped = Vec::new();
         let offer = Offer::new(run.rows, self.plan);
+        let showing = Showing {
+            run,
+            offer: &offer,
+            quota: self.quota,
+            most_rows: self.settings.batch_rows.max(1),
+            at_once: self.settings.fuel_at_once,
+            evidence: self.evidence,
+        };
         for member in members.iter() {
             let Some(slot) = self.slots.get_mut(*member) else {
                 self.acquaintance.learn(&offer, run.watermark);
                 continue;
             };
-            let at_once = self.settings.fuel_at_once;
-            let judged = call::judge(*member, slot, run, &offer, self.quota, at_once, self.evidence)?;
-            let historic = run.to.seq <= slot.historic_until;
-            self.raised
-                .extend(judged.raised.into_iter().map(|raised| Raised { historic, ..raised }));
+            let judged = call::judge(slot, showing)?;
+            let is_past = run.to.seq <= slot.historic_until;
+            for claim in judged.claims {
+                if is_past {
+                    self.verdict.historic += 1;
+                } else {
+                    let raised = self
+                        .sieve
+                        .sift(*member, &slot.rule, claim, run, self.evidence, self.verdict)?;
+                    self.raised.extend(raised);
+                }
+            }
+            if judged.skipped.is_empty() && judged.stop.is_none() {
+                continue;
+            }
             let rule: Arc<str> = slot.rule.manifest.id.as_str().into();
             for (row, failure) in judged.skipped {
                 self.verdict
@@ -90,7 +111,7 @@ impl Desk<'_> {
                 .poison
                 .push(poison(&rule, row, &failure, self.now, Fate::Held));
         }
-        let wait = wait(self.settings, failure.kind, attempts, self.tenant, &rule);
+        let wait = wait(self.settings, failure.kind, attempts, self.sieve.tenant(), &rule);
         slot.rule.standing = Standing {
             quarantine: Some(Quarantine {
                 reason: failure.to_string(),

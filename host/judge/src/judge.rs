@@ -5,15 +5,14 @@ use std::sync::Arc;
 
 use picket_contract::{Admission, Position, StateChanges, Usage};
 use picket_event::{Mask, Permission, Plan, Selector};
-use picket_store::{Forgotten, Gap, Quarantine, Repeat, RuleCommit, StoreError};
+use picket_store::{Forgotten, Gap, Quarantine, RuleCommit, StoreError};
 
 use crate::acquaintance::{self, Acquaintance};
-use crate::alerts;
-use crate::call::{Raised, Slot};
-use crate::dedup::{Dedup, in_shadow};
+use crate::alerts::{self, Raised};
+use crate::call::Slot;
+use crate::dedup::Dedup;
 use crate::desk::{self, Desk};
 use crate::evidence::{Evidence, Layered, Rebuild};
-use crate::exceptions;
 use crate::gaps;
 use crate::historic::Historic;
 use crate::marks::Basis;
@@ -22,6 +21,7 @@ use crate::quota::Quota;
 use crate::reader::Reader;
 use crate::rule::{JudgedRule, Mode, Tenant};
 use crate::sheet::{Place, Sheet};
+use crate::sift::Sieve;
 use crate::verdict::{JudgeError, Said, Settings, Verdict};
 
 /// One tenant's rules at their positions. Time comes in as `now` (wall clock, ms) and is used for alerts' `raised` and for
@@ -114,16 +114,12 @@ impl TenantJudge {
         evidence: &dyn Evidence,
         now: i64,
     ) -> Result<Verdict, StoreError> {
-        let evidence = Layered {
-            recent: admissions,
-            rest: evidence,
-        };
+        let evidence = Layered::new(admissions, evidence);
         let mut verdict = Verdict::default();
         let mut readers = std::mem::take(&mut self.readers);
         let remembered = self.slots.iter().map(|slot| slot.rule.state.summary());
         let quota = Quota::new(self.settings.state_bytes, remembered);
         let mut desk = Desk {
-            tenant: &self.tenant.id,
             plan: &self.plan,
             slots: &mut self.slots,
             acquaintance: &mut self.acquaintance,
@@ -131,6 +127,12 @@ impl TenantJudge {
             quota,
             evidence: &evidence,
             now,
+            sieve: Sieve {
+                tenant: &self.tenant,
+                historic: &self.historic,
+                dedup: &mut self.dedup,
+                people: &*self.people,
+            },
             raised: Vec::new(),
             verdict: &mut verdict,
         };
@@ -347,16 +349,12 @@ impl TenantJudge {
         }
     }
 
-    /// Makes alerts of what rules raised: repeats are told apart, the rest is written up.
-    fn write_up(&mut self, raised: Vec<Raised>, now: i64, verdict: &mut Verdict) {
+    /// Makes alerts of what rules raised. When everything fed has been judged: then the acquaintance is as far as any rule.
+    fn write_up(&self, raised: Vec<Raised>, now: i64, verdict: &mut Verdict) {
         for raised in raised {
             let Some(slot) = self.slots.get(raised.rule) else {
                 continue;
             };
-            if raised.historic {
-                verdict.historic += 1;
-                continue;
-            }
             let teller = alerts::Teller {
                 tenant: &self.tenant,
                 generation: self.generation,
@@ -369,45 +367,7 @@ impl TenantJudge {
                 replay: self.generation == 0,
                 clear_numbers: self.settings.clear_numbers,
             };
-            let raised = teller.shielded(raised);
-            let key = teller.dedup_key(&raised);
-            let id = teller.id(&raised, &key);
-            let rule: Arc<str> = if teller.is_shadow() {
-                in_shadow(&slot.rule.manifest.id)
-            } else {
-                slot.rule.manifest.id.as_str().into()
-            };
-            if let Some(alert) = self
-                .dedup
-                .repeats(&rule, &key, &id, raised.alert.time, teller.border(&raised))
-            {
-                verdict.repeats.push(Repeat {
-                    id: alert,
-                    count: 1,
-                    time: raised.alert.time,
-                });
-                continue;
-            }
-            let raised = teller.shielded_throughout(raised);
-            let exception = teller.exception(&raised, &key);
-            let id = match exception {
-                Some(_) => exceptions::id(&id, teller.is_shadow()),
-                None => id,
-            };
-            if exception.is_some()
-                && let Some(same) = self.dedup.raised(&id)
-            {
-                verdict.repeats.push(Repeat {
-                    id: same,
-                    count: 1,
-                    time: raised.alert.time,
-                });
-                continue;
-            }
-            let row = teller.tell(&raised, id, key, exception);
-            self.dedup
-                .open(rule, row.dedup_key.clone(), row.id.clone(), row.time, row.dedup_until);
-            verdict.alerts.push(row);
+            verdict.alerts.push(teller.tell(raised));
         }
     }
 }

@@ -49,6 +49,7 @@ pub mod reference;
 pub mod replay;
 mod rule;
 mod sheet;
+mod sift;
 mod verdict;
 
 pub use evidence::{Evidence, InJournal, Rebuild};

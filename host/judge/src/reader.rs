@@ -1,5 +1,6 @@
 //! A reader: one position in the journal, and the rules that stand at it.
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 
 use picket_contract::{Admission, Key, Mark, Position};
@@ -10,7 +11,7 @@ use crate::marks::{self, Basis, Marks};
 use crate::queue::{self, Adopted, Queue};
 use crate::sheet::Sheet;
 
-/// Rows shown in one call, or pieces of it, and what the call may assume.
+/// Rows that all rules of a reader are shown before the next, and what the last call with them may assume.
 pub(crate) struct Run<'a> {
     /// In release order.
     pub(crate) rows: &'a [RowRef],
@@ -22,6 +23,34 @@ pub(crate) struct Run<'a> {
     pub(crate) to: &'a Position,
     /// Late rows: all or nothing, since a position cannot tell which of them were shown.
     pub(crate) late: bool,
+    /// See [`Run::numbered`].
+    numbers: OnceCell<Vec<(u64, u32)>>,
+}
+
+impl<'a> Run<'a> {
+    fn new(rows: &'a [RowRef], watermark: i64, from: &'a Position, to: &'a Position, late: bool) -> Self {
+        Run {
+            rows,
+            watermark,
+            from,
+            to,
+            late,
+            numbers: OnceCell::new(),
+        }
+    }
+
+    /// The rows with this journal number, each with its index: two where a rule reads `admin` and the log that feeds it.
+    pub(crate) fn numbered(&self, number: u64) -> &[(u64, u32)] {
+        let numbers = self.numbers.get_or_init(|| {
+            let mut numbers: Vec<(u64, u32)> = (0..).zip(self.rows).map(|(index, row)| (row.seq, index)).collect();
+            numbers.sort_unstable();
+            numbers
+        });
+        let from = numbers.partition_point(|(seq, _)| *seq < number);
+        let rest = numbers.get(from..).unwrap_or_default();
+        let count = rest.iter().take_while(|(seq, _)| *seq == number).count();
+        rest.get(..count).unwrap_or_default()
+    }
 }
 
 /// What calls the rules.
@@ -49,19 +78,24 @@ pub(crate) struct Reader {
     run: Vec<RowRef>,
     /// The watermark has risen since the last call.
     risen: bool,
+    /// Rows that are released and wait to be called with, at most.
     most_rows: usize,
 }
 
+/// A run is as many calls' worth of rows: a rule that takes few of them is called once for all. (What it costs is that so many
+/// rows are offered at once; beyond this little is gained.)
+const CALLS: usize = 4;
+
 impl Reader {
     /// A reader at a position, with what was pending there: everything of the journal up to the position's number that the
-    /// store has at or above the time last released, and the marks.
+    /// store has at or above the time last released, and the marks. A call shows `call_rows` rows at most.
     pub(crate) fn rebuild(
         logs: Vec<Arc<str>>,
         basis: Basis,
         position: Position,
         stored: &[StoredAdmission],
         plan: &Plan,
-        most_rows: usize,
+        call_rows: usize,
     ) -> Self {
         let mut reader = Reader {
             queues: logs.iter().map(|_| Queue::default()).collect(),
@@ -74,7 +108,7 @@ impl Reader {
             position,
             run: Vec::new(),
             risen: true,
-            most_rows: most_rows.max(1),
+            most_rows: call_rows.max(1).saturating_mul(CALLS),
         };
         let ended = Key::end_of(reader.position.released.time);
         if reader.position.released == ended {
@@ -248,13 +282,7 @@ impl Reader {
             seq: self.position.seq,
             released,
         };
-        let run = Run {
-            rows: &self.run,
-            watermark,
-            from: &self.position,
-            to: &to,
-            late: false,
-        };
+        let run = Run::new(&self.run, watermark, &self.position, &to, false);
         judge.judge(&mut self.members, &run)?;
         self.run.clear();
         self.risen = false;
@@ -270,13 +298,7 @@ impl Reader {
             seq: last,
             released: self.position.released.clone(),
         };
-        let run = Run {
-            rows: &rows,
-            watermark: self.watermark,
-            from: &self.position,
-            to: &to,
-            late: true,
-        };
+        let run = Run::new(&rows, self.watermark, &self.position, &to, true);
         judge.judge(&mut self.members, &run)?;
         self.position = to;
         Ok(())

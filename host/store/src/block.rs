@@ -156,38 +156,64 @@ pub(crate) fn decode(block: &Block, count: usize) -> Result<Vec<EventRecord>, St
 #[derive(Debug)]
 pub(crate) struct Unpacked {
     plain: Vec<u8>,
-    count: usize,
-    layout: Layout,
+    places: Vec<Place>,
+}
+
+/// Where an event lies in a plain block.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    time: i64,
+    id: (u32, u32),
+    raw: (u32, u32),
 }
 
 impl Unpacked {
     /// Unpacks a block of `count` events. The error says how it is damaged.
     pub(crate) fn of(block: &Block, count: usize) -> Result<Self, String> {
         let plain = plain(block)?;
-        rows(&plain, count, block.layout).map(drop)?;
-        Ok(Unpacked {
-            plain,
-            count,
-            layout: block.layout,
-        })
+        // A plain block is below 1 GiB.
+        let within = |part: &[u8]| {
+            let from = part.as_ptr().addr() - plain.as_ptr().addr();
+            (from as u32, (from + part.len()) as u32)
+        };
+        let place = |row: Result<Row<'_>, String>| {
+            row.map(|row| Place {
+                time: row.time,
+                id: within(row.id),
+                raw: within(row.raw),
+            })
+        };
+        let places = rows(&plain, count, block.layout)?
+            .map(place)
+            .collect::<Result<_, _>>()?;
+        Ok(Unpacked { plain, places })
     }
 
     /// How much memory it takes.
     pub(crate) fn bytes(&self) -> usize {
-        self.plain.len()
+        self.plain.len() + self.places.len() * size_of::<Place>()
     }
 
-    /// The events at these places, in the places' order, which rises. Room is made for no others.
-    pub(crate) fn pick(&self, places: &[usize]) -> Result<Vec<(usize, EventRecord)>, String> {
-        let mut places = places.iter().peekable();
-        let mut picked = Vec::new();
-        for (at, row) in rows(&self.plain, self.count, self.layout)?.enumerate() {
-            let row = row?;
-            if places.next_if_eq(&&at).is_some() {
-                picked.push((at, row.record()?));
-            }
-        }
-        Ok(picked)
+    /// The event at a place; none: there are not so many.
+    pub(crate) fn event(&self, at: usize) -> Option<Result<EventRecord, String>> {
+        let row = self.row(at)?;
+        Some(row.record())
+    }
+
+    /// Id and time (ms) of the event at a place; none: there are not so many.
+    pub(crate) fn head(&self, at: usize) -> Option<Result<(Arc<str>, i64), String>> {
+        let row = self.row(at)?;
+        Some(text(row.id).map(|id| (id, row.time)))
+    }
+
+    fn row(&self, at: usize) -> Option<Row<'_>> {
+        let place = self.places.get(at)?;
+        let part = |(from, to): (u32, u32)| self.plain.get(from as usize..to as usize);
+        Some(Row {
+            time: place.time,
+            id: part(place.id)?,
+            raw: part(place.raw)?,
+        })
     }
 }
 
@@ -308,8 +334,9 @@ mod tests {
             body,
         };
         assert_eq!(decode(&block, 50).unwrap(), events);
-        let picked = Unpacked::of(&block, 50).unwrap().pick(&[3]).unwrap();
-        assert_eq!(picked, [(3, events[3].clone())]);
+        let unpacked = Unpacked::of(&block, 50).unwrap();
+        assert_eq!(unpacked.event(3), Some(Ok(events[3].clone())));
+        assert_eq!(unpacked.head(3), Some(Ok((events[3].id.clone(), events[3].time))));
         assert!(Layout::of(2).is_err());
         for layout in [Layout::Apart, Layout::Together] {
             assert_eq!(Layout::of(layout.number().into()), Ok(layout));
@@ -332,10 +359,11 @@ mod tests {
     fn what_is_picked_is_what_was_packed_there() {
         let (block, events) = (encode(&events()).unwrap(), events());
         let unpacked = Unpacked::of(&block, 50).unwrap();
-        let picked = unpacked.pick(&[0, 7, 8, 49, 50]).unwrap();
-        let expected: Vec<(usize, EventRecord)> = [0, 7, 8, 49].map(|at| (at, events[at].clone())).into();
-        assert_eq!(picked, expected);
-        assert_eq!(unpacked.pick(&[]).unwrap(), vec![]);
+        for at in [0, 7, 8, 49] {
+            assert_eq!(unpacked.event(at), Some(Ok(events[at].clone())));
+            assert_eq!(unpacked.head(at), Some(Ok((events[at].id.clone(), events[at].time))));
+        }
+        assert_eq!((unpacked.event(50), unpacked.head(50)), (None, None));
         assert!(Unpacked::of(&block, 49).is_err());
     }
 

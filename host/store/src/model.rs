@@ -359,6 +359,27 @@ pub struct StoredEvent {
     pub event: EventRecord,
 }
 
+/// What tells an event of the journal apart, without its body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventHead {
+    /// Duo's own log.
+    pub log: Arc<str>,
+    /// Unique within the log.
+    pub id: Arc<str>,
+    /// Order time, ms since the Unix epoch.
+    pub time: i64,
+}
+
+impl From<&StoredEvent> for EventHead {
+    fn from(event: &StoredEvent) -> Self {
+        EventHead {
+            log: event.log.clone(),
+            id: event.event.id.clone(),
+            time: event.event.time,
+        }
+    }
+}
+
 /// What to list of the events.
 #[derive(Debug, Clone, Default)]
 pub struct EventFilter {
@@ -474,6 +495,12 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// The engine's; a damaged block is named.
     fn events(&self, tenant: &str, seqs: &[u64]) -> Result<Vec<Option<StoredEvent>>, StoreError>;
+
+    /// The same without their bodies.
+    ///
+    /// # Errors
+    /// The engine's; a damaged block is named.
+    fn heads(&self, tenant: &str, seqs: &[u64]) -> Result<Vec<Option<EventHead>>, StoreError>;
 
     /// Events by time, oldest first.
     ///

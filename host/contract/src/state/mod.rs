@@ -60,6 +60,10 @@ impl StateChanges {
 
     /// Adds what a later call changed.
     pub fn merge(&mut self, later: StateChanges) {
+        if self.is_empty() {
+            *self = later;
+            return;
+        }
         self.clock = self.clock.max(later.clock);
         self.entries.extend(later.entries);
         self.timers.extend(later.timers);

@@ -9,23 +9,23 @@ use crate::acquaintance::Trait;
 /// Most entities of one alert; a spray over ten thousand users is told by its facts.
 const MOST: usize = 50;
 
-impl Teller<'_> {
-    /// Whether they got in, and to what.
-    pub(super) fn outcome(&self, proofs: &[Proof<'_>]) -> (&'static str, Vec<String>) {
-        let of = |outcome: &'static str| proofs.iter().filter(move |proof| proof.told.outcome == Some(outcome));
-        let applications = |outcome| {
-            let mut to: Vec<String> = of(outcome).filter_map(|proof| proof.told.application.clone()).collect();
-            to.sort();
-            to.dedup();
-            to
-        };
-        match () {
-            () if of("granted").next().is_some() => ("access_granted", applications("granted")),
-            () if of("denied").next().is_some() => ("access_denied", applications("denied")),
-            () => ("none", Vec::new()),
-        }
+/// Whether they got in, and to what.
+pub(super) fn outcome(proofs: &[Proof<'_>]) -> (&'static str, Vec<String>) {
+    let of = |outcome: &'static str| proofs.iter().filter(move |proof| proof.told.outcome == Some(outcome));
+    let applications = |outcome| {
+        let mut to: Vec<String> = of(outcome).filter_map(|proof| proof.told.application.clone()).collect();
+        to.sort();
+        to.dedup();
+        to
+    };
+    match () {
+        () if of("granted").next().is_some() => ("access_granted", applications("granted")),
+        () if of("denied").next().is_some() => ("access_denied", applications("denied")),
+        () => ("none", Vec::new()),
     }
+}
 
+impl Teller<'_> {
     pub(super) fn entities(&self, proofs: &[Proof<'_>]) -> Vec<Value> {
         let before = proofs.first().map_or(i64::MIN, |proof| proof.event.event.time);
         let mut entities = Entities {

@@ -9,8 +9,8 @@ use picket_event::{clean, masked_row, own_id, rfc3339};
 use picket_store::AlertRow;
 use serde_json::{Value, json};
 
-use super::{Proof, SCHEMA, Teller};
-use crate::call::Raised;
+use super::entities::outcome;
+use super::{Proof, Raised, SCHEMA, Teller, severity};
 
 /// Duo holds events back for two minutes, and a poll may come two minutes later: up to here a delay is ordinary.
 const ORDINARY_MS: i64 = 5 * 60_000;
@@ -18,19 +18,12 @@ const ORDINARY_MS: i64 = 5 * 60_000;
 const MOST_LINES: usize = 60;
 
 impl Teller<'_> {
-    pub(super) fn json(
-        &self,
-        raised: &Raised,
-        id: &str,
-        key: &str,
-        about: Option<&About>,
-        proofs: &[Proof<'_>],
-    ) -> Value {
+    pub(super) fn json(&self, raised: &Raised, about: Option<&About>, proofs: &[Proof<'_>]) -> Value {
         let (rule, manifest, alert) = (self.rule, &self.rule.manifest, &raised.alert);
         let times = || proofs.iter().map(|proof| proof.event.event.time);
         let first = times().min().unwrap_or(alert.time);
         let last = times().max().unwrap_or(alert.time).max(alert.time);
-        let (outcome, to) = self.outcome(proofs);
+        let (outcome, to) = outcome(proofs);
         let facts: serde_json::Map<String, Value> = alert
             .facts
             .iter()
@@ -38,7 +31,7 @@ impl Teller<'_> {
             .collect();
         let mut told = json!({
             "schema": SCHEMA,
-            "id": id,
+            "id": *raised.id,
             "kind": if self.replay { "replay" } else { "live" },
             "tenant": {"id": *self.tenant.id, "name": *self.tenant.name, "timezone": *self.tenant.timezone},
             "rule": {
@@ -48,7 +41,7 @@ impl Teller<'_> {
                 "module": *rule.module,
                 "generation": self.generation,
             },
-            "severity": self.severity(raised),
+            "severity": severity(rule, alert),
             "attack": {"version": *rule.attack_version, "techniques": manifest.attack},
             "title": clean(&alert.title),
             "outcome": outcome,
@@ -58,7 +51,7 @@ impl Teller<'_> {
             "raised": rfc3339(self.now),
             "historic": self.is_historic(raised),
             "delay": self.delay(raised, last),
-            "dedup_key": clean(key),
+            "dedup_key": clean(&raised.dedup_key),
             "about": about.map(|about| json!({
                 "kind": clean(&about.kind), "key": clean(&about.key), "name": clean(&about.name),
             })),

@@ -12,12 +12,11 @@ mod text;
 
 use std::sync::Arc;
 
-use picket_contract::{About, Severity};
-use picket_event::{Known, Told, clean, narrate};
+use picket_contract::{About, RuleAlert, Severity};
+use picket_event::{Known, Mask, Told, clean, narrate};
 use picket_store::{AlertRow, StoredEvent};
 
 use crate::acquaintance::Acquaintance;
-use crate::call::Raised;
 use crate::exceptions::{self, Exception, Matter};
 use crate::historic::Historic;
 use crate::people::People;
@@ -56,6 +55,105 @@ pub(crate) fn subject(event: Option<&StoredEvent>) -> Option<About> {
     })
 }
 
+/// An alert that is no repeat, with what proves it.
+#[derive(Debug)]
+pub(crate) struct Raised {
+    /// Index of the rule.
+    pub(crate) rule: usize,
+    pub(crate) id: Arc<str>,
+    pub(crate) dedup_key: Arc<str>,
+    /// Others like it repeat it until then, ms.
+    pub(crate) dedup_until: i64,
+    /// With pseudonyms in place of the phone numbers of its evidence.
+    pub(crate) alert: RuleAlert,
+    /// By time.
+    pub(crate) evidence: Vec<StoredEvent>,
+    /// The row that raised it came late.
+    pub(crate) late: bool,
+    /// What covers it, so that nobody is told.
+    pub(crate) exception: Option<Exception>,
+}
+
+impl Raised {
+    /// Title and facts with pseudonyms: of an alert that is a repeat nobody would read them.
+    pub(crate) fn shield(&mut self, mask: &Mask) {
+        let facts = self.alert.facts.iter_mut().flat_map(|(name, value)| [name, value]);
+        let texts = facts.chain([&mut self.alert.title]);
+        let mut suspects: Vec<&mut String> = texts.filter(|text| Known::may_hold_number(text)).collect();
+        if !suspects.is_empty() {
+            shield(&mut suspects, &self.evidence, mask);
+        }
+    }
+
+    /// The exception that covers it, if the rule has one that does. Its facts are compared as the rule wrote them, but for phone
+    /// numbers.
+    pub(crate) fn exception<'r>(
+        &self,
+        tenant: &Tenant,
+        rule: &'r JudgedRule,
+        people: &dyn People,
+    ) -> Option<&'r Exception> {
+        let exceptions = &rule.terms.exceptions;
+        if exceptions.is_empty() {
+            return None;
+        }
+        let alert = &self.alert;
+        let about = alert.about.clone().or_else(|| subject(trigger(self)));
+        let (key, name) = about.map_or((None, None), |about| (Some(about.key), Some(about.name)));
+        let proofs = proofs(&self.evidence, &tenant.mask);
+        let own = [
+            ("about.key", key),
+            ("about.name", name),
+            ("dedup_key", Some(self.dedup_key.to_string())),
+            ("severity", Some(severity(rule, alert).as_str().to_owned())),
+            ("outcome", Some(entities::outcome(&proofs).0.to_owned())),
+        ];
+        let own = own
+            .into_iter()
+            .filter_map(|(name, value)| Some((name.to_owned(), value?)));
+        let facts = alert
+            .facts
+            .iter()
+            .map(|(name, value)| (format!("facts.{name}"), value.clone()));
+        let rows = self
+            .evidence
+            .iter()
+            .map(|event| (event.log.clone(), event.event.raw.clone()));
+        let matter = Matter::new(tenant, alert.time, rows.collect(), own.chain(facts).collect());
+        exceptions::first(exceptions, &matter, people)
+    }
+}
+
+/// The operator's word on how bad it is, else the alert's, else the rule's.
+fn severity(rule: &JudgedRule, alert: &RuleAlert) -> Severity {
+    let said = rule.terms.severity.or(alert.severity);
+    said.unwrap_or(rule.manifest.severity)
+}
+
+fn proofs<'e>(evidence: &'e [StoredEvent], mask: &Mask) -> Vec<Proof<'e>> {
+    let proof = |event: &'e StoredEvent| Proof {
+        event,
+        told: narrate(&event.log, &event.event.raw, mask),
+    };
+    evidence.iter().map(proof).collect()
+}
+
+/// Whether a rule's alerts are kept to the house.
+pub(crate) fn is_shadow(rule: &JudgedRule) -> bool {
+    rule.terms.mode == Mode::Shadow
+}
+
+/// Puts pseudonyms in place of the phone numbers of the evidence.
+pub(crate) fn shield(texts: &mut [&mut String], evidence: &[StoredEvent], mask: &Mask) {
+    let mut known = Known::new(mask);
+    for event in evidence {
+        known.row(&event.log, &event.event.raw);
+    }
+    for text in texts {
+        **text = known.text(text);
+    }
+}
+
 /// Tells alerts of one rule.
 pub(crate) struct Teller<'a> {
     pub(crate) tenant: &'a Tenant,
@@ -84,149 +182,40 @@ impl Teller<'_> {
         self.historic.is(log(raised), raised.alert.time)
     }
 
-    /// Alerts on the other side of this time (ms) are not repeats of this one, nor is this one of them.
-    pub(crate) fn border(&self, raised: &Raised) -> Option<i64> {
-        self.historic.start(log(raised))
+    fn is_shadow(&self) -> bool {
+        is_shadow(self.rule)
     }
 
-    /// What tells an alert apart, with pseudonyms in place of the phone numbers of its evidence: so its id does not depend on
-    /// whether the rule was shown them in clear.
-    pub(crate) fn shielded(&self, mut raised: Raised) -> Raised {
-        let Raised { alert, evidence, .. } = &mut raised;
-        let about = alert.about.iter_mut();
-        let about = about.flat_map(|about| [&mut about.key, &mut about.name]);
-        self.shield(about.chain(alert.dedup_key.as_mut()), evidence);
-        raised
-    }
-
-    /// The same with the rest of what the rule wrote: of an alert that is a repeat nobody reads it.
-    pub(crate) fn shielded_throughout(&self, mut raised: Raised) -> Raised {
-        let Raised { alert, evidence, .. } = &mut raised;
-        let facts = alert.facts.iter_mut().flat_map(|(name, value)| [name, value]);
-        self.shield(facts.chain([&mut alert.title]), evidence);
-        raised
-    }
-
-    fn shield<'t>(&self, texts: impl Iterator<Item = &'t mut String>, evidence: &[StoredEvent]) {
-        let suspects: Vec<&mut String> = texts.filter(|text| Known::may_hold_number(text)).collect();
-        if suspects.is_empty() {
-            return;
-        }
-        let mut known = Known::new(&self.tenant.mask);
-        for event in evidence {
-            known.row(&event.log, &event.event.raw);
-        }
-        for text in suspects {
-            *text = known.text(text);
-        }
-    }
-
-    pub(crate) fn dedup_key(&self, raised: &Raised) -> Arc<str> {
-        if let Some(key) = &raised.alert.dedup_key {
-            return key.as_str().into();
-        }
-        subject(trigger(raised)).map_or_else(|| "".into(), |about| about.key.into())
-    }
-
-    /// In shadow it is called otherwise, so that the same alert may go out when the rule does.
-    pub(crate) fn id(&self, raised: &Raised, dedup_key: &str) -> Arc<str> {
-        let first = raised.evidence.first().map_or("", |event| &event.event.id);
-        let id = id(&self.tenant.id, &self.rule.manifest.id, dedup_key, first);
-        if self.is_shadow() {
-            id.replacen("al_", "sh_", 1).into()
-        } else {
-            id
-        }
-    }
-
-    pub(crate) fn is_shadow(&self) -> bool {
-        self.rule.terms.mode == Mode::Shadow
-    }
-
-    /// The exception that covers an alert, if the rule has one that does. Its facts are compared as the rule wrote them, but for
-    /// phone numbers.
-    pub(crate) fn exception(&self, raised: &Raised, dedup_key: &str) -> Option<&Exception> {
-        let exceptions = &self.rule.terms.exceptions;
-        if exceptions.is_empty() {
-            return None;
-        }
-        let alert = &raised.alert;
-        let about = alert.about.clone().or_else(|| subject(trigger(raised)));
-        let (key, name) = about.map_or((None, None), |about| (Some(about.key), Some(about.name)));
-        let proofs: Vec<Proof<'_>> = raised.evidence.iter().map(|event| self.proof(event)).collect();
-        let own = [
-            ("about.key", key),
-            ("about.name", name),
-            ("dedup_key", Some(dedup_key.to_owned())),
-            ("severity", Some(self.severity(raised).as_str().to_owned())),
-            ("outcome", Some(self.outcome(&proofs).0.to_owned())),
-        ];
-        let own = own
-            .into_iter()
-            .filter_map(|(name, value)| Some((name.to_owned(), value?)));
-        let facts = alert
-            .facts
-            .iter()
-            .map(|(name, value)| (format!("facts.{name}"), value.clone()));
-        let rows = raised
-            .evidence
-            .iter()
-            .map(|event| (event.log.clone(), event.event.raw.clone()));
-        let matter = Matter::new(self.tenant, alert.time, rows.collect(), own.chain(facts).collect());
-        exceptions::first(exceptions, &matter, self.people)
-    }
-
-    /// The operator's word on how bad it is, else the alert's, else the rule's.
-    fn severity(&self, raised: &Raised) -> Severity {
-        let said = self.rule.terms.severity.or(raised.alert.severity);
-        said.unwrap_or(self.rule.manifest.severity)
-    }
-
-    fn proof<'e>(&self, event: &'e StoredEvent) -> Proof<'e> {
-        Proof {
-            event,
-            told: narrate(&event.log, &event.event.raw, &self.tenant.mask),
-        }
-    }
-
-    pub(crate) fn tell(
-        &self,
-        raised: &Raised,
-        id: Arc<str>,
-        dedup_key: Arc<str>,
-        exception: Option<&Exception>,
-    ) -> AlertRow {
+    pub(crate) fn tell(&self, raised: Raised) -> AlertRow {
         let manifest = &self.rule.manifest;
         let alert = &raised.alert;
-        let about = alert.about.clone().or_else(|| subject(trigger(raised)));
+        let about = alert.about.clone().or_else(|| subject(trigger(&raised)));
         let about = about.map(|about| About {
             key: clean(&about.key).into_owned(),
             name: clean(&about.name).into_owned(),
             ..about
         });
-        let proofs: Vec<Proof<'_>> = raised.evidence.iter().map(|event| self.proof(event)).collect();
-        let mut json = self.json(raised, &id, &dedup_key, about.as_ref(), &proofs);
-        if let (Some(exception), Some(told)) = (exception, json.as_object_mut()) {
+        let proofs = proofs(&raised.evidence, &self.tenant.mask);
+        let mut json = self.json(&raised, about.as_ref(), &proofs);
+        if let (Some(exception), Some(told)) = (&raised.exception, json.as_object_mut()) {
             told.insert("suppressed".to_owned(), exception.json());
         }
-        let period = self.rule.terms.dedup_period_ms.unwrap_or(manifest.dedup_period_ms);
-        // What nobody was told of makes nothing a repeat.
-        let period = if exception.is_some() { 0 } else { period.max(0) };
+        let (historic, severity) = (self.is_historic(&raised), severity(self.rule, alert));
         AlertRow {
-            id,
+            id: raised.id,
             rule: manifest.id.as_str().into(),
-            severity: self.severity(raised),
+            severity,
             time: alert.time,
             raised: self.now,
-            dedup_key,
-            dedup_until: alert.time.saturating_add(period),
+            dedup_key: raised.dedup_key,
+            dedup_until: raised.dedup_until,
             about: about.map_or_else(|| "".into(), |about| about.name.into()),
             json: json.to_string().into(),
             repeats: 0,
             last_repeat: None,
-            historic: self.is_historic(raised),
+            historic,
             shadow: self.is_shadow(),
-            suppressed: exception.map(|exception| exception.name.clone()),
+            suppressed: raised.exception.map(|exception| exception.name),
         }
     }
 }

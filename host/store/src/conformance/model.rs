@@ -8,9 +8,9 @@ use picket_contract::{Admission, Mark, Position, RuleState, StateSummary};
 
 use crate::segment;
 use crate::{
-    AlertFilter, AlertRow, AuditFilter, AuditRow, CursorRow, DedupRow, EventFilter, Forgotten, GenerationRow,
-    InventoryChange, InventoryRow, MOST_POISON, OutboxRow, PoisonRow, RuleRow, Standing, Store, StoredEvent,
-    SuppressedCount, Transaction,
+    AlertFilter, AlertRow, AuditFilter, AuditRow, CursorRow, DedupRow, EventFilter, EventHead, Forgotten,
+    GenerationRow, InventoryChange, InventoryRow, MOST_POISON, OutboxRow, PoisonRow, RuleRow, Standing, Store,
+    StoredEvent, SuppressedCount, Transaction,
 };
 
 /// What a store holds after a number of transactions.
@@ -365,6 +365,11 @@ impl Tenant {
         assert_eq!(
             store.events(name, &seqs).expect("events"),
             seqs.iter().map(by_number).collect::<Vec<_>>()
+        );
+        let head = |seq: &u64| by_number(seq).as_ref().map(EventHead::from);
+        assert_eq!(
+            store.heads(name, &seqs).expect("heads"),
+            seqs.iter().map(head).collect::<Vec<_>>()
         );
         for log in ["authentication", "activity"] {
             let asked = self.held.iter().flat_map(|(_, span, ids)| {

@@ -4,7 +4,7 @@
 //! be read back is an error that names it, or, where the store was opened to skip damage, noted and taken as having no events
 //! or no marks.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use picket_contract::{Admission, EventRecord, Mark};
@@ -14,7 +14,7 @@ use super::fault::Fault;
 use super::held;
 use super::unpacked::Kept;
 use crate::block::{self, Block, Layout, Unpacked};
-use crate::{EventFilter, StoredAdmission, StoredEvent};
+use crate::{EventFilter, EventHead, StoredAdmission, StoredEvent};
 
 /// What is done about damage, and what was found so far.
 #[derive(Debug, Default)]
@@ -155,36 +155,64 @@ impl<'c> Journal<'c> {
     }
 
     pub(super) fn events(&self, seqs: &[u64]) -> Result<Vec<Option<StoredEvent>>, Fault> {
+        self.pick(seqs, |block, at, seq, log| {
+            let event = block.event(at)?;
+            Some(event.map(|event| StoredEvent {
+                seq,
+                log: log.clone(),
+                event,
+            }))
+        })
+    }
+
+    pub(super) fn heads(&self, seqs: &[u64]) -> Result<Vec<Option<EventHead>>, Fault> {
+        self.pick(seqs, |block, at, _, log| {
+            let head = block.head(at)?;
+            Some(head.map(|(id, time)| EventHead {
+                log: log.clone(),
+                id,
+                time,
+            }))
+        })
+    }
+
+    /// What there is of these numbers. `take` is given a block, a place in it, the number, and the log; an error is damage.
+    fn pick<T: Clone>(
+        &self,
+        seqs: &[u64],
+        take: impl Fn(&Unpacked, usize, u64, &Arc<str>) -> Option<Result<T, String>>,
+    ) -> Result<Vec<Option<T>>, Fault> {
         let sql = format!("{ENTRY} WHERE tenant = ?1 AND last_seq >= ?2 ORDER BY last_seq LIMIT 1");
         let mut statement = self.connection.prepare_cached(&sql)?;
-        // By entry: where in it, and where in the answer. Each block is unpacked once, and one at a time.
-        let mut wanted: BTreeMap<u64, (Entry, Vec<(usize, usize)>)> = BTreeMap::new();
-        for (place, &seq) in seqs.iter().enumerate() {
-            let entry = statement.query_row(params![self.tenant, seq], Entry::read).optional()?;
-            if let Some(entry) = entry.filter(|entry| entry.events > 0 && entry.first_seq <= seq) {
-                let index = usize::try_from(seq - entry.first_seq).unwrap_or(usize::MAX);
-                let (_, places) = wanted.entry(entry.last_seq).or_insert_with(|| (entry, Vec::new()));
-                places.push((index, place));
-            }
-        }
+        let mut order: Vec<(u64, usize)> = seqs.iter().copied().zip(0..).collect();
+        order.sort_unstable();
         let mut found = vec![None; seqs.len()];
-        for (entry, mut places) in wanted.into_values() {
-            places.sort_unstable();
-            let mut indices: Vec<usize> = places.iter().map(|(index, _)| *index).collect();
-            indices.dedup();
-            let picked = match self.block(&entry)? {
-                Some(block) => block.pick(&indices).or_else(|why| self.damaged(&entry, why))?,
-                None => Vec::new(),
+        // In order of their numbers each entry is looked up, and its block unpacked, once, and one at a time.
+        let mut numbers = order.iter().peekable();
+        while let Some((first, _)) = numbers.peek() {
+            let Some(entry) = statement
+                .query_row(params![self.tenant, first], Entry::read)
+                .optional()?
+            else {
+                break;
             };
-            for (index, place) in places {
-                let event = picked.binary_search_by_key(&index, |(at, _)| *at).ok();
-                let event = event.and_then(|event| picked.get(event));
-                if let (Some((_, event)), Some(found), Some(&seq)) = (event, found.get_mut(place), seqs.get(place)) {
-                    *found = Some(StoredEvent {
-                        seq,
-                        log: entry.log.clone(),
-                        event: event.clone(),
-                    });
+            while numbers.next_if(|(number, _)| *number < entry.first_seq).is_some() {}
+            let is_asked = entry.events > 0 && numbers.peek().is_some_and(|(number, _)| *number <= entry.last_seq);
+            let block = if is_asked { self.block(&entry)? } else { None };
+            while let Some((number, place)) = numbers.next_if(|(number, _)| *number <= entry.last_seq) {
+                let at = number
+                    .checked_sub(entry.first_seq)
+                    .and_then(|at| usize::try_from(at).ok());
+                let taken = block
+                    .as_ref()
+                    .zip(at)
+                    .and_then(|(block, at)| take(block, at, *number, &entry.log));
+                let taken = match taken.transpose() {
+                    Ok(taken) => taken,
+                    Err(why) => self.damaged(&entry, why).map(|_: Vec<()>| None)?,
+                };
+                if let Some(found) = found.get_mut(*place) {
+                    *found = taken;
                 }
             }
         }

@@ -34,7 +34,7 @@ use self::writer::{Target, Writer};
 use crate::block::Packers;
 use crate::segment;
 use crate::{
-    AlertFilter, AlertRow, AuditFilter, AuditRow, Committing, CursorRow, DedupRow, EventFilter, Forgotten,
+    AlertFilter, AlertRow, AuditFilter, AuditRow, Committing, CursorRow, DedupRow, EventFilter, EventHead, Forgotten,
     GenerationRow, InventoryRow, OutboxRow, PoisonRow, RuleRow, Store, StoreError, StoredAdmission, StoredEvent,
     SuppressedCount, Transaction,
 };
@@ -304,6 +304,11 @@ impl Store for SqliteStore {
 
     fn events(&self, tenant: &str, seqs: &[u64]) -> Result<Vec<Option<StoredEvent>>, StoreError> {
         let found = self.journal(tenant, "reading events", |journal| journal.events(seqs).map(Some))?;
+        Ok(found.unwrap_or_else(|| vec![None; seqs.len()]))
+    }
+
+    fn heads(&self, tenant: &str, seqs: &[u64]) -> Result<Vec<Option<EventHead>>, StoreError> {
+        let found = self.journal(tenant, "reading which events", |journal| journal.heads(seqs).map(Some))?;
         Ok(found.unwrap_or_else(|| vec![None; seqs.len()]))
     }
 

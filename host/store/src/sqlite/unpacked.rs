@@ -101,7 +101,8 @@ mod tests {
         let event = EventRecord {
             id: "e".into(),
             time: 1,
-            raw: "x".repeat(bytes - 17).into(),
+            // Besides: an id, what stands before it in a plain block, and where it lies.
+            raw: "x".repeat(bytes - 1 - 16 - 24).into(),
         };
         let packed = Packers::default().pack(&[event]).unwrap();
         Arc::new(Unpacked::of(&packed, 1).unwrap())
