@@ -62,7 +62,11 @@ impl Child {
                 .and_then(|said| said.timezone.clone())
                 .unwrap_or_else(|| parent.timezone.clone()),
             source,
-            overrides: said.map_or_else(|| parent.overrides.clone(), |said| said.overrides.clone()),
+            overrides: {
+                let own = said.map_or_else(|| parent.overrides.clone(), |said| said.overrides.clone());
+                parent.common.overrides(&self.tenant, own)
+            },
+            exceptions: parent.common.exceptions(&self.tenant, &parent.exceptions),
             lists: said.map_or_else(|| parent.lists.clone(), |said| said.lists.clone()),
             permissions: parent.permissions.clone(),
         }

@@ -15,6 +15,7 @@ mod control;
 mod counts;
 mod daemon;
 mod deliver;
+mod exceptions;
 mod out;
 mod phone_key;
 mod registry;

@@ -7,7 +7,8 @@ use picket_contract::{ParamValue, RuleManifest, params};
 use picket_judge::{JudgedRule, Terms};
 use serde_json::Value;
 
-use crate::config::{Override, Permissions, edits};
+use crate::config::{Override, Permissions, TenantConfig, edits};
+use crate::exceptions;
 use crate::registry::Live;
 
 /// The rules of a tenant that are switched on and see what they need, at no position yet.
@@ -16,10 +17,15 @@ use crate::registry::Live;
 /// Every parameter that is wrong, with the place it was written at and what would be right.
 pub(crate) fn rules(
     live: &[Arc<Live>],
-    overrides: &BTreeMap<String, Override>,
-    lists: &BTreeMap<String, Vec<String>>,
-    permissions: &Permissions,
+    config: &TenantConfig,
 ) -> Result<Vec<JudgedRule>, Vec<String>> {
+    let TenantConfig {
+        overrides,
+        exceptions,
+        lists,
+        permissions,
+        ..
+    } = config;
     let mut rules = Vec::new();
     let mut wrong = Vec::new();
     for (live, (rule, defaults)) in live
@@ -48,7 +54,9 @@ pub(crate) fn rules(
                     on_poison: live.policy.on_poison,
                     limits: module.allowed().into(),
                     permission: Arc::new(permission),
-                    ..Terms::default()
+                    severity: own.and_then(|own| own.severity),
+                    dedup_period_ms: own.and_then(|own| own.dedup_ms),
+                    exceptions: exceptions::of_rule(exceptions, rule, lists),
                 };
                 rules.push(judged);
             }
@@ -65,7 +73,8 @@ fn resolve(
 ) -> Result<BTreeMap<String, ParamValue>, Vec<String>> {
     let place = |name: &str| own.params.get(name).map_or("", |(_, place)| place.as_str());
     let mut values = BTreeMap::new();
-    for (name, (value, place)) in &own.params {
+    // What a module has no more is told of, and keeps nobody from judging.
+    for (name, (value, place)) in own.params.iter().filter(|(name, _)| has(rule, name)) {
         let value = with_lists(value, lists).map_err(|list| vec![format!("{place}: there is no list `{list}`")])?;
         values.insert(name.clone(), value);
     }
@@ -115,22 +124,35 @@ pub(crate) fn blind(live: &[Arc<Live>], permissions: &Permissions) -> Vec<(Strin
     live.iter().flat_map(of_module).collect()
 }
 
-/// Overrides of rules that no module has: likely a slip of the pen.
-pub(crate) fn strangers(live: &[Arc<Live>], overrides: &BTreeMap<String, Override>) -> Vec<String> {
-    let known: Vec<&str> = live
-        .iter()
-        .flat_map(|live| &live.rules)
-        .map(|(rule, _)| rule.id.as_str())
-        .collect();
-    let unknown = overrides.keys().filter(|id| !known.contains(&id.as_str()));
-    let say = |id: &String| {
-        let near = known
-            .iter()
-            .map(|name| (edits(id, name), name))
-            .min()
-            .filter(|(distance, _)| *distance <= 4);
-        let near = near.map_or(String::new(), |(_, name)| format!("; did you mean `{name}`?"));
-        format!("rules: there is no rule `{id}`{near}")
+fn has(rule: &RuleManifest, param: &str) -> bool {
+    rule.params.iter().any(|own| own.name == param)
+}
+
+/// What the operator says of rules that does not apply to the modules as they are: rules that no module has, parameters that a
+/// rule has no more, exceptions that hold for nothing. Each with the rule that it is about, if it is about one.
+pub(crate) fn stale(live: &[Arc<Live>], config: &TenantConfig) -> Vec<(Option<String>, String)> {
+    let rules = live.iter().flat_map(|live| &live.rules).map(|(rule, _)| &**rule);
+    let nearest = |name: &str, known: &mut dyn Iterator<Item = &str>| {
+        let near = known.map(|known| (edits(name, known), known)).min();
+        let near = near.filter(|(distance, _)| *distance <= 4);
+        near.map_or(String::new(), |(_, near)| format!("; did you mean `{near}`?"))
     };
-    unknown.map(say).collect()
+    let mut stale = Vec::new();
+    for (id, own) in &config.overrides {
+        let Some(rule) = rules.clone().find(|rule| rule.id == *id) else {
+            let near = nearest(id, &mut rules.clone().map(|rule| rule.id.as_str()));
+            let text = format!("{}: rules: there is no rule `{id}`{near}", own.place);
+            stale.push((Some(id.clone()), text));
+            continue;
+        };
+        for (name, (_, place)) in own.params.iter().filter(|(name, _)| !has(rule, name)) {
+            let near = nearest(name, &mut rule.params.iter().map(|param| param.name.as_str()));
+            let known: Vec<&str> = rule.params.iter().map(|param| param.name.as_str()).collect();
+            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+            let text = format!("{place}: rule {id} {} has no parameter `{name}`; it has: {known}{near}", rule.version);
+            stale.push((Some(id.clone()), text));
+        }
+    }
+    stale.extend(exceptions::stale(&config.exceptions, rules, &config.lists));
+    stale
 }

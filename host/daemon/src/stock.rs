@@ -34,6 +34,8 @@ pub(crate) struct Holdings {
     people: Arc<Stored>,
     /// Tables are older than what the store holds.
     stale: AtomicBool,
+    /// What was told last of what the operator says that does not apply.
+    stale_settings: Mutex<Vec<String>>,
     /// As rules have them; none: not made yet.
     tables: Mutex<Option<Lookup>>,
     listeners: Listeners,
@@ -50,6 +52,7 @@ impl Holdings {
             tenant,
             mask,
             stale: AtomicBool::new(false),
+            stale_settings: Mutex::default(),
             tables: Mutex::default(),
             listeners: Listeners::default(),
             board: Mutex::default(),
@@ -111,8 +114,9 @@ impl Holdings {
         config: &TenantConfig,
         generation: impl Fn(Vec<JudgedRule>) -> RuleSet,
     ) -> anyhow::Result<RuleSet> {
-        let rules = ruleset::rules(live, &config.overrides, &config.lists, &config.permissions)
+        let rules = ruleset::rules(live, config)
             .map_err(|wrong| anyhow!(wrong.join("\n")))?;
+        self.say_stale(live, config);
         for (rule, why) in ruleset::blind(live, &config.permissions) {
             tracing::warn!(tenant = %self.tenant, rule, "the rule does not judge: {why}");
         }
@@ -140,6 +144,15 @@ impl Holdings {
         }
         self.listeners.set(logs);
         Ok(set)
+    }
+
+    /// What the operator says that does not apply is told once, and again when it is another.
+    fn say_stale(&self, live: &[Arc<Live>], config: &TenantConfig) {
+        let stale: Vec<String> = ruleset::stale(live, config).into_iter().map(|(_, text)| text).collect();
+        let before = std::mem::replace(&mut *lock(&self.stale_settings), stale.clone());
+        for text in stale.iter().filter(|text| !before.contains(text)) {
+            tracing::warn!(tenant = %self.tenant, "does not apply: {text}");
+        }
     }
 
     /// The same for a journal beside the tenant's own: that the tables in force there may be out of date stays known.

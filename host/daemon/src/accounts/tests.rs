@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use picket_store::SqliteStore;
 
@@ -38,6 +39,8 @@ fn parent() -> ParentConfig {
         interval: 3_600_000,
         children: BTreeMap::new(),
         overrides: BTreeMap::new(),
+        exceptions: Vec::new(),
+        common: Arc::default(),
         lists: BTreeMap::new(),
         permissions: BTreeMap::new(),
     }

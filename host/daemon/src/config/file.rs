@@ -7,6 +7,8 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_saphyr::Spanned;
 
+use super::exceptions::ExceptionFile;
+use super::overrides::{Groups, ScopedFile};
 use super::sandbox::{SandboxFile, TenantSandboxFile};
 
 /// `picket.yaml`.
@@ -35,6 +37,15 @@ pub(super) struct RootFile {
     /// Overrides for every tenant.
     #[serde(default)]
     pub(super) rules: Overrides,
+    /// Overrides for some.
+    #[serde(default)]
+    pub(super) overrides: Vec<ScopedFile>,
+    #[serde(default)]
+    pub(super) tenant_groups: Groups,
+    #[serde(default)]
+    pub(super) exceptions: Vec<Spanned<ExceptionFile>>,
+    /// Files of exceptions.
+    pub(super) exceptions_dir: Option<PathBuf>,
     #[serde(default)]
     pub(super) lists: Lists,
 }
@@ -50,6 +61,8 @@ pub(super) struct TenantFile {
     pub(super) accounts: Accounts,
     #[serde(default)]
     pub(super) rules: Overrides,
+    #[serde(default)]
+    pub(super) exceptions: Vec<Spanned<ExceptionFile>>,
     #[serde(default)]
     pub(super) lists: Lists,
     #[serde(default)]
@@ -67,8 +80,8 @@ pub(super) struct AlertsFile {
 
 /// Rule id, then parameter (or `enabled`), then value.
 pub(super) type Overrides = BTreeMap<String, BTreeMap<String, Spanned<Value>>>;
-/// Named lists of texts.
-pub(super) type Lists = BTreeMap<String, Vec<String>>;
+/// Named lists of texts, or where they are.
+pub(super) type Lists = BTreeMap<String, Spanned<Value>>;
 /// What is said of single child accounts, by `account_id`.
 pub(super) type Accounts = BTreeMap<String, Spanned<AccountFile>>;
 

@@ -1,12 +1,15 @@
 //! Reading `picket.yaml` and the tenants' files beside it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde_saphyr::Location;
 
+use super::exceptions::{Exception, ExceptionsFile, Standing};
 use super::file::{RootFile, SinkFile, TenantFile};
-use super::tenant::{Checker, Entry, Said, over};
+use super::overrides::{AllOverrides, Common, Groups, Tenants};
+use super::tenant::{Checker, Entry, Said};
 use super::{Config, Permissions, Problem, Problems, SinkConfig, StdoutFormat};
 use crate::audit::Stated;
 
@@ -64,7 +67,23 @@ fn read_all(path: &Path) -> Result<Loaded, Problems> {
         text: &text,
         base,
     };
-    let overrides = shared.overrides(&root.rules, &mut problems);
+    let exceptions_dir = base.join(root.exceptions_dir.as_deref().unwrap_or(Path::new("exceptions.d")));
+    let mut names = BTreeSet::new();
+    let mut exceptions = shared.exceptions(&root.exceptions, Standing::Common, &root.tenant_groups, &mut problems);
+    unique(&shared, &exceptions, &mut names, &mut problems);
+    for file in yaml_files(&exceptions_dir, &mut problems) {
+        let found = load_exceptions(&file, base, &root.tenant_groups, &mut names, &mut stated, &mut problems);
+        exceptions.extend(found.unwrap_or_else(|wrong| {
+            problems.extend(wrong.0);
+            Vec::new()
+        }));
+    }
+    let common = Arc::new(Common {
+        overrides: shared.overrides(&root.rules, &mut problems),
+        scoped: shared.scoped(&root.overrides, &root.tenant_groups, &mut problems),
+        exceptions,
+    });
+    let lists = shared.lists(&root.lists, &mut problems);
     let sandbox = shared.sandbox(&root.sandbox, &mut problems);
 
     let mut entries = Vec::new();
@@ -78,8 +97,10 @@ fn read_all(path: &Path) -> Result<Loaded, Problems> {
             timezone: root.timezone.as_ref(),
             source,
             accounts: &root.accounts,
-            overrides: overrides.clone(),
-            lists: root.lists.clone(),
+            overrides: AllOverrides::new(),
+            exceptions: Vec::new(),
+            common: common.clone(),
+            lists: lists.clone(),
             permissions: Permissions::new(),
         };
         entries.extend(shared.entry(said, &mut problems, &mut warnings));
@@ -87,9 +108,15 @@ fn read_all(path: &Path) -> Result<Loaded, Problems> {
         problems.push(Problem::new(path, "`accounts` without a `source`").hint("see docs/operating.md, Many accounts"));
     }
     let directory = base.join(root.tenants_dir.as_deref().unwrap_or(Path::new("tenants.d")));
-    for file in tenant_files(&directory, &mut problems) {
+    let for_all = ForAll {
+        base,
+        common: &common,
+        lists: &lists,
+        names: &names,
+    };
+    for file in yaml_files(&directory, &mut problems) {
         let mut own = Vec::new();
-        match load_tenant(&file, base, &overrides, &root, &mut stated, &mut own, &mut warnings) {
+        match load_tenant(&file, &for_all, &mut stated, &mut own, &mut warnings) {
             Ok(entry) => entries.extend(entry),
             Err(found) => own.extend(found.0),
         }
@@ -109,6 +136,17 @@ fn read_all(path: &Path) -> Result<Loaded, Problems> {
         if !ids.insert(id.to_owned()) {
             problems.push(Problem::new(path, format!("there are two tenants named `{id}`")));
         }
+    }
+    // Children are known by their ids only when they are listed.
+    let has_parents = entries.iter().any(|entry| matches!(entry, Entry::Parent(_)));
+    let is_unknown = |id: &&String| !has_parents && !ids.contains(*id) && !broken.iter().any(|(broken, _)| broken == *id);
+    for id in common.named().filter(is_unknown).collect::<BTreeSet<_>>() {
+        let what = format!("there is no tenant `{id}`, which overrides or exceptions name");
+        warnings.push(Problem::new(path, what).hint("it is left out; what is said for others stands"));
+    }
+    for id in root.tenant_groups.keys().filter(|id| ids.contains(*id)) {
+        let what = format!("`{id}` is the name of a tenant and of one of `tenant_groups`");
+        problems.push(Problem::new(path, what).hint("name the group otherwise"));
     }
     if !problems.is_empty() {
         problems.extend(broken.into_iter().flat_map(|(_, problems)| problems.0));
@@ -131,6 +169,7 @@ fn read_all(path: &Path) -> Result<Loaded, Problems> {
         sinks: sinks(root.sinks, base),
         sandbox,
         clear_numbers: root.alerts.clear_numbers,
+        exceptions_dir,
         data_dir,
         tenants,
         parents,
@@ -166,7 +205,7 @@ fn parse<T: serde::de::DeserializeOwned>(path: &Path, text: &str) -> Result<T, P
     serde_saphyr::from_str(text).map_err(|error| Problem::yaml(path, text, &error))
 }
 
-fn tenant_files(directory: &Path, problems: &mut Vec<Problem>) -> Vec<PathBuf> {
+fn yaml_files(directory: &Path, problems: &mut Vec<Problem>) -> Vec<PathBuf> {
     let entries = match std::fs::read_dir(directory) {
         Ok(entries) => entries,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Vec::new(),
@@ -178,7 +217,9 @@ fn tenant_files(directory: &Path, problems: &mut Vec<Problem>) -> Vec<PathBuf> {
     let mut files: Vec<PathBuf> = entries
         .filter_map(|entry| Some(entry.ok()?.path()))
         .filter(|path| {
-            path.extension()
+            // An editor's or version control's own.
+            let is_hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+            !is_hidden && path.extension()
                 .is_some_and(|extension| extension == "yaml" || extension == "yml")
         })
         .collect();
@@ -186,11 +227,54 @@ fn tenant_files(directory: &Path, problems: &mut Vec<Problem>) -> Vec<PathBuf> {
     files
 }
 
-fn load_tenant(
+/// What the files for all say that those of single tenants build on.
+struct ForAll<'a> {
+    base: &'a Path,
+    common: &'a Arc<Common>,
+    lists: &'a BTreeMap<String, Vec<String>>,
+    /// Of exceptions.
+    names: &'a BTreeSet<String>,
+}
+
+fn load_exceptions(
     path: &Path,
     base: &Path,
-    shared: &super::tenant::AllOverrides,
-    root: &RootFile,
+    groups: &Groups,
+    names: &mut BTreeSet<String>,
+    stated: &mut Stated,
+    problems: &mut Vec<Problem>,
+) -> Result<Vec<(Tenants, Exception)>, Problems> {
+    let text = read(path)?;
+    let file: ExceptionsFile = parse(path, &text)?;
+    stated.add(path, "", &text);
+    let checker = Checker {
+        path,
+        text: &text,
+        base,
+    };
+    let exceptions = checker.exceptions(&file.exceptions, Standing::Apart, groups, problems);
+    unique(&checker, &exceptions, names, problems);
+    Ok(exceptions)
+}
+
+/// Alerts and lists name exceptions by their names.
+fn unique(
+    checker: &Checker<'_>,
+    exceptions: &[(Tenants, Exception)],
+    names: &mut BTreeSet<String>,
+    problems: &mut Vec<Problem>,
+) {
+    for (_, exception) in exceptions {
+        if !names.insert(exception.name.clone()) {
+            let what = format!("there are two exceptions named `{}`", exception.name);
+            problems.push(checker.problem(Location::UNKNOWN, what).hint("give each a name of its own"));
+        }
+    }
+}
+
+fn load_tenant(
+    path: &Path,
+    for_all: &ForAll<'_>,
     stated: &mut Stated,
     problems: &mut Vec<Problem>,
     warnings: &mut Vec<Problem>,
@@ -200,20 +284,24 @@ fn load_tenant(
     let checker = Checker {
         path,
         text: &text,
-        base,
+        base: for_all.base,
     };
     let id = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
     stated.add(path, id, &text);
     checker.tenant_id(id, Location::UNKNOWN, problems);
-    let mut lists = root.lists.clone();
-    lists.extend(file.lists);
+    let mut lists = for_all.lists.clone();
+    lists.extend(checker.lists(&file.lists, problems));
+    let exceptions = checker.exceptions(&file.exceptions, Standing::Tenant, &Groups::new(), problems);
+    unique(&checker, &exceptions, &mut for_all.names.clone(), problems);
     let said = Said {
         id,
         name: file.name.as_deref(),
         timezone: file.timezone.as_ref(),
         source: &file.source,
         accounts: &file.accounts,
-        overrides: over(shared, checker.overrides(&file.rules, problems)),
+        overrides: checker.overrides(&file.rules, problems),
+        exceptions: exceptions.into_iter().map(|(_, exception)| exception).collect(),
+        common: for_all.common.clone(),
         lists,
         permissions: checker.permissions(&file.sandbox, problems),
     };

@@ -4,9 +4,12 @@
 //! milder: what is wrong in one customer's file leaves that customer out ([`Loaded::broken`]), not the others.
 
 mod collect;
+mod exceptions;
 mod file;
+mod lists;
 mod load;
 mod network;
+mod overrides;
 mod problem;
 mod sandbox;
 mod secret;
@@ -15,16 +18,20 @@ mod tenant;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use picket_contract::Severity;
 use picket_event::Permission;
 use picket_judge::Mode;
 use serde_json::Value;
 
 use crate::audit::Stated;
 
+pub(crate) use exceptions::{Exception, network_of};
 pub(crate) use file::StdoutFormat;
 pub(crate) use load::{Loaded, load, load_for_run};
 pub(crate) use network::Network;
+pub(crate) use overrides::{AllOverrides, Common};
 pub(crate) use problem::{Problem, Problems, edits};
 pub(crate) use sandbox::{ModulePolicy, Sandbox, thread_stack as sandbox_thread_stack};
 pub(crate) use secret::{SecretSource, readers};
@@ -41,6 +48,8 @@ pub(crate) struct Config {
     pub(crate) data_dir: PathBuf,
     /// `*.wasm` for every tenant, `<tenant>/*.wasm` for one.
     pub(crate) rules_dir: PathBuf,
+    /// Where `picket except` writes.
+    pub(crate) exceptions_dir: PathBuf,
     /// Where `picket status` and the like talk to the daemon.
     pub(crate) control_socket: PathBuf,
     /// Where alerts go.
@@ -71,8 +80,10 @@ pub(crate) struct TenantConfig {
     /// Where its logs come from.
     pub(crate) source: SourceConfig,
     /// By rule id.
-    pub(crate) overrides: BTreeMap<String, Override>,
-    /// Named lists that parameters refer to as `$name`.
+    pub(crate) overrides: AllOverrides,
+    /// What nobody wants to be told of.
+    pub(crate) exceptions: Vec<Exception>,
+    /// Named lists that parameters and exceptions refer to as `$name`.
     pub(crate) lists: BTreeMap<String, Vec<String>>,
     /// What single modules may read of this tenant, beside what is said of them for all; by file relative to the rules
     /// directory.
@@ -95,8 +106,12 @@ pub(crate) struct ParentConfig {
     pub(crate) interval: i64,
     /// What is said of single children, by `account_id`.
     pub(crate) children: BTreeMap<String, ChildConfig>,
-    /// For every child, by rule id.
-    pub(crate) overrides: BTreeMap<String, Override>,
+    /// For every child, by rule id; over what is said for all.
+    pub(crate) overrides: AllOverrides,
+    /// For every child, beside those for all.
+    pub(crate) exceptions: Vec<Exception>,
+    /// What is said for all tenants, and for some: children are known by their ids only when they are listed.
+    pub(crate) common: Arc<Common>,
     /// For every child.
     pub(crate) lists: BTreeMap<String, Vec<String>>,
     /// For every child.
@@ -116,8 +131,8 @@ pub(crate) struct ChildConfig {
     pub(crate) skip: bool,
     /// In place of what the parent's source collects.
     pub(crate) collect: Option<Collect>,
-    /// By rule id; the parent's are in it already.
-    pub(crate) overrides: BTreeMap<String, Override>,
+    /// By rule id; the parent's own are in it already.
+    pub(crate) overrides: AllOverrides,
     /// The parent's are in it already.
     pub(crate) lists: BTreeMap<String, Vec<String>>,
 }
@@ -129,8 +144,14 @@ pub(crate) struct Override {
     pub(crate) enabled: Option<bool>,
     /// `mode: shadow` keeps its alerts apart, `mode: paused` stops it where it is.
     pub(crate) mode: Option<Mode>,
+    /// In place of what the rule says of how bad it is.
+    pub(crate) severity: Option<Severity>,
+    /// In place of the rule's dedup period, ms; 0: off.
+    pub(crate) dedup_ms: Option<i64>,
     /// Parameter values as written, with where they were written (`file:line:column`).
     pub(crate) params: BTreeMap<String, (Value, String)>,
+    /// Where the last of it was written, `file:line:column`.
+    pub(crate) place: String,
 }
 
 /// What is collected of an account.

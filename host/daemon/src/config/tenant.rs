@@ -2,16 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use picket_judge::Mode;
-use serde_json::Value;
 use serde_saphyr::{Location, Spanned};
 
-use super::file::{Accounts, Lists, Overrides, SourceFile};
-use super::{ChildConfig, Override, ParentConfig, Permissions, Problem, TenantConfig};
-
-/// Overrides by rule id.
-pub(super) type AllOverrides = BTreeMap<String, Override>;
+use super::exceptions::Exception;
+use super::file::{Accounts, SourceFile};
+use super::overrides::{AllOverrides, Common, over};
+use super::{ChildConfig, ParentConfig, Permissions, Problem, TenantConfig};
 
 /// Turns one file's shapes into configuration.
 pub(super) struct Checker<'a> {
@@ -28,8 +26,13 @@ pub(super) struct Said<'a> {
     pub(super) timezone: Option<&'a Spanned<String>>,
     pub(super) source: &'a Spanned<SourceFile>,
     pub(super) accounts: &'a Accounts,
+    /// Of this file alone.
     pub(super) overrides: AllOverrides,
-    pub(super) lists: Lists,
+    /// Of this file alone.
+    pub(super) exceptions: Vec<Exception>,
+    /// What is said for all.
+    pub(super) common: Arc<Common>,
+    pub(super) lists: BTreeMap<String, Vec<String>>,
     pub(super) permissions: Permissions,
 }
 
@@ -48,18 +51,6 @@ impl Entry {
             Entry::Parent(parent) => &parent.id,
         }
     }
-}
-
-/// A file's own overrides go over the shared ones, parameter by parameter.
-pub(super) fn over(shared: &AllOverrides, own: AllOverrides) -> AllOverrides {
-    let mut overrides = shared.clone();
-    for (rule, own) in own {
-        let all = overrides.entry(rule).or_default();
-        all.enabled = own.enabled.or(all.enabled);
-        all.mode = own.mode.or(all.mode);
-        all.params.extend(own.params);
-    }
-    overrides
 }
 
 impl Checker<'_> {
@@ -81,49 +72,6 @@ impl Checker<'_> {
                     .hint("use up to 64 lower-case letters, digits, `-`, `_` and `.`, as in `acme-eu`"),
             );
         }
-    }
-
-    pub(super) fn overrides(&self, rules: &Overrides, problems: &mut Vec<Problem>) -> AllOverrides {
-        let mut overrides = BTreeMap::new();
-        for (rule, settings) in rules {
-            let mut own = Override::default();
-            for (name, value) in settings {
-                if name == "enabled" {
-                    own.enabled = value.value.as_bool();
-                    if own.enabled.is_none() {
-                        let what = format!("rules: {rule}: `enabled` is neither true nor false");
-                        problems.push(self.problem(value.referenced, what));
-                    }
-                    continue;
-                }
-                if name == "mode" {
-                    own.mode = self.mode(rule, value, problems);
-                    continue;
-                }
-                let place = value.referenced;
-                let place = format!("{}:{}:{}", self.path.display(), place.line(), place.column());
-                own.params.insert(name.clone(), (value.value.clone(), place));
-            }
-            overrides.insert(rule.clone(), own);
-        }
-        overrides
-    }
-
-    fn mode(&self, rule: &str, value: &Spanned<Value>, problems: &mut Vec<Problem>) -> Option<Mode> {
-        let mode = match value.value.as_str() {
-            Some("active") => Some(Mode::Active),
-            Some("shadow") => Some(Mode::Shadow),
-            Some("paused") => Some(Mode::Paused),
-            _ => None,
-        };
-        if mode.is_none() {
-            let what = format!("rules: {rule}: there is no such `mode`");
-            problems.push(self.problem(value.referenced, what).hint(
-                "active; shadow (it judges, its alerts are kept apart and not sent); paused (it stops where it is, and catches \
-                 up when it is active again)",
-            ));
-        }
-        mode
     }
 
     fn timezone(&self, zone: Option<&Spanned<String>>, problems: &mut Vec<Problem>) {
@@ -155,7 +103,8 @@ impl Checker<'_> {
                 name: said.name.unwrap_or(said.id).to_owned(),
                 timezone,
                 source: source.filter(|_| problems.len() == before)?,
-                overrides: said.overrides,
+                overrides: said.common.overrides(said.id, said.overrides),
+                exceptions: said.common.exceptions(said.id, &said.exceptions),
                 lists: said.lists,
                 permissions: said.permissions,
             })));
@@ -169,6 +118,8 @@ impl Checker<'_> {
             interval,
             children,
             overrides: said.overrides,
+            exceptions: said.exceptions,
+            common: said.common,
             lists: said.lists,
             permissions: said.permissions,
         })))
@@ -204,7 +155,7 @@ impl Checker<'_> {
                 .as_ref()
                 .map(|names| self.collect(Some(names), &said.source.value, account.referenced, problems));
             let mut lists = said.lists.clone();
-            lists.extend(file.lists.clone());
+            lists.extend(self.lists(&file.lists, problems));
             let child = ChildConfig {
                 tenant: file.tenant.as_ref().map(|id| id.value.clone()),
                 name: file.name.clone(),

@@ -25,7 +25,7 @@ use crate::registry::Registry;
 use crate::repeated::Repeated;
 use crate::stock::Holdings;
 use crate::warming::Paces;
-use crate::{phone_key, ruleset, when};
+use crate::{phone_key, when};
 
 /// How long a page waits for its verdict before it is admitted alone.
 const SHARE_WITHIN: Duration = Duration::from_millis(200);
@@ -83,9 +83,6 @@ impl Running {
     /// What is wrong with its configuration, or the store.
     pub(crate) async fn start(config: &TenantConfig, shared: &Shared, of: usize) -> anyhow::Result<Self> {
         let live = shared.registry.live(&config.id);
-        for stranger in ruleset::strangers(&live, &config.overrides) {
-            tracing::warn!(tenant = %config.id, "{stranger}");
-        }
         let mask = phone_key::open(&shared.data_dir, &config.id, &*shared.store)?;
         let holdings = Holdings::new(shared.store.clone(), config.id.as_str().into(), mask.clone());
         let rules = holdings.rules(&live, config, |rules| ruleset(&shared.engine, &mask, rules))?;
