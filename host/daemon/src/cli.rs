@@ -55,6 +55,8 @@ pub(crate) enum Verb {
     },
     /// Who changed what, when and why.
     Audit(Audit),
+    /// Write an exception from an alert's values: no more alerts like it, for a while.
+    Except(Except),
     /// Judge exported events with rules, without a daemon.
     Replay(Replay),
     /// Make the running daemon read a piece of the past and judge it; its alerts are kept and not sent.
@@ -136,6 +138,40 @@ pub(crate) enum AlertsVerb {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct Except {
+    /// The alert's id, or the beginning of it; `al_` may be left out.
+    #[arg(value_name = "ALERT")]
+    pub(crate) alert: String,
+    /// What has to be the same: user, actor, address, country, application, device, a field of its events as access_device.ip,
+    /// or facts.NAME; may be repeated, and all must hold.
+    #[arg(long = "field", value_name = "FIELD", required = true)]
+    pub(crate) fields: Vec<String>,
+    /// For how long, as 30d; or never, for one that never ends.
+    #[arg(long = "for", value_name = "SPAN")]
+    pub(crate) lasts: String,
+    /// Why, for whoever reads it next year.
+    #[arg(long)]
+    pub(crate) reason: String,
+    /// Where more is written about it.
+    #[arg(long)]
+    pub(crate) ticket: Option<String>,
+    /// Who answers for it; left out: you.
+    #[arg(long)]
+    pub(crate) owner: Option<String>,
+    /// Its name; left out: made of the rule's and the alert's id.
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// For whom: a tenant, or one of tenant_groups; may be repeated. Left out: for the alert's tenant.
+    #[arg(long = "tenant", value_name = "ID")]
+    pub(crate) tenants: Vec<String>,
+    /// For everybody.
+    #[arg(long, conflicts_with = "tenants")]
+    pub(crate) all_tenants: bool,
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct Audit {
     /// From when, as 24h, or an RFC 3339 time.
     #[arg(long, value_name = "SPAN", default_value = "7d")]
@@ -166,6 +202,12 @@ pub(crate) enum RuleVerb {
         /// With limits, what was used of them, and what each rule failed on.
         #[arg(long, short)]
         verbose: bool,
+        /// Instead, who was alerted about most since then, as 30d, and which exceptions never matched or end soon.
+        #[arg(long, value_name = "SPAN", conflicts_with_all = ["verbose", "at"])]
+        noise: Option<String>,
+        /// Instead, which rules judged at that time, and how they were set: 2026-05-01, or an RFC 3339 time.
+        #[arg(long, value_name = "TIME", conflicts_with = "verbose")]
+        at: Option<String>,
         #[command(flatten)]
         output: Output,
     },

@@ -47,7 +47,11 @@ pub(crate) fn stale<'a>(
 
 /// Fields that no log of the rule has.
 fn unknown_fields(exception: &Exception, rule: &RuleManifest) -> Vec<String> {
-    let paths = exception.fields.iter().map(|(path, _)| path).filter(|path| !is_of_alert(path));
+    let paths = exception
+        .fields
+        .iter()
+        .map(|(path, _)| path)
+        .filter(|path| !is_of_alert(path));
     let logs = rule.logs();
     let is_declared = |path: &str| {
         let mut fields = rule.sources.iter().flat_map(|source| &source.fields);
@@ -59,7 +63,10 @@ fn unknown_fields(exception: &Exception, rule: &RuleManifest) -> Vec<String> {
         }
         let near = logs.iter().find_map(|log| field_of(log, path).err().flatten());
         let near = near.map_or(String::new(), |near| format!("; did you mean `{near}`?"));
-        Some(format!("rule {} has no field `{path}`, so it holds for nothing of it{near}", rule.id))
+        Some(format!(
+            "rule {} has no field `{path}`, so it holds for nothing of it{near}",
+            rule.id
+        ))
     };
     paths.filter_map(why).collect()
 }

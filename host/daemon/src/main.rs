@@ -137,10 +137,21 @@ async fn configured(cli: &Cli, config: config::Config) -> anyhow::Result<bool> {
         },
         Verb::Backfill(arguments) => return commands::backfill::run(&config, arguments).await,
         Verb::Timeline(arguments) => commands::timeline::run(&config, arguments)?,
+        Verb::Except(arguments) => return commands::except::run(&config, arguments).await,
         Verb::Audit(arguments) => commands::audit::run(&config, arguments)?,
         Verb::Rule {
-            verb: RuleVerb::List { output, verbose },
-        } => commands::rule_list::run(&config, output.format, *verbose).await?,
+            verb:
+                RuleVerb::List {
+                    output,
+                    verbose,
+                    noise,
+                    at,
+                },
+        } => match (noise, at) {
+            (Some(span), _) => commands::noise::run(&config, span, output.format)?,
+            (None, Some(at)) => commands::in_force::run(&config, at, output.format)?,
+            (None, None) => commands::rule_list::run(&config, output.format, *verbose).await?,
+        },
         Verb::Rule {
             verb: RuleVerb::Test { .. },
         }

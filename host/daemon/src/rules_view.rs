@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use picket_contract::RuleManifest;
+use picket_contract::{RuleManifest, Severity};
 use picket_judge::{Mode, gap_words};
 use picket_sandbox::Module;
 use picket_store::{AlertFilter, PoisonRow, RuleRow, Store};
@@ -15,7 +15,7 @@ use crate::counts::Counts;
 use crate::daemon::{Daemon, lock};
 use crate::registry::{Live, Registry, Slot};
 use crate::warming::{Histories, Warming};
-use crate::when;
+use crate::{ruleset, when};
 
 /// Of a running daemon.
 ///
@@ -84,6 +84,7 @@ pub(crate) fn list(
         }
     }
     let mut rules: Vec<(u8, Value)> = Vec::new();
+    let mut stale = stale(configured, registry);
     for (path, slot) in registry.slots().iter() {
         if let Some(refusal) = &slot.refusal {
             let still = slot
@@ -131,6 +132,15 @@ pub(crate) fn list(
                 .filter(|text| !text.is_empty())
                 .collect::<Vec<_>>()
                 .join("; ");
+            let useless = stale.remove(&Some(rule.id.clone())).unwrap_or_default();
+            if !useless.is_empty() {
+                let told = format!("does not apply: {}", useless.join("; "));
+                reason = if reason.is_empty() {
+                    told
+                } else {
+                    format!("{reason}; {told}")
+                };
+            }
             let logs: Vec<&str> = rule.logs();
             let mut fields: Vec<&str> = rule
                 .sources
@@ -154,7 +164,8 @@ pub(crate) fn list(
             if let Value::Object(object) = &mut value {
                 object.insert("tenants".to_owned(), json!(scope(slot)));
                 object.insert("troubled".to_owned(), json!(troubled));
-                object.insert("severity".to_owned(), json!(rule.severity));
+                object.insert("severity".to_owned(), json!(severity(&tenants, rule)));
+                object.insert("does_not_apply".to_owned(), json!(useless));
                 object.insert("cases".to_owned(), json!(live.cases));
                 if let Some(warming) = warming {
                     object.insert("percent".to_owned(), json!(warming.percent));
@@ -168,8 +179,45 @@ pub(crate) fn list(
             rules.push((rank, value));
         }
     }
+    // What is said of rules that nobody has.
+    for (id, useless) in stale {
+        let reason = format!("does not apply: {}", useless.join("; "));
+        let id = id.unwrap_or_else(|| "(exceptions)".to_owned());
+        let mut value = row(&id, Path::new(""), "", "off", &reason, "", &[], &[]);
+        if let Value::Object(object) = &mut value {
+            object.insert("does_not_apply".to_owned(), json!(useless));
+        }
+        rules.push((1, value));
+    }
     rules.sort_by_key(|(rank, _)| *rank);
     Ok(rules.into_iter().map(|(_, rule)| rule).collect())
+}
+
+/// What the operator says of rules that does not apply, by the rule that it is about; each sentence once.
+fn stale(configured: &[&TenantConfig], registry: &Registry) -> BTreeMap<Option<String>, Vec<String>> {
+    let mut stale: BTreeMap<Option<String>, Vec<String>> = BTreeMap::new();
+    let says = configured
+        .iter()
+        .filter(|tenant| !tenant.overrides.is_empty() || !tenant.exceptions.is_empty());
+    for tenant in says {
+        for (rule, text) in ruleset::stale(&registry.live(&tenant.id), tenant) {
+            let of_rule = stale.entry(rule).or_default();
+            if !of_rule.contains(&text) {
+                of_rule.push(text);
+            }
+        }
+    }
+    stale
+}
+
+/// The operator's word, where it is the same for all whom the rule judges; else the rule's.
+fn severity(tenants: &[&TenantConfig], rule: &RuleManifest) -> Severity {
+    let said = |tenant: &&TenantConfig| tenant.overrides.get(&rule.id).and_then(|own| own.severity);
+    let mut all = tenants.iter().map(said);
+    let first = all.next().flatten();
+    first
+        .filter(|first| all.all(|other| other == Some(*first)))
+        .unwrap_or(rule.severity)
 }
 
 fn scope(slot: &Slot) -> String {

@@ -7,25 +7,41 @@ use picket_contract::{ParamValue, RuleManifest, params};
 use picket_judge::{JudgedRule, Terms};
 use serde_json::Value;
 
-use crate::config::{Override, Permissions, TenantConfig, edits};
+use crate::config::{AllOverrides, Exception, Override, Permissions, TenantConfig, edits};
 use crate::exceptions;
 use crate::registry::Live;
+
+/// What an operator wants of a tenant's rules.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wishes<'a> {
+    pub(crate) overrides: &'a AllOverrides,
+    pub(crate) exceptions: &'a [Exception],
+    pub(crate) lists: &'a BTreeMap<String, Vec<String>>,
+    pub(crate) permissions: &'a Permissions,
+}
+
+impl<'a> From<&'a TenantConfig> for Wishes<'a> {
+    fn from(config: &'a TenantConfig) -> Self {
+        Wishes {
+            overrides: &config.overrides,
+            exceptions: &config.exceptions,
+            lists: &config.lists,
+            permissions: &config.permissions,
+        }
+    }
+}
 
 /// The rules of a tenant that are switched on and see what they need, at no position yet.
 ///
 /// # Errors
 /// Every parameter that is wrong, with the place it was written at and what would be right.
-pub(crate) fn rules(
-    live: &[Arc<Live>],
-    config: &TenantConfig,
-) -> Result<Vec<JudgedRule>, Vec<String>> {
-    let TenantConfig {
+pub(crate) fn rules(live: &[Arc<Live>], wishes: &Wishes<'_>) -> Result<Vec<JudgedRule>, Vec<String>> {
+    let Wishes {
         overrides,
         exceptions,
         lists,
         permissions,
-        ..
-    } = config;
+    } = *wishes;
     let mut rules = Vec::new();
     let mut wrong = Vec::new();
     for (live, (rule, defaults)) in live
@@ -148,8 +164,15 @@ pub(crate) fn stale(live: &[Arc<Live>], config: &TenantConfig) -> Vec<(Option<St
         for (name, (_, place)) in own.params.iter().filter(|(name, _)| !has(rule, name)) {
             let near = nearest(name, &mut rule.params.iter().map(|param| param.name.as_str()));
             let known: Vec<&str> = rule.params.iter().map(|param| param.name.as_str()).collect();
-            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-            let text = format!("{place}: rule {id} {} has no parameter `{name}`; it has: {known}{near}", rule.version);
+            let known = if known.is_empty() {
+                "none".to_owned()
+            } else {
+                known.join(", ")
+            };
+            let text = format!(
+                "{place}: rule {id} {} has no parameter `{name}`; it has: {known}{near}",
+                rule.version
+            );
             stale.push((Some(id.clone()), text));
         }
     }

@@ -114,8 +114,7 @@ impl Holdings {
         config: &TenantConfig,
         generation: impl Fn(Vec<JudgedRule>) -> RuleSet,
     ) -> anyhow::Result<RuleSet> {
-        let rules = ruleset::rules(live, config)
-            .map_err(|wrong| anyhow!(wrong.join("\n")))?;
+        let rules = ruleset::rules(live, &config.into()).map_err(|wrong| anyhow!(wrong.join("\n")))?;
         self.say_stale(live, config);
         for (rule, why) in ruleset::blind(live, &config.permissions) {
             tracing::warn!(tenant = %self.tenant, rule, "the rule does not judge: {why}");

@@ -1,8 +1,10 @@
 //! `picket alerts`, `picket alerts show ID`.
 
+use std::sync::Arc;
+
 use anyhow::bail;
 use picket_judge::alerts::text;
-use picket_store::{AlertFilter, AlertRow, Store as _};
+use picket_store::{AlertFilter, AlertRow, SqliteStore, Store as _};
 use serde_json::Value;
 
 use super::{store, tenants};
@@ -82,7 +84,19 @@ pub(crate) fn list(config: &Config, arguments: &Alerts) -> anyhow::Result<()> {
 /// # Errors
 /// There is none, or more than one, whose id begins so; the store.
 pub(crate) fn show(config: &Config, id: &str, format: Format) -> anyhow::Result<()> {
-    let store = store(config)?;
+    let (_, alert) = find(config, &store(config)?, id)?;
+    match format {
+        Format::Ndjson => out!("{}", whole(&alert)),
+        Format::Text => out!("{}", text(&alert.json, alert.repeats)),
+    }
+    Ok(())
+}
+
+/// The one whose id begins so, and whose it is.
+///
+/// # Errors
+/// There is none, or more than one; the store.
+pub(crate) fn find(config: &Config, store: &SqliteStore, id: &str) -> anyhow::Result<(Arc<str>, AlertRow)> {
     let mut found = Vec::new();
     for tenant in tenants(config, None)? {
         for (shadow, suppressed) in [(false, false), (true, false), (false, true)] {
@@ -92,21 +106,19 @@ pub(crate) fn show(config: &Config, id: &str, format: Format) -> anyhow::Result<
                 suppressed,
                 ..AlertFilter::default()
             };
-            found.extend(store.alerts(&tenant, &filter)?);
+            let alerts = store.alerts(&tenant, &filter)?;
+            found.extend(alerts.into_iter().map(|alert| (tenant.clone(), alert)));
         }
     }
-    match found.as_slice() {
-        [] => bail!("there is no alert whose id begins with `{id}`; `picket alerts` lists them"),
-        [alert] => match format {
-            Format::Ndjson => out!("{}", whole(alert)),
-            Format::Text => out!("{}", text(&alert.json, alert.repeats)),
-        },
+    match found.len() {
+        0 => bail!("there is no alert whose id begins with `{id}`; `picket alerts` lists them"),
+        1 => {}
         several => {
-            let ids: Vec<&str> = several.iter().map(|alert| &*alert.id).collect();
-            bail!("`{id}` begins the ids of {} alerts: {}", ids.len(), ids.join(", "));
+            let ids: Vec<&str> = found.iter().map(|(_, alert)| &*alert.id).collect();
+            bail!("`{id}` begins the ids of {several} alerts: {}", ids.join(", "));
         }
     }
-    Ok(())
+    found.pop().ok_or_else(|| anyhow::anyhow!("there is no alert `{id}`"))
 }
 
 /// The alert with its repeats of now.

@@ -14,6 +14,7 @@ use crate::cli::{Format, Grant, Replay};
 use crate::config::Sandbox;
 use crate::out::out;
 use crate::registry::Live;
+use crate::ruleset::Wishes;
 use crate::{phone_key, ruleset, when};
 
 /// Runs it. Alerts or not, it is a success; bad input is an error that names file and line.
@@ -134,7 +135,13 @@ fn rules(path: &Path, granted: &Permission) -> anyhow::Result<Vec<JudgedRule>> {
     for (rule, why) in ruleset::blind(&live, &permissions) {
         eprintln!("rule {rule} does not judge: {why} (--grant)");
     }
-    let rules = ruleset::rules(&live, &BTreeMap::new(), &BTreeMap::new(), &permissions);
+    let wishes = Wishes {
+        overrides: &BTreeMap::new(),
+        exceptions: &[],
+        lists: &BTreeMap::new(),
+        permissions: &permissions,
+    };
+    let rules = ruleset::rules(&live, &wishes);
     rules.map_err(|wrong| anyhow::anyhow!(wrong.join("\n")))
 }
 

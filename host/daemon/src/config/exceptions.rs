@@ -129,16 +129,25 @@ impl Checker<'_> {
         let name = file.name.value.trim().to_owned();
         if name.is_empty() || name.len() > 100 || name.chars().any(char::is_control) {
             let what = "the name of an exception has 1 to 100 characters";
-            problems.push(self.problem(file.name.referenced, what).hint("alerts and `picket rule list --noise` show it"));
+            problems.push(
+                self.problem(file.name.referenced, what)
+                    .hint("alerts and `picket rule list --noise` show it"),
+            );
         }
         let fields = file.fields.iter();
-        let fields = fields.map(|(path, value)| (path.clone(), self.values(path, value, problems))).collect();
+        let fields = fields
+            .map(|(path, value)| (path.clone(), self.values(path, value, problems)))
+            .collect();
         let mut entities = Vec::new();
         for (kind, value) in &file.entities {
             let known = Kind::ALL.iter().find(|(name, _)| name == kind);
             let Some((_, of)) = known else {
                 let names: Vec<&str> = Kind::ALL.iter().map(|(name, _)| *name).collect();
-                let near = names.iter().map(|name| (edits(kind, name), name)).min().filter(|(distance, _)| *distance <= 2);
+                let near = names
+                    .iter()
+                    .map(|name| (edits(kind, name), name))
+                    .min()
+                    .filter(|(distance, _)| *distance <= 2);
                 let near = near.map_or(String::new(), |(_, name)| format!("did you mean `{name}`? "));
                 let what = format!("there are no entities `{kind}`");
                 let hint = format!("{near}The kinds are {}", names.join(", "));
@@ -148,7 +157,9 @@ impl Checker<'_> {
             entities.push((*of, self.values(kind, value, problems)));
         }
         let mut values = |name: &str, value: &Option<Spanned<Value>>| {
-            value.as_ref().map_or_else(Vec::new, |value| self.values(name, value, problems))
+            value
+                .as_ref()
+                .map_or_else(Vec::new, |value| self.values(name, value, problems))
         };
         let networks = values("networks", &file.networks);
         let groups = values("groups", &file.groups);
@@ -171,9 +182,27 @@ impl Checker<'_> {
             entities,
             networks,
             groups,
-            owner: self.required(&name, "owner", file.owner.as_ref(), whole, "who answers for it", problems),
-            reason: self.required(&name, "reason", file.reason.as_ref(), whole, "why, for whoever reads it next year", problems),
-            ticket: file.ticket.as_ref().and_then(|ticket| texts(&ticket.value)).map(|texts| texts.join(", ")),
+            owner: self.required(
+                &name,
+                "owner",
+                file.owner.as_ref(),
+                whole,
+                "who answers for it",
+                problems,
+            ),
+            reason: self.required(
+                &name,
+                "reason",
+                file.reason.as_ref(),
+                whole,
+                "why, for whoever reads it next year",
+                problems,
+            ),
+            ticket: file
+                .ticket
+                .as_ref()
+                .and_then(|ticket| texts(&ticket.value))
+                .map(|texts| texts.join(", ")),
             from: file.from.as_ref().and_then(|from| self.moment(from, false, problems)),
             until: self.until(&name, file.until.as_ref(), whole, problems),
             place: self.place(whole),
@@ -200,7 +229,8 @@ impl Checker<'_> {
 
     /// Texts, at least one.
     fn values(&self, name: &str, value: &Spanned<Value>, problems: &mut Vec<Problem>) -> Vec<String> {
-        let values = texts(&value.value).filter(|values| !values.is_empty() && values.iter().all(|text| !text.is_empty()));
+        let values =
+            texts(&value.value).filter(|values| !values.is_empty() && values.iter().all(|text| !text.is_empty()));
         values.unwrap_or_else(|| {
             let hint = "a text, `$name` for one of `lists`, or a list of these";
             let what = format!("`{name}` has no value to be met");
@@ -215,7 +245,10 @@ impl Checker<'_> {
             Some(rules) if !rules.is_empty() && !rules.iter().any(|rule| rule == "all" || rule.is_empty()) => rules,
             _ => {
                 let what = "`rules` names no rule";
-                problems.push(self.problem(value.referenced, what).hint("a rule's id, a list of ids, or `all`"));
+                problems.push(
+                    self.problem(value.referenced, what)
+                        .hint("a rule's id, a list of ids, or `all`"),
+                );
                 Vec::new()
             }
         }
@@ -286,3 +319,6 @@ pub(crate) fn network_of(text: &str) -> Result<ipnet::IpNet, String> {
         format!("`{text}` is no network: write one like 203.0.113.0/24, 2001:db8::/32, or a single address")
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -44,7 +44,9 @@ impl Checker<'_> {
     fn list_file(&self, file: &str) -> Result<Vec<String>, String> {
         let path = self.file(file.as_ref());
         let cannot = |why: String| format!("cannot be read from {}: {why}", path.display());
-        let length = std::fs::metadata(&path).map_err(|error| cannot(error.to_string()))?.len();
+        let length = std::fs::metadata(&path)
+            .map_err(|error| cannot(error.to_string()))?
+            .len();
         if length > MOST_BYTES {
             return Err(cannot(format!("it has {length} bytes, and {MOST_BYTES} are the most")));
         }

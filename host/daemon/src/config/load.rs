@@ -139,7 +139,8 @@ fn read_all(path: &Path) -> Result<Loaded, Problems> {
     }
     // Children are known by their ids only when they are listed.
     let has_parents = entries.iter().any(|entry| matches!(entry, Entry::Parent(_)));
-    let is_unknown = |id: &&String| !has_parents && !ids.contains(*id) && !broken.iter().any(|(broken, _)| broken == *id);
+    let is_unknown =
+        |id: &&String| !has_parents && !ids.contains(*id) && !broken.iter().any(|(broken, _)| broken == *id);
     for id in common.named().filter(is_unknown).collect::<BTreeSet<_>>() {
         let what = format!("there is no tenant `{id}`, which overrides or exceptions name");
         warnings.push(Problem::new(path, what).hint("it is left out; what is said for others stands"));
@@ -218,9 +219,13 @@ fn yaml_files(directory: &Path, problems: &mut Vec<Problem>) -> Vec<PathBuf> {
         .filter_map(|entry| Some(entry.ok()?.path()))
         .filter(|path| {
             // An editor's or version control's own.
-            let is_hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
-            !is_hidden && path.extension()
-                .is_some_and(|extension| extension == "yaml" || extension == "yml")
+            let is_hidden = path
+                .file_name()
+                .is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+            !is_hidden
+                && path
+                    .extension()
+                    .is_some_and(|extension| extension == "yaml" || extension == "yml")
         })
         .collect();
     files.sort();
@@ -267,7 +272,11 @@ fn unique(
     for (_, exception) in exceptions {
         if !names.insert(exception.name.clone()) {
             let what = format!("there are two exceptions named `{}`", exception.name);
-            problems.push(checker.problem(Location::UNKNOWN, what).hint("give each a name of its own"));
+            problems.push(
+                checker
+                    .problem(Location::UNKNOWN, what)
+                    .hint("give each a name of its own"),
+            );
         }
     }
 }

@@ -125,7 +125,9 @@ impl Checker<'_> {
                     "params" => match &value.value {
                         Value::Object(params) => {
                             let place = self.place(value.referenced);
-                            let params = params.iter().map(|(name, value)| (name.clone(), (value.clone(), place.clone())));
+                            let params = params
+                                .iter()
+                                .map(|(name, value)| (name.clone(), (value.clone(), place.clone())));
                             own.params.extend(params);
                         }
                         _ => {

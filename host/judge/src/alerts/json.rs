@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use picket_contract::manifest::ParamType;
 use picket_contract::params::show_span;
-use picket_contract::{About, ParamValue};
+use picket_contract::{About, ParamValue, Params, RuleManifest};
 use picket_event::{clean, masked_row, own_id, rfc3339};
 use picket_store::AlertRow;
 use serde_json::{Value, json};
@@ -59,7 +59,7 @@ impl Teller<'_> {
             // Only what came before, as with the entities: how far else it has read depends on how rows were cut into calls.
             "known_since": self.acquaintance.since().filter(|since| *since < first).map(rfc3339),
             "facts": facts,
-            "parameters": self.parameters(),
+            "parameters": parameters(manifest, &rule.params),
             "timeline": timeline(raised, proofs),
             "check": manifest.check,
             "act": manifest.act,
@@ -110,22 +110,6 @@ impl Teller<'_> {
         json!({"seconds": seconds, "because": self.because(raised, last)})
     }
 
-    /// As an operator writes them: a span is `30m`, not so many ms.
-    fn parameters(&self) -> Value {
-        let is_span = |name: &str| {
-            let param = self.rule.manifest.params.iter().find(|param| param.name == name);
-            param.is_some_and(|param| param.kind == ParamType::Duration)
-        };
-        let shown = |(name, value): (&String, &ParamValue)| {
-            let value = match value {
-                ParamValue::Integer(ms) if is_span(name) => Value::from(show_span(*ms)),
-                value => json!(value),
-            };
-            (name.clone(), value)
-        };
-        Value::Object(self.rule.params.iter().map(shown).collect())
-    }
-
     fn because(&self, raised: &Raised, last: i64) -> &'static str {
         match self.now.saturating_sub(last) {
             _ if self.is_historic(raised) => self.historic.why(),
@@ -146,6 +130,22 @@ impl Teller<'_> {
             _ => json!({}),
         }
     }
+}
+
+/// As an operator writes them: a span is `30m`, not so many ms.
+pub(crate) fn parameters(manifest: &RuleManifest, params: &Params) -> Value {
+    let is_span = |name: &str| {
+        let param = manifest.params.iter().find(|param| param.name == name);
+        param.is_some_and(|param| param.kind == ParamType::Duration)
+    };
+    let shown = |(name, value): (&String, &ParamValue)| {
+        let value = match value {
+            ParamValue::Integer(ms) if is_span(name) => Value::from(show_span(*ms)),
+            value => json!(value),
+        };
+        (name.clone(), value)
+    };
+    Value::Object(params.iter().map(shown).collect())
 }
 
 fn timeline(raised: &Raised, proofs: &[Proof<'_>]) -> Vec<Value> {

@@ -23,6 +23,7 @@ use crate::people::People;
 use crate::rule::{JudgedRule, Mode, Tenant};
 
 pub use json::line;
+pub(crate) use json::parameters;
 pub use text::text;
 
 /// Schema of the JSON.

@@ -13,6 +13,7 @@
 //! `judge`; following holds `judge` alone.
 
 mod admit;
+mod composition;
 mod follow;
 mod history;
 mod load;

@@ -10,10 +10,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use picket_contract::{Admission, Mark, Position, RuleState, StateChanges};
-use picket_store::{Committing, RuleRow, Standing};
+use picket_store::{Committing, GenerationRow, RuleRow, Standing, segment};
 
 use super::load::find;
-use super::{Desk, Inner, Pipeline, PipelineError, RuleSet, RuleSpec};
+use super::{Desk, Inner, Pipeline, PipelineError, RuleSet, RuleSpec, composition};
 use crate::acquaintance::Acquaintance;
 use crate::dedup::Dedup;
 use crate::holding::Remembered;
@@ -84,6 +84,7 @@ impl Pipeline {
             let (set, mut ready) =
                 tokio::task::spawn_blocking(move || looking.ready(&new).map(|ready| (new, ready))).await??;
             let unnoted = std::mem::take(&mut ready.unnoted);
+            let consists = composition::row(&set, 0, (inner.options.clock)());
             // The judge first: while it catches up, pages go on being admitted. Who holds `head` only ever tries for the judge.
             let mut desk = inner.judge.clone().lock_owned().await;
             let mut head = inner.head.clone().lock_owned().await;
@@ -105,13 +106,18 @@ impl Pipeline {
             let follower = inner.clone();
             tokio::task::spawn_blocking(move || follower.follow(desk));
             let (report, committing) = swapped?;
-            let keeper = inner.clone();
+            let (keeper, number) = (inner.clone(), report.generation);
             let kept = tokio::task::spawn_blocking(move || {
                 committing.wait()?;
                 let (store, tenant) = (&keeper.journal.store, &keeper.journal.tenant);
                 unnoted
                     .iter()
-                    .try_for_each(|(note, logs)| store.set_note(tenant, note, Some(logs)))
+                    .try_for_each(|(note, logs)| store.set_note(tenant, note, Some(logs)))?;
+                // What judges a segment is what judges its tenant.
+                match segment::owner(tenant) {
+                    Some(_) => Ok(()),
+                    None => store.note_generation(tenant, GenerationRow { number, ..consists }),
+                }
             });
             if let Err(error) = kept.await? {
                 let mut desk = inner.judge.lock().await;

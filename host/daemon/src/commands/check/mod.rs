@@ -79,10 +79,11 @@ pub(crate) async fn run(config: &Config, known: &Config, offline: bool, format: 
     }
     for tenant in &tenants {
         let live = registry.live(&tenant.id);
-        let wrong = ruleset::rules(&live, tenant).err().unwrap_or_default();
+        let wrong = ruleset::rules(&live, &tenant.into()).err().unwrap_or_default();
         for (_, text) in ruleset::stale(&live, tenant) {
             let what = format!("{}: rules, parameters and exceptions", tenant.id);
-            let advice = "a module was updated, or this is a slip of the pen; nothing else is kept from working".to_owned();
+            let advice =
+                "a module was updated, or this is a slip of the pen; nothing else is kept from working".to_owned();
             report.add(Finding {
                 advice: Some(advice),
                 ..Finding::warning(what, format!("does not apply: {text}"))
