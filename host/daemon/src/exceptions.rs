@@ -12,17 +12,23 @@ use crate::config::{Exception, network_of};
 /// The tenant's named lists.
 type Lists = BTreeMap<String, Vec<String>>;
 
-/// Those of a tenant that are about a rule and can hold for it.
-pub(crate) fn of_rule(exceptions: &[Exception], rule: &RuleManifest, lists: &Lists) -> Arc<[Judged]> {
-    let about = exceptions.iter().filter(|exception| exception.is_of(&rule.id));
-    let may_hold = about.filter(|exception| unknown_fields(exception, rule).is_empty());
-    may_hold.filter_map(|exception| judged(exception, lists).ok()).collect()
+/// Those of a tenant that can hold at all, with the tenant's lists in them.
+pub(crate) fn of_tenant(exceptions: &[Arc<Exception>], lists: &Lists) -> Vec<(Arc<Exception>, Arc<Judged>)> {
+    let judged = |exception: &Arc<Exception>| Some((exception.clone(), Arc::new(judged(exception, lists).ok()?)));
+    exceptions.iter().filter_map(judged).collect()
+}
+
+/// Those that are about a rule and can hold for it.
+pub(crate) fn of_rule(exceptions: &[(Arc<Exception>, Arc<Judged>)], rule: &RuleManifest) -> Arc<[Arc<Judged>]> {
+    let about = exceptions.iter().filter(|(exception, _)| exception.is_of(&rule.id));
+    let may_hold = about.filter(|(exception, _)| unknown_fields(exception, rule).is_empty());
+    may_hold.map(|(_, judged)| judged.clone()).collect()
 }
 
 /// Why exceptions do not hold, or not for all of their rules, although they name them. Nothing that they were to suppress is
 /// suppressed.
 pub(crate) fn stale<'a>(
-    exceptions: &[Exception],
+    exceptions: &[Arc<Exception>],
     rules: impl Iterator<Item = &'a RuleManifest> + Clone,
     lists: &Lists,
 ) -> Vec<(Option<String>, String)> {

@@ -15,7 +15,7 @@ use crate::registry::Live;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Wishes<'a> {
     pub(crate) overrides: &'a AllOverrides,
-    pub(crate) exceptions: &'a [Exception],
+    pub(crate) exceptions: &'a [Arc<Exception>],
     pub(crate) lists: &'a BTreeMap<String, Vec<String>>,
     pub(crate) permissions: &'a Permissions,
 }
@@ -42,6 +42,7 @@ pub(crate) fn rules(live: &[Arc<Live>], wishes: &Wishes<'_>) -> Result<Vec<Judge
         lists,
         permissions,
     } = *wishes;
+    let exceptions = exceptions::of_tenant(exceptions, lists);
     let mut rules = Vec::new();
     let mut wrong = Vec::new();
     for (live, (rule, defaults)) in live
@@ -72,7 +73,7 @@ pub(crate) fn rules(live: &[Arc<Live>], wishes: &Wishes<'_>) -> Result<Vec<Judge
                     permission: Arc::new(permission),
                     severity: own.and_then(|own| own.severity),
                     dedup_period_ms: own.and_then(|own| own.dedup_ms),
-                    exceptions: exceptions::of_rule(exceptions, rule, lists),
+                    exceptions: exceptions::of_rule(&exceptions, rule),
                 };
                 rules.push(judged);
             }

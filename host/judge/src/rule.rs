@@ -95,7 +95,7 @@ pub struct Terms {
     /// In place of the rule's own dedup period, ms; 0: nothing is a repeat but the very same alert.
     pub dedup_period_ms: Option<i64>,
     /// What nobody wants to be told of.
-    pub exceptions: Arc<[Exception]>,
+    pub exceptions: Arc<[Arc<Exception>]>,
 }
 
 /// Whether a rule judges, and for whom.

@@ -131,7 +131,7 @@ fn until(second: i64) -> Exception {
 
 fn excepting(exception: Exception) -> Terms {
     Terms {
-        exceptions: [exception].into(),
+        exceptions: [Arc::new(exception)].into(),
         ..Terms::default()
     }
 }

@@ -99,7 +99,13 @@ struct Effect {
 }
 
 impl Effect {
-    fn of(config: &Config, store: &SqliteStore, exception: &Exception, rule: &str, now: i64) -> anyhow::Result<Self> {
+    fn of(
+        config: &Config,
+        store: &SqliteStore,
+        exception: &Arc<Exception>,
+        rule: &str,
+        now: i64,
+    ) -> anyhow::Result<Self> {
         let mut effect = Effect {
             suppressed: Vec::new(),
             of: 0,
@@ -293,7 +299,7 @@ fn write(path: &Path, text: &str) -> anyhow::Result<()> {
 }
 
 /// The configuration as it is with the new file, and the exception in it.
-fn taken(config: &Config, name: &str) -> anyhow::Result<(Config, Exception)> {
+fn taken(config: &Config, name: &str) -> anyhow::Result<(Config, Arc<Exception>)> {
     let loaded = config::load_for_run(&config.path)?;
     let loaded = super::with_children(loaded.config);
     let mut exceptions = loaded.tenants.iter().flat_map(|tenant| &tenant.exceptions);

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -98,7 +99,7 @@ impl Checker<'_> {
         standing: Standing,
         groups: &Groups,
         problems: &mut Vec<Problem>,
-    ) -> Vec<(Tenants, Exception)> {
+    ) -> Vec<(Tenants, Arc<Exception>)> {
         let mut all = Vec::new();
         for file in files {
             let before = problems.len();
@@ -119,7 +120,7 @@ impl Checker<'_> {
             };
             let exception = self.exception(&file.value, file.referenced, problems);
             if problems.len() == before {
-                all.push((tenants, exception));
+                all.push((tenants, Arc::new(exception)));
             }
         }
         all

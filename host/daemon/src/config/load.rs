@@ -248,7 +248,7 @@ fn load_exceptions(
     names: &mut BTreeSet<String>,
     stated: &mut Stated,
     problems: &mut Vec<Problem>,
-) -> Result<Vec<(Tenants, Exception)>, Problems> {
+) -> Result<Vec<(Tenants, Arc<Exception>)>, Problems> {
     let text = read(path)?;
     let file: ExceptionsFile = parse(path, &text)?;
     stated.add(path, "", &text);
@@ -265,7 +265,7 @@ fn load_exceptions(
 /// Alerts and lists name exceptions by their names.
 fn unique(
     checker: &Checker<'_>,
-    exceptions: &[(Tenants, Exception)],
+    exceptions: &[(Tenants, Arc<Exception>)],
     names: &mut BTreeSet<String>,
     problems: &mut Vec<Problem>,
 ) {

@@ -82,7 +82,7 @@ pub(crate) struct TenantConfig {
     /// By rule id.
     pub(crate) overrides: AllOverrides,
     /// What nobody wants to be told of.
-    pub(crate) exceptions: Vec<Exception>,
+    pub(crate) exceptions: Vec<Arc<Exception>>,
     /// Named lists that parameters and exceptions refer to as `$name`.
     pub(crate) lists: BTreeMap<String, Vec<String>>,
     /// What single modules may read of this tenant, beside what is said of them for all; by file relative to the rules
@@ -109,7 +109,7 @@ pub(crate) struct ParentConfig {
     /// For every child, by rule id; over what is said for all.
     pub(crate) overrides: AllOverrides,
     /// For every child, beside those for all.
-    pub(crate) exceptions: Vec<Exception>,
+    pub(crate) exceptions: Vec<Arc<Exception>>,
     /// What is said for all tenants, and for some: children are known by their ids only when they are listed.
     pub(crate) common: Arc<Common>,
     /// For every child.

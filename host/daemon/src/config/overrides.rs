@@ -11,6 +11,7 @@
 //! A tenant's own file goes over `overrides`, a later one of them over an earlier, all over `rules`; setting by setting.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use picket_contract::Severity;
 use picket_judge::Mode;
@@ -61,7 +62,8 @@ impl Tenants {
 pub(crate) struct Common {
     pub(super) overrides: AllOverrides,
     pub(super) scoped: Vec<(Tenants, AllOverrides)>,
-    pub(super) exceptions: Vec<(Tenants, Exception)>,
+    /// Shared by all who have them: a provider may have a thousand tenants.
+    pub(super) exceptions: Vec<(Tenants, Arc<Exception>)>,
 }
 
 impl Common {
@@ -73,7 +75,7 @@ impl Common {
     }
 
     /// With those of one tenant alone.
-    pub(crate) fn exceptions(&self, tenant: &str, own: &[Exception]) -> Vec<Exception> {
+    pub(crate) fn exceptions(&self, tenant: &str, own: &[Arc<Exception>]) -> Vec<Arc<Exception>> {
         let shared = self.exceptions.iter().filter(|(tenants, _)| tenants.has(tenant));
         shared.map(|(_, exception)| exception).chain(own).cloned().collect()
     }

@@ -29,7 +29,7 @@ pub(super) struct Said<'a> {
     /// Of this file alone.
     pub(super) overrides: AllOverrides,
     /// Of this file alone.
-    pub(super) exceptions: Vec<Exception>,
+    pub(super) exceptions: Vec<Arc<Exception>>,
     /// What is said for all.
     pub(super) common: Arc<Common>,
     pub(super) lists: BTreeMap<String, Vec<String>>,

@@ -195,8 +195,9 @@ fn all<T>(values: &[T], holds: impl Fn(&T) -> bool) -> bool {
 
 /// The first that covers an alert.
 #[must_use]
-pub fn first<'a>(exceptions: &'a [Exception], matter: &Matter<'_>, people: &dyn People) -> Option<&'a Exception> {
-    exceptions.iter().find(|exception| exception.covers(matter, people))
+pub fn first<'a>(exceptions: &'a [Arc<Exception>], matter: &Matter<'_>, people: &dyn People) -> Option<&'a Exception> {
+    let mut exceptions = exceptions.iter().map(|exception| &**exception);
+    exceptions.find(|exception| exception.covers(matter, people))
 }
 
 /// The id of a suppressed alert: another than it would have had, so that the same may go out when the exception is over.
