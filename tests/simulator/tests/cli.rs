@@ -160,23 +160,23 @@ fn the_logs_of_a_seed_are_what_they_always_were() {
     for (name, sum) in [
         (
             "authentication.ndjson",
-            "c364986d0018c1aa150874714de6cb0a03f4fef920163440588e483b6c151878",
+            "af5fb3742dbda4b0bf295413a8ef09abbcec354fe3a921e3ad7a1862f0740a23",
         ),
         (
             "activity.ndjson",
-            "1c27ba4a8fe0bba522a9b1e81ffe3fbff9137a9434f8cc230befef7d31b8a834",
+            "5089b1f4eb1edec8835e9be2fee623a2701f664af4c188140f0dd8fa25e86d8b",
         ),
         (
             "telephony.ndjson",
-            "4915bd2268fb994c7f088d9e485161c29343da6171152a7a651da7b36eee0706",
+            "01bb65551ba9a1e5bdca32b805302ba7731d19e19197ec97c044265b7464c675",
         ),
         (
             "administrator.ndjson",
-            "c450b8bd52858d35503eb26820ca0fbdad3c91bceb8402dd8f6ea267d3582fa7",
+            "9ec796c9191d0b7d905947d951c668b8f77b4a6b96d3d9050eb2b1d51b1908c5",
         ),
         (
             "planted.json",
-            "0a642c3e4acf68b81b48f10341fe11b7c5dc24a9020c2c9e60b08578042417de",
+            "befdec55ceb8c81a98b925809449547e2d200b39b7793791377437eb0d8c8e5b",
         ),
     ] {
         let bytes = std::fs::read(dir.path().join("acme").join(name)).unwrap();

@@ -8,7 +8,7 @@ use super::picket::Alert;
 use super::simulator::{Kind, Planted};
 
 /// The rule that has to tell of a story.
-const EXPECTED: [(&str, &str); 12] = [
+pub(super) const EXPECTED: [(&str, &str); 16] = [
     ("user reports fraud", "auth-reported-fraud"),
     ("push fatigue, refused", "mfa-fatigue-denied-burst"),
     ("push fatigue, gave in", "mfa-fatigue-then-success"),
@@ -21,6 +21,10 @@ const EXPECTED: [(&str, &str); 12] = [
     ("remembered device used far too often", "remembered-device-overuse"),
     ("sms pumping to one number", "telephony-number-burst"),
     ("helpdesk reset takeover", "mfa-reset-takeover-chain"),
+    ("bypass code created and soon used", "bypass-code-created-then-used"),
+    ("one address tries many users", "auth-failure-spray"),
+    ("text messages for no login", "telephony-without-auth"),
+    ("an application no longer asks Duo", "application-went-silent"),
 ];
 
 /// What came of it.

@@ -11,9 +11,10 @@ use super::network::{Networks, Site};
 use super::people::{Factor, User};
 use super::rows::authentication::{self, Device, Login};
 use super::rows::telephony;
+use super::silence::{self, Quiet};
 use super::world::{self, Prompt};
 use super::{Application, Company, Span, USUAL_LOGINS, counted};
-use crate::model::Row;
+use crate::model::{Planted, Row};
 
 /// Most logins by a remembered device that somebody has on one day.
 const MOST_REMEMBERED: i64 = 15;
@@ -46,27 +47,42 @@ pub(crate) fn journeys(company: &Company, span: &Span, networks: &mut Networks, 
     }
 }
 
-/// Writes down all ordinary logins, and more on the last day where `target` asks for it.
-pub(crate) fn ordinary(company: &Company, plans: &Plans, span: &Span, target: Option<usize>, rows: &mut Vec<Row>) {
+/// Writes down all ordinary logins, and more on the last day where `target` asks for it. On that day applications fall silent,
+/// which `silenced` is told of; where there is none, none does.
+pub(crate) fn ordinary(
+    company: &Company,
+    plans: &Plans,
+    span: &Span,
+    target: Option<usize>,
+    silenced: Option<&mut Vec<Planted>>,
+    rows: &mut Vec<Row>,
+) {
+    let on_stage = silence::used(rows);
     let mut days = Days {
         company,
         plans,
         span,
+        quiet: Vec::new(),
         rows,
     };
     for day in 0..span.last_day() {
         days.of_everybody(day, USUAL_LOGINS);
     }
-    let Some(target) = target else {
-        days.of_everybody(span.last_day(), USUAL_LOGINS);
-        return;
-    };
-    let missing = target.saturating_sub(counted(days.rows, span));
-    // A little less than needed: what is still missing is added login by login.
-    let mean = (missing * 93 / 100 / company.users.len()).max(1) as i64;
+    let mean = target.map_or(USUAL_LOGINS, |target| {
+        let missing = target.saturating_sub(counted(days.rows, span));
+        // A little less than needed: what is still missing is added login by login.
+        (missing * 93 / 100 / company.users.len()).max(1) as i64
+    });
     days.of_everybody(span.last_day(), mean);
+    if silenced.is_some() {
+        days.quiet = silence::fall(company, span, &on_stage, days.rows);
+    }
+    let target = target.unwrap_or_default();
     let missing = target.saturating_sub(counted(days.rows, span));
     days.some_more(missing);
+    if let Some(planted) = silenced {
+        planted.extend(days.quiet.iter().filter_map(|quiet| quiet.told(days.rows)));
+    }
 }
 
 /// Where somebody works on this day, unless a story takes them elsewhere.
@@ -79,6 +95,8 @@ struct Days<'a> {
     company: &'a Company,
     plans: &'a Plans,
     span: &'a Span,
+    /// Applications that do not ask Duo, and when.
+    quiet: Vec<Quiet>,
     rows: &'a mut Vec<Row>,
 }
 
@@ -267,6 +285,9 @@ impl Days<'_> {
         }
         let browser = matches!(factor, Factor::SecurityKey | Factor::TouchId);
         let application = self.company.any_application(user, browser, dice);
+        if self.quiet.iter().any(|quiet| quiet.covers(&application.key, time_us)) {
+            return;
+        }
         let mut login = prompt(user, application, site, time_us, factor, dice);
         login.plain = false;
         if slip {

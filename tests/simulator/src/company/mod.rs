@@ -27,6 +27,7 @@ mod network;
 mod offline;
 mod people;
 mod rows;
+mod silence;
 mod stage;
 mod stories;
 mod summary;
@@ -266,11 +267,14 @@ pub fn generate(options: &Options) -> Account {
         let mut stage = Stage::new(&company, span, &mut networks, &mut plans);
         stories::plant(&mut stage);
         lookalikes::plant(&mut stage);
+        stories::plant_later(&mut stage);
+        lookalikes::plant_later(&mut stage);
         (rows, planted) = stage.curtain();
     }
 
     administration::ordinary(&company, &span, &mut rows);
-    day::ordinary(&company, &plans, &span, options.target_events, &mut rows);
+    let silenced = options.plant.then_some(&mut planted);
+    day::ordinary(&company, &plans, &span, options.target_events, silenced, &mut rows);
     rows.retain(|row| (span.start..span.end).contains(&row.time_us));
     rows.sort_by(|a, b| (a.time_us, &a.id).cmp(&(b.time_us, &b.id)));
     lookalikes::office_moved(&company, &plans, &rows, &mut planted);

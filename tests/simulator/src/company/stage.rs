@@ -54,13 +54,19 @@ impl<'a> Stage<'a> {
 
     /// Gives a part to somebody who has none yet and never travels. None: nobody suitable is left.
     pub(crate) fn cast(&mut self, suits: impl Fn(&Self, &User) -> bool) -> Option<&'a User> {
+        let user = self.bystander(suits)?;
+        self.plans.of_mut(user.number).steady = true;
+        Some(user)
+    }
+
+    /// The same for a part so small that the rest of the day is an ordinary one.
+    pub(crate) fn bystander(&mut self, suits: impl Fn(&Self, &User) -> bool) -> Option<&'a User> {
         let company = self.company;
         let at = self
             .waiting
             .iter()
             .position(|number| self.plans.of(*number).trips.is_empty() && suits(self, company.user(*number)))?;
         let number = self.waiting.remove(at);
-        self.plans.of_mut(number).steady = true;
         Some(company.user(number))
     }
 
@@ -152,8 +158,13 @@ impl<'a> Stage<'a> {
     pub(crate) fn log_by_text(&mut self, login: &Login<'_>, number: &str, dice: &mut Dice) -> Vec<Mark> {
         let txid = dice.uuid();
         let message = telephony::for_login(login.time_us, false, number, &txid, dice);
+        vec![self.keep(message), self.log_with(login, txid, dice)]
+    }
+
+    /// Writes a login under a `txid` that messages know already.
+    pub(crate) fn log_with(&mut self, login: &Login<'_>, txid: String, dice: &mut Dice) -> Mark {
         let row = authentication::row_with(login, txid, self.company, dice);
-        vec![self.keep(message), self.keep(row)]
+        self.keep(row)
     }
 
     /// Writes an action, into both logs that have it.

@@ -154,10 +154,13 @@ fn every_story_is_told_one_to_three_times() {
         (stories::TOO_OFTEN, 3),
         (stories::PUMPING, 3),
         (stories::TAKEOVER, 3),
+        (stories::SPRAY, 3),
         // Parts of other stories too.
         (stories::REFUSED, 6),
-        (stories::BYPASS_USED, 6),
-        (stories::BYPASS_CREATED, 6),
+        (stories::BYPASS_USED, 9),
+        (stories::BYPASS_CREATED, 9),
+        (stories::CODE_USED, 6),
+        (stories::NO_LOGIN, 21),
         (stories::NEW_COUNTRY, 40),
     ];
     for seed in 1..8 {
@@ -167,6 +170,54 @@ fn every_story_is_told_one_to_three_times() {
             assert!((1..=most).contains(&times), "{story}: {times}");
         }
     }
+}
+
+#[test]
+fn an_application_falls_silent_where_it_is_in_steady_use() {
+    let mut told = 0;
+    for seed in 1..6 {
+        let account = generate(&Options {
+            seed,
+            ..Options::default()
+        });
+        let planted: Vec<&Planted> = account
+            .planted
+            .iter()
+            .filter(|planted| planted.story == stories::SILENT)
+            .collect();
+        assert!(planted.len() <= 1);
+        let Some(planted) = planted.first() else { continue };
+        told += 1;
+        let by_id = |row: &&Row| Some(&row.id) == planted.events.last();
+        let last = logins(&account).find(by_id).unwrap();
+        let (key, name) = (text(last, "/application/key"), text(last, "/application/name"));
+        assert!(planted.note.contains(name), "{planted:?}");
+        let of = |row: &&Row| text(row, "/application/key") == key && text(row, "/event_type") == "authentication";
+        assert!(logins(&account).filter(of).all(|row| row.time_us <= planted.to_us));
+        assert!(
+            planted.to_us < account.rows.last().unwrap().time_us - 6 * HOUR,
+            "{planted:?}"
+        );
+        // No message is left of a login that was not asked for.
+        let txids: BTreeSet<&str> = logins(&account).map(|row| row.id.as_str()).collect();
+        let told_of: BTreeSet<&str> = account
+            .planted
+            .iter()
+            .flat_map(|planted| &planted.events)
+            .map(String::as_str)
+            .collect();
+        let messages = account.rows.iter().filter(|row| row.feed == Feed::Telephony);
+        let lost = messages.filter(|row| !txids.contains(text(row, "/txid")) && !told_of.contains(row.id.as_str()));
+        assert_eq!(lost.count(), 0);
+    }
+    assert!(told >= 3, "{told}");
+    // Nine days are no weeks.
+    assert!(
+        company(1)
+            .planted
+            .iter()
+            .all(|planted| planted.story != stories::SILENT)
+    );
 }
 
 #[test]

@@ -57,6 +57,19 @@ pub(crate) fn plant(stage: &mut Stage<'_>) {
     }
 }
 
+/// Those that came later, as with [`super::stories::plant_later`].
+static LATER: [(&str, Story); 2] = [
+    ("late text", phones::late_text),
+    ("office refused", workplaces::office_refused),
+];
+
+/// Plays them, once everybody else has a part.
+pub(crate) fn plant_later(stage: &mut Stage<'_>) {
+    for (name, story) in LATER {
+        let _ = story(stage, &mut Dice::new(stage.company.seed, name, 1));
+    }
+}
+
 /// Notes a look-alike.
 fn harmless(stage: &mut Stage<'_>, story: &str, user: Option<&User>, marks: &[Mark], note: String) {
     stage.plant(Kind::LookAlike, story, user, marks, note);

@@ -8,6 +8,7 @@ use crate::company::dice::Dice;
 use crate::company::people::{Factor, phone};
 use crate::company::rows::activity::{Action, Actor, Target};
 use crate::company::rows::authentication::Login;
+use crate::company::rows::telephony::Message;
 use crate::company::stage::{Stage, paced};
 use crate::company::stories::enrolment;
 
@@ -267,6 +268,43 @@ pub(super) fn shared(stage: &mut Stage<'_>, dice: &mut Dice) -> Option<()> {
         None,
         &all,
         format!("people on call share {}", shared.number),
+    );
+    Some(())
+}
+
+/// The text takes its time, so another is asked for; both are for the one login, a quarter of an hour later.
+pub(super) fn late_text(stage: &mut Stage<'_>, dice: &mut Dice) -> Option<()> {
+    let user = stage.desk_worker()?;
+    let desk = stage.company.desk(user);
+    let start = stage.local(user, 9, 15, dice);
+    let txid = dice.uuid();
+    let again = start + dice.between(2 * MINUTE, 4 * MINUTE);
+    let mut marks = Vec::new();
+    for time_us in [start, again] {
+        let message = Message {
+            time_us,
+            kind: "sms",
+            context: "authentication",
+            number: &user.phone.number,
+            txid: &txid,
+        };
+        marks.push(stage.send(&message, dice));
+    }
+    let came = start + dice.between(12 * MINUTE, 24 * MINUTE);
+    let application = stage.company.application("Cisco AnyConnect VPN");
+    let login = day::prompt(user, application, desk, came, Factor::SmsPasscode, dice);
+    marks.push(stage.log_with(&login, txid, dice));
+    stage.clear(user, &marks, HOUR, HOUR);
+    harmless(
+        stage,
+        "a text message that takes its time",
+        Some(user),
+        &marks,
+        format!(
+            "{} typed the passcode in {} minutes later",
+            user.name,
+            (came - start) / MINUTE
+        ),
     );
     Some(())
 }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{BYPASS_CREATED, BYPASS_STATUS, BYPASS_USED, DELETED, NEW_COUNTRY, attack};
+use super::{BYPASS_CREATED, BYPASS_STATUS, BYPASS_USED, CODE_USED, DELETED, NEW_COUNTRY, attack};
 use crate::company::clock::{HOUR, MINUTE};
 use crate::company::day;
 use crate::company::dice::Dice;
@@ -118,6 +118,42 @@ pub(super) fn code_created(stage: &mut Stage<'_>, dice: &mut Dice) -> Option<()>
         &marks,
         format!("{} made a bypass code for {}", name_of(actor), user.name),
     );
+    Some(())
+}
+
+/// A caller is given a code, and comes in with it from a rented room in the user's town.
+pub(super) fn code_used(stage: &mut Stage<'_>, dice: &mut Dice) -> Option<()> {
+    let user = stage.anybody()?;
+    let actor = stage.helpdesk(dice);
+    let site = stage.hideout(user, false, dice);
+    let machine = strange_machine(dice);
+    let start = stage.moment(6, 16, dice);
+    let mut marks = hand_out(stage, actor, user, start, dice);
+    let created = format!("{} made a bypass code for a caller", name_of(actor));
+    attack(stage, BYPASS_CREATED, user, &marks, created);
+    let application = stage
+        .company
+        .application(dice.pick::<&str>(&["Microsoft 365", "Single Sign-On", "Salesforce"]));
+    let later = start + dice.between(3 * MINUTE, 4 * HOUR);
+    let login = Login {
+        machine: &machine,
+        factor: "bypass_code",
+        reason: Some("valid_passcode"),
+        device: Device::None,
+        ..day::prompt(user, application, site, later, Factor::Push, dice)
+    };
+    let used = stage.log(&login, dice);
+    stage.clear_day(user);
+    let came = format!("{} was let in with a bypass code made for a caller", user.name);
+    attack(stage, BYPASS_USED, user, std::slice::from_ref(&used), came);
+    marks.push(used);
+    let whole = format!(
+        "{} made a code for a caller, who came in as {} {} minutes later",
+        name_of(actor),
+        user.name,
+        (later - start) / MINUTE
+    );
+    attack(stage, CODE_USED, user, &marks, whole);
     Some(())
 }
 

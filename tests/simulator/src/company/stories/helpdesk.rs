@@ -4,7 +4,7 @@
 use serde_json::json;
 
 use super::accounts::{hand_out, name_of};
-use super::{BYPASS_CREATED, BYPASS_USED, NEW_COUNTRY, TAKEOVER, attack};
+use super::{BYPASS_CREATED, BYPASS_USED, CODE_USED, NEW_COUNTRY, TAKEOVER, attack};
 use crate::company::clock::{HOUR, MINUTE};
 use crate::company::day;
 use crate::company::dice::Dice;
@@ -62,6 +62,13 @@ pub(super) fn takeover(stage: &mut Stage<'_>, dice: &mut Dice) -> Option<()> {
             format!("the caller came in as {} with the bypass code", user.name),
         );
         marks.push(used.clone());
+        attack(
+            stage,
+            CODE_USED,
+            user,
+            &marks,
+            format!("{} made a code, and the caller came in with it", name_of(actor)),
+        );
         let_in.push(used);
         time_us += dice.between(2 * MINUTE, 12 * MINUTE);
     } else {

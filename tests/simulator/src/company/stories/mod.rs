@@ -5,6 +5,7 @@
 //! abroad is four entries.
 
 mod accounts;
+mod guessing;
 mod helpdesk;
 mod prompts;
 mod remembered;
@@ -40,6 +41,14 @@ pub(crate) const TOO_OFTEN: &str = "remembered device used far too often";
 pub(crate) const PUMPING: &str = "sms pumping to one number";
 /// The helpdesk was talked into it.
 pub(crate) const TAKEOVER: &str = "helpdesk reset takeover";
+/// A code that was handed out and used, seen as one.
+pub(crate) const CODE_USED: &str = "bypass code created and soon used";
+/// One password, or a list of leaked ones, tried on everybody.
+pub(crate) const SPRAY: &str = "one address tries many users";
+/// Messages for logins that there never were.
+pub(crate) const NO_LOGIN: &str = "text messages for no login";
+/// An application that lets everybody in without asking.
+pub(crate) const SILENT: &str = "an application no longer asks Duo";
 
 /// A story, played once.
 type Story = fn(&mut Stage<'_>, &mut Dice) -> Option<()>;
@@ -59,9 +68,26 @@ static STORIES: [(&str, Story); 12] = [
     ("takeover", helpdesk::takeover),
 ];
 
-/// Plays all stories.
+/// Those that came to the repertoire later: they are cast from whoever is left, so that the others stay as they were. The last
+/// one, [`SILENT`], is told where the ordinary days are written (`silence`).
+static LATER: [(&str, Story); 3] = [
+    ("code used", accounts::code_used),
+    ("spray", guessing::spray),
+    ("no login", telephony::no_login),
+];
+
+/// Plays most stories.
 pub(crate) fn plant(stage: &mut Stage<'_>) {
-    for (name, story) in STORIES {
+    play(&STORIES, stage);
+}
+
+/// Plays the others, once everybody else has a part.
+pub(crate) fn plant_later(stage: &mut Stage<'_>) {
+    play(&LATER, stage);
+}
+
+fn play(stories: &[(&str, Story)], stage: &mut Stage<'_>) {
+    for (name, story) in stories {
         let mut dice = Dice::new(stage.company.seed, name, 0);
         for _ in 0..dice.weighted(&[(1, 6), (2, 3), (3, 1)]) {
             // Nobody suitable left: the story is not told.
