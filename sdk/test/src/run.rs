@@ -165,11 +165,7 @@ fn judge(mut rule: JudgedRule, journal: &[Admission], arrival: Arrival) -> Resul
         let verdict = fed.map_err(|error| error.to_string())?;
         after = admission.last_seq();
         if let Some(trouble) = verdict.troubles.first() {
-            let on = trouble
-                .event
-                .as_deref()
-                .map_or(String::new(), |event| format!(" on event {event}"));
-            return Err(format!("the rule failed{on}: {}", trouble.reason));
+            return Err(format!("the rule failed\n{}", trouble.report));
         }
         take(&mut rule, &mut alerts, verdict);
         if arrival == Arrival::Restarted {

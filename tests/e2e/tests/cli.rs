@@ -9,6 +9,7 @@
 use std::collections::BTreeSet;
 
 use picket_e2e::{Duo, Site, Source, Story};
+use picket_hostile::Guest;
 use serde_json::Value;
 
 /// 2026-11-18T12:00:00Z, ms.
@@ -304,4 +305,26 @@ fn a_replay_prints_the_documented_fields() {
     assert!(text.out.contains("7 events, "), "{}", text.out);
     let tested = site.picket(&["rule", "test", &rules]).with_code(0);
     assert!(tested.out.contains("mfa-reset-takeover-chain"), "{}", tested.out);
+}
+
+/// All that the author needs, as for a rule that fails on a live event.
+#[test]
+fn a_call_that_fails_in_a_case_is_reported_in_full() {
+    let site = site(NOON);
+    let mut guest = Guest::new("unreachable").disguised();
+    guest.disguised = false;
+    site.install(&guest.component(), "failing.wasm");
+    let path = site.path("rules/failing.wasm").display().to_string();
+    let tested = site.picket(&["rule", "test", &path]).with_code(1);
+    for part in [
+        "FAILED  somebody  (as written)",
+        "the rule failed\n",
+        "unreachable: wasm trap: wasm `unreachable` instruction executed\n",
+        "  row   authentication event 00000000-0000-4000-8000-000000000000",
+        ", row 1 of 1 shown at once\n",
+        " of 200,000,000, memory 0.1 MiB of 16 MiB\n",
+        "1 passed, 1 failed",
+    ] {
+        assert!(tested.out.contains(part), "{part:?} is not in {}", tested.out);
+    }
 }

@@ -7,14 +7,11 @@ use std::sync::Arc;
 use arbitrary::{Arbitrary as _, Unstructured};
 use picket_contract::{Batch, Column, EventRecord, Group, NULL, Params, RuleManifest, RuleState, params};
 use picket_event::{Plan, RowRef, Selector};
-use picket_sandbox::Module;
+use picket_sandbox::{Limits, Module};
 use serde_json::{Map, Value, json};
 
 use super::Target;
 use super::house::{House, feature, hash, stock};
-
-/// What a stock rule has outside: it must not fail for want of it.
-const STOCK_FUEL: u64 = 50_000_000;
 
 pub(crate) struct Columns {
     house: House,
@@ -24,8 +21,9 @@ pub(crate) struct Columns {
 impl Columns {
     #[allow(clippy::expect_used, reason = "stock modules are admitted, and their defaults fit")]
     pub(crate) fn new() -> Self {
+        // What a stock rule has outside: it must not fail for want of it.
+        let mut house = House::with(Limits::default().fuel);
         // What the others remember is not what a stock rule wrote.
-        let mut house = House::with(STOCK_FUEL);
         house.state = RuleState::default();
         let mut rules = Vec::new();
         for bytes in stock() {
