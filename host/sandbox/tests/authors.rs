@@ -126,6 +126,68 @@ fn a_report_says_everything() {
     );
 }
 
+/// The words are what authors and runbooks rest on. Fuel is told by the million: what exactly a call costs is not theirs.
+#[test]
+fn every_kind_of_failure_is_reported_in_the_same_words() {
+    let panic = r#"(data (i32.const 600) "panicked at src/lib.rs:7:5: index out of bounds: the len is 2 but the index is 2")
+        (func $judge (call $log (i32.const 0) (i32.const 600) (i32.const 81)) unreachable)"#;
+    let table = "(table 1 funcref) (type $none (func)) (func $other (param i32)) (elem (i32.const 0) $other)";
+    let empty = "(table 1 funcref) (type $none (func))";
+    let own = r#"(data (i32.const 600) "the lookup table is missing")"#;
+    let error = "(i32.store8 (i32.const 16) (i32.const 1)) (i32.store (i32.const 20) (i32.const 600))
+        (i32.store (i32.const 24) (i32.const 27)) (i32.const 16)";
+    let (title, unseen) = support::alerts(1, "T", 1, 99);
+    let calls = |item: &str, body: &str| Guest::new(format!("{body} (i32.const 16)")).items(item);
+    let ways = [
+        ("panic", calls(panic, "(call $judge)").imports(LOG)),
+        ("unreachable", Guest::new("unreachable")),
+        ("out-of-fuel", calls("", "(loop (br 0))")),
+        ("out-of-memory", calls("", "(drop (memory.grow (i32.const 1000)))")),
+        ("stack-overflow", calls("(func $deep (call $deep))", "(call $deep)")),
+        ("out-of-bounds", calls("", "(drop (i32.load (i32.const -8)))")),
+        (
+            "divide-by-zero",
+            calls("", "(drop (i32.div_u (i32.const 1) (i32.const 0)))"),
+        ),
+        (
+            "integer-overflow",
+            calls("", "(drop (i32.div_s (i32.const 0x80000000) (i32.const -1)))"),
+        ),
+        (
+            "float-to-integer",
+            calls("", "(drop (i32.trunc_f64_s (f64.const nan)))"),
+        ),
+        (
+            "indirect-call-type",
+            calls(table, "(call_indirect (type $none) (i32.const 0))"),
+        ),
+        (
+            "indirect-call-to-null",
+            calls(empty, "(call_indirect (type $none) (i32.const 0))"),
+        ),
+        (
+            "table-out-of-bounds",
+            calls(empty, "(call_indirect (type $none) (i32.const 9))"),
+        ),
+        ("malformed", Guest::new(unseen).items(title)),
+        ("rule-error", Guest::new(error).items(own)),
+    ];
+    let row = FailedRow {
+        log: "authentication".into(),
+        event: "92141773-899d-42a7-bf90-62dd4de348a3".into(),
+        number: 3,
+        of: 7,
+    };
+    let mut reports = Vec::new();
+    for (code, guest) in ways {
+        let mut failure = failing(&guest.component());
+        assert_eq!(failure.code, code, "{failure}");
+        failure.usage.fuel = (failure.usage.fuel + 500_000) / 1_000_000 * 1_000_000;
+        reports.push(failure.report(Some(&row)));
+    }
+    insta::assert_snapshot!(reports.join("\n\n"));
+}
+
 #[test]
 fn one_module_may_have_limits_of_its_own() {
     let grows = Guest::new("(drop (memory.grow (i32.const 320))) (i32.const 16)").component();

@@ -294,6 +294,28 @@ impl Site {
         assert_eq!(self.ends(), 0, "{}", self.log());
     }
 
+    /// Processes in which the daemon compiles a module right now.
+    ///
+    /// # Panics
+    /// No daemon runs.
+    #[must_use]
+    pub fn compilers(&self) -> Vec<u32> {
+        let daemon = self.daemon.as_ref().expect("a daemon runs").id();
+        let parent = format!("PPid:\t{daemon}");
+        let processes = std::fs::read_dir("/proc").unwrap().flatten();
+        let processes = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        let compiles = |process: &u32| {
+            // A process that is gone by now compiles no more.
+            let read = |what: &str| std::fs::read_to_string(format!("/proc/{process}/{what}")).unwrap_or_default();
+            // Behind its walls: from then on it compiles.
+            let status = read("status");
+            status.contains(&parent)
+                && status.contains("NoNewPrivs:\t1")
+                && read("cmdline").ends_with("\0compile-module\0")
+        };
+        processes.filter(compiles).collect()
+    }
+
     /// What the daemon wrote to standard error, its end.
     #[must_use]
     pub fn log(&self) -> String {

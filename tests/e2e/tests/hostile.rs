@@ -11,7 +11,7 @@ use std::path::Path;
 
 use duo_simulator::model::Account;
 use picket_e2e::{Duo, Site, Snapshot, Source, Story};
-use picket_hostile::{Case, Guest, NOTHING, Verdict, corpus, distinct};
+use picket_hostile::{Case, Guest, NOTHING, Verdict, corpus, distinct, slow_to_compile};
 use serde_json::Value;
 
 /// 2026-11-18T12:00:00Z, ms.
@@ -81,6 +81,9 @@ fn same_keys(from: &Site, to: &Site) {
     }
     for tenant in TENANTS {
         let name = format!("{tenant}.phone");
+        if !from.path("data/keys").join(&name).exists() {
+            continue;
+        }
         std::fs::copy(from.path("data/keys").join(&name), keys.join(&name)).unwrap();
     }
 }
@@ -260,4 +263,85 @@ fn a_module_that_flaps_is_half_written_linked_or_touched_loses_nothing() {
         site.rules()
     );
     site.stop();
+}
+
+/// An operator has raised what a module may be made of, and the compiler's own limits are what everybody has. While it works on
+/// a module until it is stopped, the rule beside it raises what happens meanwhile, alert by alert.
+#[test]
+fn while_the_compiler_is_kept_busy_judging_goes_on() {
+    let hour = 60 * MINUTE;
+    let bursts = 40;
+    let story = || {
+        let story = (0..bursts).fold(Story::of("acme"), |story, index| {
+            story.refusals(NOON + index * hour, &format!("user{index}"), 5)
+        });
+        let mut site = Site::new(Duo::start(vec![story.account()], NOON));
+        site.install(
+            &std::fs::read(picket_e2e::stock("push-abuse")).unwrap(),
+            "push-abuse.wasm",
+        );
+        site.tenant(&Source::of("acme"));
+        let config = std::fs::read_to_string(site.path("picket.yaml")).unwrap();
+        site.write(
+            "picket.yaml",
+            &format!("{config}sandbox:\n  compile: {{module_mb: 64}}\n"),
+        );
+        site
+    };
+    let mut beset = story();
+    beset.run();
+    let mut burst = 0;
+    // What happens in the next hour, seen through to its alert.
+    let mut goes_on = |site: &Site| {
+        assert!(
+            burst < bursts,
+            "judging was never seen to go on while a module was compiled"
+        );
+        site.duo.set_clock(NOON + burst * hour + 12 * MINUTE + 1000);
+        burst += 1;
+        site.wait("the alert of the burst", || {
+            (site.alerts("acme", BURST).len() as i64 == burst).then_some(())
+        });
+    };
+    goes_on(&beset);
+    let (mut bombs, mut during) = (0, 0);
+    while during < 3 {
+        let before = beset.compilers();
+        if before.is_empty() {
+            assert!(bombs < 12, "{during} of the alerts came while a module was compiled");
+            beset.install(&slow_to_compile(bombs), &format!("bomb-{bombs}.wasm"));
+            bombs += 1;
+            beset.wait("the compiler", || (!beset.compilers().is_empty()).then_some(()));
+            continue;
+        }
+        goes_on(&beset);
+        // The very process that was there before: what came, came while it was at work.
+        let after = beset.compilers();
+        during += usize::from(before.iter().any(|process| after.contains(process)));
+    }
+    // At its end the bomb is refused, by the limits that everybody has.
+    let refused = beset.wait("the refusals", || {
+        let rules = beset.rules();
+        let refused = rules.into_iter().filter(|rule| rule["state"] == "rejected");
+        let refused: Vec<Value> = refused.collect();
+        (refused.len() == bombs).then_some(refused)
+    });
+    for rule in refused {
+        let reason = rule["reason"].as_str().unwrap();
+        assert!(reason.starts_with("compile-killed: "), "{reason}");
+    }
+    beset.settle(NOON + (burst - 1) * hour + 10 * MINUTE);
+
+    let mut alone = story();
+    same_keys(&beset, &alone);
+    alone.run();
+    alone.duo.set_clock(NOON + (burst - 1) * hour + 12 * MINUTE + 1000);
+    alone.settle(NOON + (burst - 1) * hour + 10 * MINUTE);
+    assert_eq!(beset.snapshot("acme").events, alone.snapshot("acme").events);
+    let (with, without) = (stock_alerts(&beset, "acme"), stock_alerts(&alone, "acme"));
+    assert_eq!(without.len() as i64, burst);
+    assert_same(&with, &without, "acme");
+    for site in [&mut alone, &mut beset] {
+        site.stop();
+    }
 }

@@ -17,15 +17,17 @@ mod answer;
 mod case;
 mod corpus;
 mod craft;
+mod large;
 mod rows;
 mod shell;
 
 pub use answer::Answer;
 pub use case::{Case, Verdict};
-pub use corpus::corpus;
+pub use corpus::{compile_bombs, corpus};
 pub use craft::{
     Guest, LOG, LOOKUP, NOTHING, PARAMS, REALLOC, STATE, TIMERS, WIT, component, component_of, distinct, manifest,
     manifest_of, other_component, patched, unchecked,
 };
+pub use large::{endless_to_compile, large, slow_to_compile};
 pub use rows::rows;
 pub use shell::{Shell, host_imports, spliced};

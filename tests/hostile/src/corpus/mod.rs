@@ -10,6 +10,8 @@ mod sizes;
 mod spending;
 mod starting;
 
+pub use sizes::compile_bombs;
+
 use crate::{Case, Guest, Shell, Verdict, component};
 
 /// Every case.

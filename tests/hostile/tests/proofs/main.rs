@@ -6,7 +6,9 @@
     reason = "a test fails by panicking, in its helpers too"
 )]
 
+mod costs;
 mod determinism;
 mod isolation;
 mod judging;
+mod places;
 mod stock;
