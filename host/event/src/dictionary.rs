@@ -37,6 +37,11 @@ impl Dictionary {
         self.offsets.len() - 1
     }
 
+    /// All texts together.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
     pub(crate) fn text(&self, code: u32) -> Option<&str> {
         let start = *self.offsets.get(code as usize)? as usize;
         let end = *self.offsets.get(code as usize + 1)? as usize;

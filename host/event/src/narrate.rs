@@ -5,15 +5,12 @@
 mod inventory;
 mod rare;
 
-use std::sync::LazyLock;
-
-use picket_contract::EventRecord;
-
 use crate::permission::Permission;
 use crate::phone::Mask;
+use crate::single::{Readers, Single};
 use crate::subject::texts;
 use crate::time::rfc3339_to_ms;
-use crate::{Page, Plan, clean, identify};
+use crate::{Plan, clean};
 
 /// One event, told.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -51,7 +48,7 @@ pub struct Told {
 /// Tells one event of a log (Duo's own, or `admin`). `mask`: what the tenant's phone numbers are masked with.
 #[must_use]
 pub fn narrate(log: &str, raw: &str, mask: &Mask) -> Told {
-    static PLAN: LazyLock<Plan> = LazyLock::new(|| {
+    static READERS: Readers = Readers::new(|| {
         let sources = [
             texts("authentication", AUTHENTICATION),
             texts("admin", ADMIN),
@@ -69,39 +66,32 @@ pub fn narrate(log: &str, raw: &str, mask: &Mask) -> Told {
         "administrator" => ("admin", "administrator"),
         own => (own, own),
     };
-    let page = PLAN.parse(
-        read_as,
-        duo_log,
-        &[EventRecord {
-            id: "".into(),
-            time: 0,
-            raw: raw.into(),
-        }],
-    );
-    let mut told = if page.broken(0) {
-        Told {
-            text: "a row that cannot be read".to_owned(),
-            ..Told::default()
-        }
-    } else {
-        let row = Row(&page, mask);
-        match read_as {
-            "authentication" => authentication(&row),
-            "admin" => administration(&row),
-            "telephony" => telephony(&row),
-            "offline_enrollment" => offline(&row),
-            "trust_monitor" => rare::surfaced(&row),
-            "collector" => rare::collector(&row),
-            log if picket_catalogue::is_inventory(log) => inventory::told(log, raw, mask),
-            _ => Told {
-                text: format!("an event of {}", clean(log)),
+    READERS.read(read_as, duo_log, raw, |row, identity| {
+        let time = identity.ok().map(|identity| identity.time);
+        let time = time.or_else(|| rfc3339_to_ms(row.text("ts")?));
+        let told = if row.is_broken() {
+            Told {
+                text: "a row that cannot be read".to_owned(),
                 ..Told::default()
-            },
-        }
-    };
-    told.time = identify(duo_log, raw).ok().map(|identity| identity.time);
-    told.time = told.time.or_else(|| rfc3339_to_ms(page.text(0, "ts")?));
-    told
+            }
+        } else {
+            let row = Row(row, mask);
+            match read_as {
+                "authentication" => authentication(&row),
+                "admin" => administration(&row),
+                "telephony" => telephony(&row),
+                "offline_enrollment" => offline(&row),
+                "trust_monitor" => rare::surfaced(&row),
+                "collector" => rare::collector(&row),
+                log if picket_catalogue::is_inventory(log) => inventory::told(log, raw, mask),
+                _ => Told {
+                    text: format!("an event of {}", clean(log)),
+                    ..Told::default()
+                },
+            }
+        };
+        Told { time, ..told }
+    })
 }
 
 const AUTHENTICATION: &[&str] = &[
@@ -148,16 +138,16 @@ const OFFLINE: &[&str] = &[
     "description.hostname",
     "description.factor",
 ];
-/// The one row of a page, cleaned.
-struct Row<'a>(&'a Page, &'a Mask);
+/// A row, cleaned.
+struct Row<'a>(&'a Single, &'a Mask);
 
 impl Row<'_> {
     fn get(&self, path: &str) -> Option<String> {
-        self.0.text(0, path).map(|text| clean(text).into_owned())
+        self.0.text(path).map(|text| clean(text).into_owned())
     }
 
     fn masked(&self, path: &str) -> Option<String> {
-        self.0.text(0, path).map(|text| clean(&self.1.label(text)).into_owned())
+        self.0.text(path).map(|text| clean(&self.1.label(text)).into_owned())
     }
 
     fn words(&self, path: &str) -> Option<String> {

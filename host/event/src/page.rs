@@ -160,6 +160,29 @@ impl<'a> Columns<'a> {
         identity
     }
 
+    /// How many rows were read.
+    pub(crate) fn rows(&self) -> usize {
+        self.broken.len()
+    }
+
+    /// How much text is held, bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.reader.dictionary.bytes()
+    }
+
+    /// Whether the last row could not be read as an event.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.broken.last().copied().unwrap_or(true)
+    }
+
+    pub(crate) fn column(&self, slot: usize) -> Option<&Column> {
+        self.filler.columns.get(slot)
+    }
+
+    pub(crate) fn text(&self, code: u32) -> Option<&str> {
+        self.reader.dictionary.text(code)
+    }
+
     /// The page. `events`: one for each row that was read.
     pub(crate) fn page(self, layout: &Arc<Layout>, duo_log: &str, events: Vec<EventRecord>) -> Page {
         Page {

@@ -17,14 +17,13 @@
 //!
 //! The name joins the logs, since activity often has nothing else; the key survives a renaming.
 
-use std::sync::LazyLock;
-
 use picket_contract::manifest::Field;
-use picket_contract::{EventRecord, FieldType, NULL, Source, When};
+use picket_contract::{FieldType, NULL, Source, When};
 
 use crate::Plan;
 use crate::dictionary::Dictionary;
 use crate::plan::Enrichment;
+use crate::single::Readers;
 use crate::v1;
 
 /// The Duo user an event is about: a name, a key, or both.
@@ -39,21 +38,17 @@ pub struct Subject {
 /// The Duo user that one event of a log (Duo's own, or `admin`) is about, without an inventory.
 #[must_use]
 pub fn subject(log: &str, raw_json: &str) -> Option<Subject> {
-    static PLAN: LazyLock<Plan> = LazyLock::new(|| {
+    const PATHS: [&str; 2] = ["subject.user", "subject.key"];
+    static READERS: Readers = Readers::new(|| {
         let sources: Vec<Source> = picket_catalogue::logs()
             .iter()
             .map(|log| texts(log.name, &PATHS))
             .collect();
         Plan::new(&sources)
     });
-    const PATHS: [&str; 2] = ["subject.user", "subject.key"];
-    let event = EventRecord {
-        id: "".into(),
-        time: 0,
-        raw: raw_json.into(),
-    };
-    let page = PLAN.parse(log, log, &[event]);
-    let [name, key] = PATHS.map(|path| page.text(0, path).map(str::to_owned));
+    let [name, key] = READERS.read(log, log, raw_json, |row, _| {
+        PATHS.map(|path| row.text(path).map(str::to_owned))
+    });
     (name.is_some() || key.is_some()).then_some(Subject { key, name })
 }
 
@@ -126,6 +121,8 @@ pub(crate) fn about(acted: &Acted, dictionary: &mut Dictionary, enrichment: &Enr
 
 #[cfg(test)]
 mod tests {
+    use picket_contract::EventRecord;
+
     use super::*;
 
     fn named(name: Option<&str>, key: Option<&str>) -> Option<Subject> {

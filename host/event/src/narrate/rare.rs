@@ -36,7 +36,7 @@ pub(super) fn surfaced(row: &Row<'_>) -> Told {
     let by = actor.as_deref().map(|actor| format!("by {actor}"));
     let application = row.get("surfaced_auth.application.name");
     let ip = row.get("surfaced_auth.access_device.ip");
-    let explanations = row.0.text(0, "explanations").unwrap_or("[]");
+    let explanations = row.0.text("explanations").unwrap_or("[]");
     let explanations: Vec<Explanation> = serde_json::from_str(explanations).unwrap_or_default();
     let mut why: Vec<String> = explanations
         .into_iter()

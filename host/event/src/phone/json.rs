@@ -3,7 +3,7 @@
 use picket_catalogue::Phone;
 use serde_json::Value;
 
-use super::{Known, Mask};
+use super::{Known, Mask, write};
 use crate::parse::MAX_EMBEDDED_BYTES;
 
 /// A text that is a JSON object or array, masked inside. None: it is none.
@@ -27,6 +27,13 @@ pub fn masked_row(log: &str, raw: &str, mask: &Mask) -> Value {
 
 /// Learns every number of a row.
 pub(super) fn learn(log: &str, raw: &str, known: &mut Known<'_>) {
+    match write::suspects(log, raw) {
+        Some(texts) => texts.iter().for_each(|text| known.learn(text)),
+        None => learn_tree(log, raw, known),
+    }
+}
+
+fn learn_tree(log: &str, raw: &str, known: &mut Known<'_>) {
     let row = serde_json::from_str(raw).unwrap_or_else(|_| Value::from(raw));
     if let Value::String(text) = &row {
         return known.learn(text);
@@ -55,12 +62,17 @@ fn walk(log: &str, path: &str, value: &mut Value, visit: &mut impl FnMut(Phone, 
     }
 }
 
-fn each_text(value: &Value, visit: &mut impl FnMut(&str)) {
+/// The texts and numbers in a text: itself, or those of the JSON that it is.
+pub(super) fn each_in_text(text: &str, visit: &mut impl FnMut(&str)) {
+    match json(text) {
+        Some(inner) => each_text(&inner, visit),
+        None => visit(text),
+    }
+}
+
+pub(super) fn each_text(value: &Value, visit: &mut impl FnMut(&str)) {
     match value {
-        Value::String(text) => match json(text) {
-            Some(inner) => each_text(&inner, visit),
-            None => visit(text),
-        },
+        Value::String(text) => each_in_text(text, visit),
         Value::Number(number) => visit(&number.to_string()),
         Value::Array(elements) => elements.iter().for_each(|element| each_text(element, visit)),
         Value::Object(members) => members.values().for_each(|member| each_text(member, visit)),
@@ -69,7 +81,7 @@ fn each_text(value: &Value, visit: &mut impl FnMut(&str)) {
 }
 
 /// Masks a value, and what is in it. Below an object the keys say what is a number.
-fn within(mask: &Mask, phone: Phone, value: &mut Value) {
+pub(super) fn within(mask: &Mask, phone: Phone, value: &mut Value) {
     match value {
         Value::String(text) => *text = mask.text(phone, text),
         Value::Number(number) if phone == Phone::Number => {
@@ -100,6 +112,25 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn numbers_are_learned_as_from_the_tree() {
+        let mask = Mask::new(&[7; 32]);
+        for raw in [
+            r#"{"phone":"+15035550142","telephony_id":"5035550199","txid":7345552342}"#,
+            r#"{"phone":"+15035550142","phone":"+15035550143"}"#,
+            r#"{"target":{"name":"x 503-555-0142","details":"{\"number\":\"\\u002b44 20 7946 0123\",\"n\":[7345552342]}"}}"#,
+            r#"{"access_device":{"ip":"203.0.113.77"},"new":["503-555-0142",{"a":15035550143}],"other":"198.51.100.77"}"#,
+            "+15035550142",
+        ] {
+            for log in ["telephony", "activity", "authentication", "nowhere"] {
+                let (mut known, mut of_tree) = (Known::new(&mask), Known::new(&mask));
+                learn(log, raw, &mut known);
+                learn_tree(log, raw, &mut of_tree);
+                assert_eq!(format!("{known:?}"), format!("{of_tree:?}"), "{log}: {raw}");
+            }
+        }
+    }
 
     #[test]
     fn rows_keep_everything_but_numbers() {

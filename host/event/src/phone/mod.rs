@@ -19,7 +19,9 @@ mod json;
 mod known;
 mod mask;
 mod plan;
+mod write;
 
 pub use json::masked_row;
 pub use known::Known;
 pub use mask::Mask;
+pub use write::masked_row_text;

@@ -1,11 +1,11 @@
 //! The alert as JSON, schema `picket.alert/1`.
 
-use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use picket_contract::manifest::ParamType;
 use picket_contract::params::show_span;
 use picket_contract::{About, ParamValue, Params, RuleManifest};
-use picket_event::{clean, masked_row, own_id, rfc3339};
+use picket_event::{clean, masked_row_text, own_id, rfc3339};
 use picket_store::AlertRow;
 use serde_json::{Value, json};
 
@@ -18,7 +18,7 @@ const ORDINARY_MS: i64 = 5 * 60_000;
 const MOST_LINES: usize = 60;
 
 impl Teller<'_> {
-    pub(super) fn json(&self, raised: &Raised, about: Option<&About>, proofs: &[Proof<'_>]) -> Value {
+    pub(super) fn json(&self, raised: &Raised, about: Option<&About>, proofs: &[Proof<'_>]) -> String {
         let (rule, manifest, alert) = (self.rule, &self.rule.manifest, &raised.alert);
         let times = || proofs.iter().map(|proof| proof.event.event.time);
         let first = times().min().unwrap_or(alert.time);
@@ -29,7 +29,7 @@ impl Teller<'_> {
             .iter()
             .map(|(name, value)| (clean(name).into_owned(), clean(value).into_owned().into()))
             .collect();
-        let mut told = json!({
+        let told = json!({
             "schema": SCHEMA,
             "id": *raised.id,
             "kind": if self.replay { "replay" } else { "live" },
@@ -67,38 +67,45 @@ impl Teller<'_> {
             "links": self.links(about, proofs),
             "repeats": 0,
             "events": proofs.iter().map(|proof| own_id(&proof.event.log, &proof.event.event.id)).collect::<Vec<_>>(),
-            "raw": proofs.iter().map(|proof| self.raw(proof)).collect::<Vec<_>>(),
         });
-        if let Some(person) = self.person(about, proofs)
-            && let Some(told) = told.as_object_mut()
-        {
-            told.insert("user".to_owned(), json!(person));
+        // Members are written as they come. The rows are most of it, and nobody needs them as a tree.
+        let mut text = told.to_string();
+        self.raw(proofs, &mut text);
+        if let Some(person) = self.person(about, proofs) {
+            member("user", &json!(person), &mut text);
         }
-        if self.is_shadow()
-            && let Some(told) = told.as_object_mut()
-        {
-            told.insert("shadow".to_owned(), true.into());
+        if self.is_shadow() {
+            member("shadow", &true.into(), &mut text);
         }
-        let phones = self.phones(&told);
-        if let Some(told) = told.as_object_mut().filter(|_| !phones.is_empty()) {
-            told.insert("phones".to_owned(), json!(phones));
+        // What people may see of the numbers whose pseudonyms stand in the alert.
+        let phones = self.tenant.mask.legend(&text);
+        if !phones.is_empty() {
+            member("phones", &json!(phones), &mut text);
         }
-        told
+        if let Some(exception) = &raised.exception {
+            member("suppressed", &exception.json(), &mut text);
+        }
+        text
     }
 
-    /// What people may see of the numbers whose pseudonyms stand in the alert.
-    fn phones(&self, told: &Value) -> BTreeMap<String, String> {
-        self.tenant.mask.legend(&told.to_string())
-    }
-
-    /// The row as received, but for its phone numbers; kept as long as the alert.
-    fn raw(&self, proof: &Proof<'_>) -> Value {
-        let (log, raw) = (&proof.event.log, &proof.event.event.raw);
-        let row = match self.clear_numbers {
-            true => serde_json::from_str(raw).unwrap_or_else(|_| Value::from(&**raw)),
-            false => masked_row(log, raw, &self.tenant.mask),
-        };
-        json!({"log": **log, "id": *proof.event.event.id, "row": row})
+    /// The rows as received, but for their phone numbers; kept as long as the alert.
+    fn raw(&self, proofs: &[Proof<'_>], text: &mut String) {
+        text.pop();
+        text.push_str(",\"raw\":[");
+        for (place, proof) in proofs.iter().enumerate() {
+            let (log, raw) = (&proof.event.log, &proof.event.event.raw);
+            let row = match self.clear_numbers {
+                true => serde_json::from_str(raw)
+                    .unwrap_or_else(|_| Value::from(&**raw))
+                    .to_string(),
+                false => masked_row_text(log, raw, &self.tenant.mask),
+            };
+            let (log, id) = (Value::from(&**log), Value::from(&*proof.event.event.id));
+            let comma = if place == 0 { "" } else { "," };
+            // Writing to a String cannot fail.
+            let _ = write!(text, "{comma}{{\"log\":{log},\"id\":{id},\"row\":{row}}}");
+        }
+        text.push_str("]}");
     }
 
     /// What a replay raises is not late: its events may be of last spring.
@@ -146,6 +153,12 @@ pub(crate) fn parameters(manifest: &RuleManifest, params: &Params) -> Value {
         (name.clone(), value)
     };
     Value::Object(params.iter().map(shown).collect())
+}
+
+/// One more member at the end of an object's text.
+fn member(name: &str, value: &Value, text: &mut String) {
+    text.pop();
+    let _ = write!(text, ",\"{name}\":{value}}}");
 }
 
 fn timeline(raised: &Raised, proofs: &[Proof<'_>]) -> Vec<Value> {

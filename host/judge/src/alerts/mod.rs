@@ -197,10 +197,7 @@ impl Teller<'_> {
             ..about
         });
         let proofs = proofs(&raised.evidence, &self.tenant.mask);
-        let mut json = self.json(&raised, about.as_ref(), &proofs);
-        if let (Some(exception), Some(told)) = (&raised.exception, json.as_object_mut()) {
-            told.insert("suppressed".to_owned(), exception.json());
-        }
+        let json = self.json(&raised, about.as_ref(), &proofs);
         let (historic, severity) = (self.is_historic(&raised), severity(self.rule, alert));
         AlertRow {
             id: raised.id,
@@ -211,7 +208,7 @@ impl Teller<'_> {
             dedup_key: raised.dedup_key,
             dedup_until: raised.dedup_until,
             about: about.map_or_else(|| "".into(), |about| about.name.into()),
-            json: json.to_string().into(),
+            json: json.into(),
             repeats: 0,
             last_repeat: None,
             historic,
