@@ -14,6 +14,11 @@ pub fn canonical_address(text: &str) -> Option<String> {
     parse(text).map(|address| address.to_string())
 }
 
+/// Whether a text is the canonical spelling of an IPv4 address, as most are. An address has no other that std reads.
+pub(crate) fn is_canonical_ipv4(text: &str) -> bool {
+    text.parse::<Ipv4Addr>().is_ok_and(|address| !address.is_unspecified())
+}
+
 /// The address's network: /24 of IPv4, /48 of IPv6.
 #[must_use]
 pub fn network(text: &str) -> Option<String> {
@@ -113,6 +118,8 @@ mod tests {
             ("[", None),
         ] {
             assert_eq!(canonical_address(text).as_deref(), canonical, "{text}");
+            let is_its_own = canonical == Some(text) && !text.contains(':');
+            assert_eq!(is_canonical_ipv4(text), is_its_own, "{text}");
         }
     }
 

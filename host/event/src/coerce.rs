@@ -1,5 +1,7 @@
 //! One value of the JSON, and what it is as each type. The table is in the crate's documentation.
 
+use std::borrow::Cow;
+
 use picket_contract::NULL;
 
 /// A value as it stands in the JSON; texts by code in the page's dictionary, as received.
@@ -28,12 +30,12 @@ impl Cell {
     }
 
     /// A number or bool as canonical text. None: it is a text already, or null.
-    pub(crate) fn canonical(self) -> Option<String> {
+    pub(crate) fn canonical(self) -> Option<Cow<'static, str>> {
         match self {
-            Cell::Whole(number) => Some(number.to_string()),
-            Cell::Large(number) => Some(number.to_string()),
-            Cell::Float(number) => Some(float_text(number)),
-            Cell::Bool(value) => Some(value.to_string()),
+            Cell::Whole(number) => Some(number.to_string().into()),
+            Cell::Large(number) => Some(number.to_string().into()),
+            Cell::Float(number) => Some(float_text(number).into()),
+            Cell::Bool(value) => Some(if value { "true" } else { "false" }.into()),
             Cell::Null | Cell::Text(_) | Cell::Object(_) | Cell::Array { .. } => None,
         }
     }

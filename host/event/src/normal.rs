@@ -45,7 +45,7 @@
 
 use picket_catalogue::{Kind, Part, Phone};
 
-use crate::address::{canonical_address, host_name, network};
+use crate::address::{canonical_address, host_name, is_canonical_ipv4, network};
 use crate::number;
 use crate::phone::Mask;
 use crate::time::{epoch_to_ms, joined, rfc3339, rfc3339_to_ms};
@@ -197,6 +197,7 @@ impl Mapping {
             Mapping::Plain(words) if words.holds(text) => Mapped::Null,
             Mapping::Plain(_) => Mapped::Same,
             Mapping::Word(aliases) => aliases.apply(text),
+            Mapping::Address if is_canonical_ipv4(text) => Mapped::Same,
             Mapping::Address => Mapped::from(canonical_address(text)),
             Mapping::Network => Mapped::from(network(text)),
             Mapping::Host => Mapped::from(host_name(text)),
