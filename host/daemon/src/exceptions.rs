@@ -36,7 +36,11 @@ pub(crate) fn stale<'a>(
     for exception in exceptions {
         let told = |why: String| format!("{}: exception `{}`: {why}", exception.place, exception.name);
         if let Err(why) = judged(exception, lists) {
-            stale.push((None, told(why)));
+            let about: Vec<Option<String>> = match exception.rules.as_slice() {
+                [] => vec![None],
+                rules => rules.iter().cloned().map(Some).collect(),
+            };
+            stale.extend(about.into_iter().map(|rule| (rule, told(why.clone()))));
         }
         for id in &exception.rules {
             match rules.clone().find(|rule| rule.id == *id) {

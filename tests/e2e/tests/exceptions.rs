@@ -182,7 +182,7 @@ exceptions:
     for sentence in sentences {
         assert!(check.all().contains(sentence), "{sentence}: {check:?}");
     }
-    assert!(check.all().contains("acme.yaml:10:"), "{check:?}");
+    assert!(check.all().contains("acme.yaml:11:"), "{check:?}");
     site.run();
     advance(&site, base + 10 * MINUTE);
     assert_eq!(about(&site.alerts("acme", BURST)), ["ada"], "it judges");

@@ -85,7 +85,10 @@ pub(crate) async fn run(config: &Config, arguments: &Except) -> anyhow::Result<b
     match wrong {
         None => out!("no daemon runs: it takes effect when one starts"),
         Some(wrong) if wrong.is_empty() => out!("in force"),
-        Some(wrong) => out!("NOT in force: {}", wrong.join("\n")),
+        Some(wrong) => out!(
+            "the daemon has read it, and found this wrong elsewhere:\n{}",
+            wrong.join("\n")
+        ),
     }
     Ok(is_taken)
 }

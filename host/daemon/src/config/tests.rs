@@ -257,7 +257,12 @@ fn a_parents_key_and_what_is_said_of_its_children() {
     let acme = &parent_config.children["DA1"];
     assert_eq!(acme.tenant.as_deref(), Some("acme"));
     assert_eq!(acme.lists["vpn"], ["b"]);
-    assert_eq!(acme.overrides["user-deleted"].enabled, Some(false));
+    let whole = parent_config.common.overrides("acme", acme.overrides.clone());
+    assert_eq!(
+        whole["user-deleted"].enabled,
+        Some(false),
+        "what is said for all holds for children"
+    );
     assert_eq!(acme.collect.as_ref().unwrap().logs, ["authentication"]);
     assert!(parent_config.children["DA2"].skip);
 

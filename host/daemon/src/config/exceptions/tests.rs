@@ -1,5 +1,7 @@
 //! Exceptions and overrides as they are written: what is taken, for whom, and what is wrong with them.
 
+use std::os::unix::fs::PermissionsExt as _;
+
 use super::*;
 use crate::config::{Config, Problems, load};
 
@@ -12,7 +14,8 @@ fn load_files(files: &[(&str, &str)]) -> Result<Config, Problems> {
     for (file, text) in files {
         let path = dir.path().join(file);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(path, text).unwrap();
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();
     }
     load(&dir.path().join("picket.yaml"))
 }
