@@ -68,6 +68,7 @@ impl Child {
             },
             exceptions: parent.common.exceptions(&self.tenant, &parent.exceptions),
             lists: said.map_or_else(|| parent.lists.clone(), |said| said.lists.clone()),
+            tables: parent.tables.clone(),
             permissions: parent.permissions.clone(),
         }
     }

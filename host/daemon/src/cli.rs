@@ -211,6 +211,21 @@ pub(crate) enum RuleVerb {
         #[command(flatten)]
         output: Output,
     },
+    /// Sign modules: writes MODULE.minisig beside each, in minisign's format.
+    Sign(Sign),
+    /// Check the signatures beside modules.
+    Verify {
+        /// Modules.
+        #[arg(required = true, value_name = "MODULE")]
+        modules: Vec<PathBuf>,
+        /// The public key, or the file it is in; without it, the keys that the configuration trusts.
+        #[arg(long, value_name = "KEY")]
+        key: Option<String>,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Make a key to sign with: NAME.key, to be kept secret, and NAME.pub.
+    Keygen(Keygen),
     /// Run the timed cases of modules in the production sandbox.
     Test {
         /// Modules, or directories of modules.
@@ -219,6 +234,37 @@ pub(crate) enum RuleVerb {
         #[command(flatten)]
         output: Output,
     },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Sign {
+    /// Modules.
+    #[arg(required = true, value_name = "MODULE")]
+    pub(crate) modules: Vec<PathBuf>,
+    /// The secret key: of `picket rule keygen` or `minisign -G`.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key: PathBuf,
+    /// What is signed with each module and shown with it; without it, its name and when it was signed.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) comment: Option<String>,
+    /// A file whose first line is the key's password; else PICKET_KEY_PASSWORD, else it is asked for.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) password_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Keygen {
+    /// Where to: NAME.key and NAME.pub. Neither may be there yet.
+    #[arg(value_name = "NAME")]
+    pub(crate) name: PathBuf,
+    /// The key has no password: for a machine that signs by itself and keeps the file to itself.
+    #[arg(long)]
+    pub(crate) no_password: bool,
+    /// A file whose first line is to be the key's password; else PICKET_KEY_PASSWORD, else it is asked for.
+    #[arg(long, value_name = "FILE", conflicts_with = "no_password")]
+    pub(crate) password_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -16,12 +16,14 @@ mod counts;
 mod daemon;
 mod deliver;
 mod exceptions;
+mod filed;
 mod out;
 mod phone_key;
 mod registry;
 mod repeated;
 mod rules_view;
 mod ruleset;
+mod signature;
 mod status;
 mod stock;
 mod warming;
@@ -107,8 +109,25 @@ async fn dispatch(cli: &Cli) -> anyhow::Result<bool> {
         } => {
             return commands::rule_test::run(modules, output.format);
         }
+        Verb::Rule {
+            verb: RuleVerb::Sign(arguments),
+        } => commands::rule_sign::sign(arguments)?,
+        Verb::Rule {
+            verb: RuleVerb::Keygen(arguments),
+        } => commands::rule_sign::keygen(arguments)?,
+        Verb::Rule {
+            verb:
+                RuleVerb::Verify {
+                    modules,
+                    key: Some(key),
+                    output,
+                },
+        } => {
+            let signatures = commands::rule_sign::only(key)?;
+            return commands::rule_sign::verify(modules, &signatures, output.format);
+        }
         Verb::Run => daemon::run(config::load_for_run(&cli.config)?).await?,
-        Verb::Check { .. } => return configured(cli, config::load(&cli.config)?).await,
+        Verb::Check { .. } => return configured(cli, config::load_whole(&cli.config)?).await,
         _ => {
             // One customer's slip of the pen must not hide the others: the daemon goes on, and so do the verbs beside it.
             let loaded = config::load_for_run(&cli.config)?;
@@ -153,7 +172,10 @@ async fn configured(cli: &Cli, config: config::Config) -> anyhow::Result<bool> {
             (None, None) => commands::rule_list::run(&config, output.format, *verbose).await?,
         },
         Verb::Rule {
-            verb: RuleVerb::Test { .. },
+            verb: RuleVerb::Verify { modules, output, .. },
+        } => return commands::rule_sign::verify(modules, &config.signatures, output.format),
+        Verb::Rule {
+            verb: RuleVerb::Test { .. } | RuleVerb::Sign(_) | RuleVerb::Keygen(_),
         }
         | Verb::Run
         | Verb::Replay(_) => {}

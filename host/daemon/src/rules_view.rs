@@ -167,6 +167,7 @@ pub(crate) fn list(
                 object.insert("severity".to_owned(), json!(severity(&tenants, rule)));
                 object.insert("does_not_apply".to_owned(), json!(useless));
                 object.insert("cases".to_owned(), json!(live.cases));
+                object.insert("signed".to_owned(), json!(live.signed.by));
                 if let Some(warming) = warming {
                     object.insert("percent".to_owned(), json!(warming.percent));
                     object.insert("ready".to_owned(), json!(warming.ready.map(when::rfc3339)));

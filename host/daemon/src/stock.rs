@@ -9,7 +9,7 @@ use picket_collect::inventory::{
     DuoInventory, Keep, Listeners, Part, Stock, StockBoard, StockHealth, StockSettings, close_stock,
 };
 use picket_collect::{AdmitError, BackOff, Budget, Clock as _, SystemClock};
-use picket_contract::Tables;
+use picket_contract::{Table, Tables};
 use picket_duo::{DuoError, Inventory, InventoryPage};
 use picket_event::Mask;
 use picket_judge::JudgedRule;
@@ -21,10 +21,13 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::account::Account;
-use crate::config::TenantConfig;
+use crate::config::{TableConfig, TenantConfig};
 use crate::daemon::lock;
 use crate::registry::Live;
 use crate::ruleset;
+
+/// By name: the content's hash, and the table.
+type FiledTables = BTreeMap<String, (String, Arc<Table>)>;
 
 /// A tenant's inventory at work.
 pub(crate) struct Holdings {
@@ -38,6 +41,8 @@ pub(crate) struct Holdings {
     stale_settings: Mutex<Vec<String>>,
     /// As rules have them; none: not made yet.
     tables: Mutex<Option<Lookup>>,
+    /// Those of files, as they were made for this tenant last.
+    filed: Mutex<FiledTables>,
     listeners: Listeners,
     board: Mutex<Option<Arc<StockBoard>>>,
     /// One swap at a time, so that an older set of rules never follows a newer one.
@@ -54,6 +59,7 @@ impl Holdings {
             stale: AtomicBool::new(false),
             stale_settings: Mutex::default(),
             tables: Mutex::default(),
+            filed: Mutex::default(),
             listeners: Listeners::default(),
             board: Mutex::default(),
             swapping: tokio::sync::Mutex::default(),
@@ -132,13 +138,19 @@ impl Holdings {
                 None => Lookup::read(&*self.store, &self.tenant, &self.mask)
                     .inspect_err(|_| self.stale.store(true, Ordering::Release))?,
             };
-            let (masked, clear) = tables(&lookup, &config.lists);
+            let filed = self.filed(config);
+            let (masked, clear) = tables(&lookup, &config.lists, &filed);
             for rule in &mut set.rules {
                 let granted = rule.terms.permission.shows_numbers();
                 rule.tables = if granted { clear.clone() } else { masked.clone() };
             }
             let lists = blake3::hash(format!("{:?}", config.lists).as_bytes());
             set.hash = format!("{}+{}+{}", set.hash, lookup.hash, lists.to_hex()).into();
+            if !filed.is_empty() {
+                let digests: Vec<(&String, &String)> = filed.iter().map(|(name, (digest, _))| (name, digest)).collect();
+                let filed = blake3::hash(format!("{digests:?}").as_bytes());
+                set.hash = format!("{}+{}", set.hash, filed.to_hex()).into();
+            }
             *lock(&self.tables) = Some(lookup);
         }
         self.listeners.set(logs);
@@ -152,6 +164,22 @@ impl Holdings {
         for text in stale.iter().filter(|text| !before.contains(text)) {
             tracing::warn!(tenant = %self.tenant, "does not apply: {text}");
         }
+    }
+
+    /// The tables of files, made anew where a file is another.
+    fn filed(&self, config: &TenantConfig) -> FiledTables {
+        let mut known = lock(&self.filed);
+        let of = |(name, table): (&String, &TableConfig)| {
+            let content = table.content.as_ref()?;
+            let made = match known.get(name) {
+                Some((digest, made)) if *digest == content.digest => made.clone(),
+                _ => content.table(&*self.mask),
+            };
+            Some((name.clone(), (content.digest.clone(), made)))
+        };
+        let filed: FiledTables = config.tables.iter().filter_map(of).collect();
+        known.clone_from(&filed);
+        filed
     }
 
     /// The same for a journal beside the tenant's own: that the tables in force there may be out of date stays known.
@@ -201,9 +229,12 @@ impl Holdings {
     }
 }
 
-/// The tables of the inventory and the operator's lists (`lists.<name>`), for modules without and with clear numbers.
-fn tables(lookup: &Lookup, lists: &BTreeMap<String, Vec<String>>) -> (Arc<Tables>, Arc<Tables>) {
+/// The tables of the inventory, the operator's lists (`lists.<name>`) and files (`tables.<name>`), for modules without and with clear numbers.
+fn tables(lookup: &Lookup, lists: &BTreeMap<String, Vec<String>>, filed: &FiledTables) -> (Arc<Tables>, Arc<Tables>) {
     let mut tables = Tables::clone(&lookup.tables);
+    for (name, (_, table)) in filed {
+        tables.shared.insert(format!("tables.{name}"), table.clone());
+    }
     for (name, texts) in lists {
         let row = |text: &String| (text.clone(), vec![("value".to_owned(), text.clone())]);
         tables.write(&format!("lists.{name}"), texts.iter().map(row));

@@ -213,6 +213,12 @@ impl Engine {
         self.inner.limits.module.bytes as u64
     }
 
+    /// The most memory that any module may be given for a call, bytes: what the pool is made for.
+    #[must_use]
+    pub fn most_memory_bytes(&self) -> usize {
+        self.inner.limits.most_memory_bytes()
+    }
+
     /// The refusal of a file that has so many bytes that it was not read.
     #[must_use]
     pub fn too_many_bytes(&self, found: u64) -> Rejected {

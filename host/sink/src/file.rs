@@ -112,6 +112,11 @@ impl FileSink {
         })
     }
 
+    /// Rotates by another rule from now on.
+    pub fn rotate_by(&mut self, rotation: Rotation) {
+        self.rotation = rotation;
+    }
+
     /// Where the current file is.
     #[must_use]
     pub fn path(&self) -> &Path {

@@ -42,6 +42,7 @@ fn parent() -> ParentConfig {
         exceptions: Vec::new(),
         common: Arc::default(),
         lists: BTreeMap::new(),
+        tables: BTreeMap::new(),
         permissions: BTreeMap::new(),
     }
 }

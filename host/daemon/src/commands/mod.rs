@@ -10,6 +10,7 @@ pub(crate) mod logs;
 pub(crate) mod noise;
 pub(crate) mod replay;
 pub(crate) mod rule_list;
+pub(crate) mod rule_sign;
 pub(crate) mod rule_test;
 pub(crate) mod status;
 pub(crate) mod timeline;

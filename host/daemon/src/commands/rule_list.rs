@@ -11,7 +11,7 @@ use crate::cli::Format;
 use crate::config::Config;
 use crate::control::{Request, ask};
 use crate::out::out;
-use crate::registry::Registry;
+use crate::registry::{Registry, Terms};
 use crate::warming::Histories;
 use crate::{rules_view, when};
 
@@ -24,11 +24,7 @@ pub(crate) async fn run(config: &Config, format: Format, verbose: bool) -> anyho
         Some(Value::Array(rules)) => rules,
         Some(_) => anyhow::bail!("the daemon's answer is not a list: is it of another version?"),
         None => {
-            let registry = Registry::new(
-                config.rules_dir.clone(),
-                config.sandbox.start(None)?,
-                config.sandbox.clone(),
-            );
+            let registry = Registry::new(Terms::of(config), config.sandbox.start(None)?);
             registry.scan()?;
             let store = super::store(config).or_else(|_| SqliteStore::in_memory().map_err(anyhow::Error::from))?;
             let tenants: Vec<_> = config.tenants.iter().collect();

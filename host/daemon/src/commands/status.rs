@@ -48,39 +48,49 @@ pub(crate) async fn reload(config: &Config, format: Format) -> anyhow::Result<bo
     };
     let mut refused = list("/changes/refused");
     refused.extend(list("/changes/still_refused"));
-    let wrong = list("/configuration/wrong");
+    let (wrong, kept) = (list("/configuration/wrong"), list("/kept"));
+    let is_well = refused.is_empty() && wrong.is_empty() && kept.is_empty();
     if format == Format::Ndjson {
         out!("{report}");
-        return Ok(refused.is_empty() && wrong.is_empty());
+        return Ok(is_well);
     }
-    let word = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
-    for module in list("/changes/live") {
-        out!("live     {}", word(&module));
+    let word = |value: &serde_json::Value| value.as_str().unwrap_or_default().replace('\n', "\n         ");
+    let mut said = 0;
+    for change in list("/configuration/changed") {
+        let of = |name: &str| change.get(name).map(word).unwrap_or_default();
+        out!("changed  {}: {}", of("area"), of("what"));
+        said += 1;
     }
-    for module in list("/changes/retired") {
-        out!("retired  {}", word(&module));
+    let plain = [
+        ("started", "/configuration/started"),
+        ("stopped", "/configuration/stopped"),
+        ("restarted", "/configuration/restarted"),
+        ("live", "/changes/live"),
+        ("retired", "/changes/retired"),
+    ];
+    for (what, pointer) in plain {
+        for one in list(pointer) {
+            out!("{what:<8} {}", word(&one));
+            said += 1;
+        }
     }
     for refusal in &refused {
         let of = |index: usize| refusal.get(index).map(word).unwrap_or_default();
         out!("refused  {}: {}", of(0), of(1));
     }
-    for tenant in list("/configuration/started") {
-        out!("started  {}", word(&tenant));
-    }
-    for tenant in list("/configuration/stopped") {
-        out!("stopped  {}", word(&tenant));
+    for kept in &kept {
+        out!("kept     {}", word(kept));
     }
     for problem in &wrong {
-        out!("WRONG    {}", word(problem).replace('\n', "\n         "));
+        out!("WRONG    {}", word(problem));
     }
-    let changed = [
-        "/changes/live",
-        "/changes/retired",
-        "/configuration/started",
-        "/configuration/stopped",
-    ];
-    if refused.is_empty() && wrong.is_empty() && changed.iter().all(|pointer| list(pointer).is_empty()) {
+    let in_force = report
+        .pointer("/configuration/in_force")
+        .and_then(serde_json::Value::as_bool);
+    if in_force == Some(false) {
+        out!("The configuration is not taken over, no part of it: what was in force is in force.");
+    } else if is_well && said == 0 {
         out!("nothing has changed");
     }
-    Ok(refused.is_empty() && wrong.is_empty())
+    Ok(is_well)
 }

@@ -10,6 +10,9 @@ use serde_saphyr::Spanned;
 use super::exceptions::ExceptionFile;
 use super::overrides::{Groups, ScopedFile};
 use super::sandbox::{SandboxFile, TenantSandboxFile};
+use super::signatures::SignaturesFile;
+use super::tables::TableFile;
+use super::watching::WatchingFile;
 
 /// `picket.yaml`.
 #[derive(Debug, Default, Deserialize)]
@@ -29,11 +32,20 @@ pub(super) struct RootFile {
     pub(super) tenants_dir: Option<PathBuf>,
     pub(super) control_socket: Option<PathBuf>,
     #[serde(default)]
-    pub(super) sinks: Vec<SinkFile>,
+    pub(super) sinks: Vec<Spanned<SinkFile>>,
     #[serde(default)]
     pub(super) sandbox: SandboxFile,
     #[serde(default)]
     pub(super) alerts: AlertsFile,
+    /// Whose signatures of modules count.
+    #[serde(default)]
+    pub(super) signatures: SignaturesFile,
+    /// How changes of files are seen.
+    #[serde(default)]
+    pub(super) watch: WatchingFile,
+    /// Lookup tables for every tenant.
+    #[serde(default)]
+    pub(super) tables: TableFiles,
     /// Overrides for every tenant.
     #[serde(default)]
     pub(super) rules: Overrides,
@@ -66,6 +78,8 @@ pub(super) struct TenantFile {
     #[serde(default)]
     pub(super) lists: Lists,
     #[serde(default)]
+    pub(super) tables: TableFiles,
+    #[serde(default)]
     pub(super) sandbox: TenantSandboxFile,
 }
 
@@ -80,6 +94,8 @@ pub(super) struct AlertsFile {
 
 /// Rule id, then parameter (or `enabled`), then value.
 pub(super) type Overrides = BTreeMap<String, BTreeMap<String, Spanned<Value>>>;
+/// Lookup tables by name.
+pub(super) type TableFiles = BTreeMap<String, Spanned<TableFile>>;
 /// Named lists of texts, or where they are.
 pub(super) type Lists = BTreeMap<String, Spanned<Value>>;
 /// What is said of single child accounts, by `account_id`.

@@ -1,6 +1,7 @@
 //! `lists:`: named lists of texts, written in the file or read from one of their own.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use serde_json::Value;
 
@@ -39,6 +40,12 @@ impl Checker<'_> {
             }
         }
         all
+    }
+
+    /// The files of those that are read from one.
+    pub(super) fn list_files(&self, lists: &Lists) -> Vec<PathBuf> {
+        let files = lists.values().filter_map(|list| list.value.get("file")?.as_str());
+        files.map(|file| self.file(file.as_ref())).collect()
     }
 
     fn list_file(&self, file: &str) -> Result<Vec<String>, String> {

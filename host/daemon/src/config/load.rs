@@ -4,14 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use serde_saphyr::Location;
+use serde_saphyr::{Location, Spanned};
 
 use super::exceptions::{Exception, ExceptionsFile, Standing};
 use super::file::{RootFile, SinkFile, TenantFile};
 use super::overrides::{AllOverrides, Common, Groups, Tenants};
 use super::tenant::{Checker, Entry, Said};
-use super::{Config, Permissions, Problem, Problems, SinkConfig, StdoutFormat};
+use super::{Config, Permissions, Problem, Problems, SinkConfig, StdoutFormat, Tables};
 use crate::audit::Stated;
+use crate::filed::Cabinet;
+use crate::watch::is_configuration;
 
 const DEFAULT_RULES: &str = "/etc/picket/rules";
 const DEFAULT_DATA: &str = "/var/lib/picket";
@@ -34,6 +36,24 @@ pub(crate) fn load(path: &Path) -> Result<Config, Problems> {
     let problems: Vec<Problem> = broken.into_iter().flat_map(|(_, problems)| problems.0).collect();
     if problems.is_empty() {
         Ok(config)
+    } else {
+        Err(Problems(problems))
+    }
+}
+
+/// The same, with the files of its tables.
+///
+/// # Errors
+/// Everything that is wrong.
+pub(crate) fn load_whole(path: &Path) -> Result<Config, Problems> {
+    let mut loaded = Loaded {
+        config: load(path)?,
+        broken: Vec::new(),
+    };
+    Cabinet::default().fill(&mut loaded)?;
+    let problems: Vec<Problem> = loaded.broken.into_iter().flat_map(|(_, problems)| problems.0).collect();
+    if problems.is_empty() {
+        Ok(loaded.config)
     } else {
         Err(Problems(problems))
     }
@@ -84,7 +104,12 @@ fn read_all(path: &Path) -> Result<Loaded, Problems> {
         exceptions,
     });
     let lists = shared.lists(&root.lists, &mut problems);
+    let mut list_files = shared.list_files(&root.lists);
     let sandbox = shared.sandbox(&root.sandbox, &mut problems);
+    let signatures = shared.signatures(&root.signatures, &mut problems);
+    let watching = shared.watching(&root.watch, &mut problems);
+    let tables = shared.tables(&root.tables, true, &mut problems);
+    let sinks = shared.sinks(&root.sinks, &mut problems);
 
     let mut entries = Vec::new();
     if let Some(source) = &root.source {
@@ -101,6 +126,7 @@ fn read_all(path: &Path) -> Result<Loaded, Problems> {
             exceptions: Vec::new(),
             common: common.clone(),
             lists: lists.clone(),
+            tables: tables.clone(),
             permissions: Permissions::new(),
         };
         entries.extend(shared.entry(said, &mut problems, &mut warnings));
@@ -112,11 +138,12 @@ fn read_all(path: &Path) -> Result<Loaded, Problems> {
         base,
         common: &common,
         lists: &lists,
+        tables: &tables,
         names: &names,
     };
     for file in yaml_files(&directory, &mut problems) {
         let mut own = Vec::new();
-        match load_tenant(&file, &for_all, &mut stated, &mut own, &mut warnings) {
+        match load_tenant(&file, &for_all, &mut stated, &mut list_files, &mut own, &mut warnings) {
             Ok(entry) => entries.extend(entry),
             Err(found) => own.extend(found.0),
         }
@@ -167,7 +194,17 @@ fn read_all(path: &Path) -> Result<Loaded, Problems> {
         control_socket: root
             .control_socket
             .map_or_else(|| data_dir.join("control.sock"), |socket| base.join(socket)),
-        sinks: sinks(root.sinks, base),
+        found: [&directory, &exceptions_dir]
+            .into_iter()
+            .filter(|directory| directory.is_dir())
+            .cloned()
+            .collect(),
+        list_files,
+        tenants_dir: directory,
+        sinks,
+        signatures,
+        watching,
+        tables,
         sandbox,
         clear_numbers: root.alerts.clear_numbers,
         exceptions_dir,
@@ -180,19 +217,33 @@ fn read_all(path: &Path) -> Result<Loaded, Problems> {
     Ok(Loaded { config, broken })
 }
 
-fn sinks(files: Vec<SinkFile>, base: &Path) -> Vec<SinkConfig> {
-    if files.is_empty() {
-        return vec![SinkConfig::Stdout(StdoutFormat::Text)];
+impl Checker<'_> {
+    fn sinks(&self, files: &[Spanned<SinkFile>], problems: &mut Vec<Problem>) -> Vec<SinkConfig> {
+        if files.is_empty() {
+            return vec![SinkConfig::Stdout(StdoutFormat::Text)];
+        }
+        let mut sinks: Vec<SinkConfig> = Vec::new();
+        for file in files {
+            let sink = match &file.value {
+                SinkFile::Stdout { format } => SinkConfig::Stdout(*format),
+                SinkFile::File { path, max_bytes, keep } => SinkConfig::File {
+                    // As written: by this name its place in the outbox is known.
+                    path: self.base.join(path),
+                    max_bytes: max_bytes.unwrap_or(64 << 20),
+                    keep: keep.unwrap_or(8),
+                },
+            };
+            if sinks.iter().any(|known| known.name() == sink.name()) {
+                let what = format!("two sinks write to {}", sink.name());
+                problems.push(
+                    self.problem(file.referenced, what)
+                        .hint("each would get half of the alerts: take one out"),
+                );
+            }
+            sinks.push(sink);
+        }
+        sinks
     }
-    let sink = |file| match file {
-        SinkFile::Stdout { format } => SinkConfig::Stdout(format),
-        SinkFile::File { path, max_bytes, keep } => SinkConfig::File {
-            path: base.join(path),
-            max_bytes: max_bytes.unwrap_or(64 << 20),
-            keep: keep.unwrap_or(8),
-        },
-    };
-    files.into_iter().map(sink).collect()
 }
 
 fn read(path: &Path) -> Result<String, Problem> {
@@ -217,16 +268,8 @@ fn yaml_files(directory: &Path, problems: &mut Vec<Problem>) -> Vec<PathBuf> {
     };
     let mut files: Vec<PathBuf> = entries
         .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| {
-            // An editor's or version control's own.
-            let is_hidden = path
-                .file_name()
-                .is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
-            !is_hidden
-                && path
-                    .extension()
-                    .is_some_and(|extension| extension == "yaml" || extension == "yml")
-        })
+        // Editors put files of their own beside those that are meant.
+        .filter(|path| is_configuration(path))
         .collect();
     files.sort();
     files
@@ -237,6 +280,7 @@ struct ForAll<'a> {
     base: &'a Path,
     common: &'a Arc<Common>,
     lists: &'a BTreeMap<String, Vec<String>>,
+    tables: &'a Tables,
     /// Of exceptions.
     names: &'a BTreeSet<String>,
 }
@@ -285,6 +329,7 @@ fn load_tenant(
     path: &Path,
     for_all: &ForAll<'_>,
     stated: &mut Stated,
+    list_files: &mut Vec<PathBuf>,
     problems: &mut Vec<Problem>,
     warnings: &mut Vec<Problem>,
 ) -> Result<Option<Entry>, Problems> {
@@ -300,8 +345,11 @@ fn load_tenant(
     checker.tenant_id(id, Location::UNKNOWN, problems);
     let mut lists = for_all.lists.clone();
     lists.extend(checker.lists(&file.lists, problems));
+    list_files.extend(checker.list_files(&file.lists));
     let exceptions = checker.exceptions(&file.exceptions, Standing::Tenant, &Groups::new(), problems);
     unique(&checker, &exceptions, &mut for_all.names.clone(), problems);
+    let mut tables = for_all.tables.clone();
+    tables.extend(checker.tables(&file.tables, false, problems));
     let said = Said {
         id,
         name: file.name.as_deref(),
@@ -312,6 +360,7 @@ fn load_tenant(
         exceptions: exceptions.into_iter().map(|(_, exception)| exception).collect(),
         common: for_all.common.clone(),
         lists,
+        tables,
         permissions: checker.permissions(&file.sandbox, problems),
     };
     Ok(checker.entry(said, problems, warnings))

@@ -13,8 +13,11 @@ mod overrides;
 mod problem;
 mod sandbox;
 mod secret;
+mod signatures;
 mod source;
+mod tables;
 mod tenant;
+mod watching;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -29,12 +32,17 @@ use crate::audit::Stated;
 
 pub(crate) use exceptions::{Exception, network_of};
 pub(crate) use file::StdoutFormat;
-pub(crate) use load::{Loaded, load, load_for_run};
+#[cfg(test)]
+use load::load;
+pub(crate) use load::{Loaded, load_for_run, load_whole};
 pub(crate) use network::Network;
 pub(crate) use overrides::{AllOverrides, Common};
 pub(crate) use problem::{Problem, Problems, edits};
 pub(crate) use sandbox::{ModulePolicy, Sandbox, thread_stack as sandbox_thread_stack};
 pub(crate) use secret::{SecretSource, readers};
+pub(crate) use signatures::Signatures;
+pub(crate) use tables::{KeyKind, TableConfig, TableSpec, Tables};
+pub(crate) use watching::{Watch, Watching};
 
 /// Where the configuration is unless told otherwise.
 pub(crate) const DEFAULT_CONFIG: &str = "/etc/picket/picket.yaml";
@@ -52,8 +60,20 @@ pub(crate) struct Config {
     pub(crate) exceptions_dir: PathBuf,
     /// Where `picket status` and the like talk to the daemon.
     pub(crate) control_socket: PathBuf,
+    /// One file for each customer; there may be no such directory.
+    pub(crate) tenants_dir: PathBuf,
+    /// Of [`Config::directories`], those that were there when this was read.
+    pub(crate) found: Vec<PathBuf>,
+    /// Files of named lists.
+    pub(crate) list_files: Vec<PathBuf>,
     /// Where alerts go.
     pub(crate) sinks: Vec<SinkConfig>,
+    /// Whose signatures of modules count.
+    pub(crate) signatures: Signatures,
+    /// How changes of files are seen.
+    pub(crate) watching: Watching,
+    /// Lookup tables from files, for every tenant.
+    pub(crate) tables: Tables,
     /// What rules may spend.
     pub(crate) sandbox: Sandbox,
     /// Whether alerts keep the phone numbers of their evidence in clear.
@@ -85,6 +105,8 @@ pub(crate) struct TenantConfig {
     pub(crate) exceptions: Vec<Arc<Exception>>,
     /// Named lists that parameters and exceptions refer to as `$name`.
     pub(crate) lists: BTreeMap<String, Vec<String>>,
+    /// Lookup tables from files, those for every tenant among them.
+    pub(crate) tables: Tables,
     /// What single modules may read of this tenant, beside what is said of them for all; by file relative to the rules
     /// directory.
     pub(crate) permissions: Permissions,
@@ -114,6 +136,8 @@ pub(crate) struct ParentConfig {
     pub(crate) common: Arc<Common>,
     /// For every child.
     pub(crate) lists: BTreeMap<String, Vec<String>>,
+    /// For every child.
+    pub(crate) tables: Tables,
     /// For every child.
     pub(crate) permissions: Permissions,
 }
@@ -210,6 +234,131 @@ pub(crate) enum SinkConfig {
         /// How many old ones are kept.
         keep: u32,
     },
+}
+
+/// What decides how all tenants are judged, besides modules: their state in all and in memory (bytes), their fuel, and whether
+/// alerts keep clear numbers.
+pub(crate) type TermsOfJudging = (u64, u64, u64, bool);
+
+impl Config {
+    /// Files it is made of, besides those in [`Config::directories`].
+    pub(crate) fn files(&self) -> Vec<PathBuf> {
+        let own = self.tenants.iter().map(|tenant| &tenant.tables);
+        let of_parents = self.parents.iter().map(|parent| &parent.tables);
+        let tables = own.chain(of_parents).chain([&self.tables]);
+        let mut files: Vec<PathBuf> = tables
+            .flat_map(|tables| tables.values().map(|table| table.spec.file.clone()))
+            .collect();
+        files.push(self.path.clone());
+        files.extend(self.list_files.iter().cloned());
+        files.sort();
+        files.dedup();
+        files
+    }
+
+    /// Directories of which every YAML file is part of it.
+    pub(crate) fn directories(&self) -> Vec<PathBuf> {
+        vec![self.tenants_dir.clone(), self.exceptions_dir.clone()]
+    }
+
+    /// Directories it was read from that are gone. A customer ends when its file goes; a directory that goes takes nobody along:
+    /// more likely a disk is not mounted.
+    pub(crate) fn vanished(&self) -> Vec<String> {
+        let gone = self.found.iter().filter(|directory| !directory.is_dir());
+        let say = |directory: &PathBuf| {
+            format!(
+                "{}: the directory is gone, and what was in it is not ended for that: put it back, empty if nothing is to be left",
+                directory.display()
+            )
+        };
+        gone.map(say).collect()
+    }
+
+    /// What holds for all tenants.
+    pub(crate) fn terms_of_judging(&self) -> TermsOfJudging {
+        let sandbox = &self.sandbox;
+        (
+            sandbox.tenant_state_bytes,
+            sandbox.holding_bytes,
+            sandbox.fuel_per_minute,
+            self.clear_numbers,
+        )
+    }
+}
+
+impl SourceConfig {
+    /// Whether both collect the same in the same way. Secrets are in no Debug text, so they are asked for.
+    fn is_same(&self, other: &Self) -> bool {
+        let both = |one: &Option<SecretSource>, other: &Option<SecretSource>| match (one, other) {
+            (Some(one), Some(other)) => one.is_same(other),
+            (one, other) => one.is_none() && other.is_none(),
+        };
+        let (one, two) = (&self.network, &other.network);
+        format!("{self:?}") == format!("{other:?}")
+            && self.secret.is_same(&other.secret)
+            && both(&one.proxy, &two.proxy)
+            && both(&one.proxy_credentials, &two.proxy_credentials)
+    }
+}
+
+impl TenantConfig {
+    /// Whether its collection may go on as it is: only what concerns judging is otherwise, if anything.
+    pub(crate) fn is_collected_like(&self, other: &Self) -> bool {
+        (&self.id, &self.name, &self.timezone) == (&other.id, &other.name, &other.timezone)
+            && self.source.is_same(&other.source)
+    }
+
+    /// What of judging is otherwise, in words.
+    pub(crate) fn judged_otherwise(&self, other: &Self) -> Vec<String> {
+        let mut words = Vec::new();
+        let mut differ = |what: &str, one: String, other: String| {
+            if one != other {
+                words.push(what.to_owned());
+            }
+        };
+        differ(
+            "rules",
+            format!("{:?}", self.overrides),
+            format!("{:?}", other.overrides),
+        );
+        differ(
+            "exceptions",
+            format!("{:?}", self.exceptions),
+            format!("{:?}", other.exceptions),
+        );
+        differ("lists", format!("{:?}", self.lists), format!("{:?}", other.lists));
+        differ(
+            "what modules may read",
+            format!("{:?}", self.permissions),
+            format!("{:?}", other.permissions),
+        );
+        for (name, table) in &other.tables {
+            if self.tables.get(name) != Some(table) {
+                let rows = table.content.as_ref().map_or(0, |content| content.rows);
+                words.push(format!("table {name} ({rows} rows)"));
+            }
+        }
+        let gone = self.tables.keys().filter(|name| !other.tables.contains_key(*name));
+        words.extend(gone.map(|name| format!("table {name} is gone")));
+        words
+    }
+}
+
+impl ParentConfig {
+    /// Whether nothing at all is otherwise.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        format!("{self:?}") == format!("{other:?}") && self.source.is_same(&other.source)
+    }
+}
+
+impl SinkConfig {
+    /// By what its place in the outbox is known.
+    pub(crate) fn name(&self) -> String {
+        match self {
+            SinkConfig::Stdout(_) => "stdout".to_owned(),
+            SinkConfig::File { path, .. } => format!("file {}", path.display()),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -38,6 +38,14 @@ impl Problem {
         self
     }
 
+    /// Points at a line and a column, both from 1, of a file whose text is not shown.
+    pub(crate) fn on(self, line: u64, column: u64) -> Self {
+        Problem {
+            place: Some((line, column)),
+            ..self
+        }
+    }
+
     /// Points at a place in the file's text.
     pub(crate) fn at(mut self, location: serde_saphyr::Location, text: &str) -> Self {
         if location.line() == 0 {

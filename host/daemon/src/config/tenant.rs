@@ -9,7 +9,7 @@ use serde_saphyr::{Location, Spanned};
 use super::exceptions::Exception;
 use super::file::{Accounts, SourceFile};
 use super::overrides::{AllOverrides, Common, over};
-use super::{ChildConfig, ParentConfig, Permissions, Problem, TenantConfig};
+use super::{ChildConfig, ParentConfig, Permissions, Problem, Tables, TenantConfig};
 
 /// Turns one file's shapes into configuration.
 pub(super) struct Checker<'a> {
@@ -33,6 +33,7 @@ pub(super) struct Said<'a> {
     /// What is said for all.
     pub(super) common: Arc<Common>,
     pub(super) lists: BTreeMap<String, Vec<String>>,
+    pub(super) tables: Tables,
     pub(super) permissions: Permissions,
 }
 
@@ -106,6 +107,7 @@ impl Checker<'_> {
                 overrides: said.common.overrides(said.id, said.overrides),
                 exceptions: said.common.exceptions(said.id, &said.exceptions),
                 lists: said.lists,
+                tables: said.tables,
                 permissions: said.permissions,
             })));
         }
@@ -121,6 +123,7 @@ impl Checker<'_> {
             exceptions: said.exceptions,
             common: said.common,
             lists: said.lists,
+            tables: said.tables,
             permissions: said.permissions,
         })))
     }

@@ -35,6 +35,19 @@ pub(crate) struct Broken {
     config: Option<TenantConfig>,
 }
 
+/// What bringing tenants in line came to.
+#[derive(Default)]
+pub(super) struct Reconciled {
+    /// New.
+    pub(super) started: Vec<String>,
+    /// Gone.
+    pub(super) stopped: Vec<String>,
+    /// Collected otherwise than before.
+    pub(super) restarted: Vec<String>,
+    /// Judged otherwise, with what is otherwise of each, in words; to be swapped.
+    pub(super) rejudged: Vec<(Arc<Running>, String)>,
+}
+
 impl Fleet {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
         Fleet {
@@ -118,11 +131,6 @@ impl Fleet {
         lock(&self.broken).remove(id);
     }
 
-    /// Those whose file was wrong and is mended or gone are not missed any more; `still`: whose file is wrong now.
-    pub(crate) fn forgive_files(&self, still: impl Fn(&str) -> bool) {
-        lock(&self.broken).retain(|id, broken| broken.config.is_some() || still(id));
-    }
-
     /// Tries those again that could not be started.
     pub(crate) async fn retry(&self) -> Vec<String> {
         let _one = self.changing.lock().await;
@@ -145,6 +153,69 @@ impl Fleet {
         running.stop().await;
         tracing::info!(tenant = id, "no longer collected; what is stored stays");
         true
+    }
+
+    /// Brings the tenants in line with these: who is not among them ends, who is new begins, whose collection is another begins
+    /// anew, and who is only judged otherwise is told so. `all`: everybody is to be judged anew.
+    pub(super) async fn reconcile(&self, wanted: Vec<TenantConfig>, all: bool) -> Reconciled {
+        let _one = self.changing.lock().await;
+        let mut reconciled = Reconciled::default();
+        let mut ending = JoinSet::new();
+        let mut again = Vec::new();
+        for running in self.running() {
+            let config = wanted.iter().find(|config| *config.id == *running.id);
+            let before = running.config();
+            match config {
+                Some(config) if before.is_collected_like(config) => {
+                    let words = before.judged_otherwise(config).join(", ");
+                    if !words.is_empty() || all {
+                        running.judge_by(config.clone());
+                        reconciled.rejudged.push((running, words));
+                    }
+                }
+                config => {
+                    let id = running.id.to_string();
+                    if config.is_some() {
+                        &mut again
+                    } else {
+                        &mut reconciled.stopped
+                    }
+                    .push(id.clone());
+                    self.running.write().unwrap_or_else(PoisonError::into_inner).remove(&id);
+                    ending.spawn(async move { running.stop().await });
+                }
+            }
+        }
+        while ending.join_next().await.is_some() {}
+        if !reconciled.stopped.is_empty() {
+            tracing::info!(
+                tenants = reconciled.stopped.join(", "),
+                "no longer collected; what is stored stays"
+            );
+        }
+        // Who could not be started and is not wanted any more is not missed; what is tried again is what is wanted now.
+        lock(&self.broken).retain(|id, _| wanted.iter().any(|config| config.id == *id));
+        let begun = self
+            .begin(
+                wanted
+                    .into_iter()
+                    .filter(|config| !self.is_running(&config.id))
+                    .collect(),
+            )
+            .await;
+        (reconciled.restarted, reconciled.started) = begun.into_iter().partition(|id| again.contains(id));
+        reconciled
+    }
+
+    /// One that runs.
+    pub(crate) fn find(&self, id: &str) -> Option<Arc<Running>> {
+        let running = self.running.read().unwrap_or_else(PoisonError::into_inner);
+        running.get(id).cloned()
+    }
+
+    /// Whether it does not run, for something that was wrong.
+    pub(super) fn is_left_out(&self, id: &str) -> bool {
+        lock(&self.broken).contains_key(id) && !self.is_running(id)
     }
 
     pub(crate) fn is_running(&self, id: &str) -> bool {

@@ -3,6 +3,7 @@
 //! Everything that matters is in the store; what is here may be killed at any instruction. Tasks end together: one token is
 //! cancelled by SIGTERM or SIGINT, and what is under way then is as good as a crash.
 
+mod again;
 mod configuration;
 mod fleet;
 mod parent;
@@ -14,26 +15,28 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use picket_judge::{Holding, Settings};
+use picket_judge::Holding;
 use picket_sandbox::Engine;
 use picket_store::{Options as StoreOptions, SqliteStore, Store};
 use serde_json::Value;
-use tokio::sync::{Mutex as AsyncMutex, Notify};
+use tokio::sync::Mutex as AsyncMutex;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::account::Transports;
 use crate::accounts;
 use crate::audit::{self, Who};
-use crate::config::{Config, Loaded};
+use crate::config::{Config, Loaded, Problems};
 use crate::control::{self, Handler, Request};
 use crate::counts::Counts;
 use crate::deliver::Delivery;
-use crate::registry::{Changes, Registry};
+use crate::filed::Cabinet;
+use crate::registry::{Changes, Registry, Terms};
+use crate::watch::{Seeing, Settling};
 use crate::{rules_view, status, watch, when};
-use configuration::Trigger;
+pub(crate) use again::{Areas, Reloads, Trigger};
 use fleet::Fleet;
-use parent::ParentHealth;
+use parent::{Follower, ParentHealth};
 pub(crate) use tenant::Running;
 use tenant::Shared;
 
@@ -43,9 +46,6 @@ const TICK: Duration = Duration::from_secs(1);
 const RETRY: u64 = 60;
 /// How long what is under way has to end at a signal. With the second that threads are given after it, less than ten.
 const ENDING: Duration = Duration::from_secs(8);
-
-/// The share of a minute's fuel that a rule burns before it lets the others go first: about a second of computing.
-const AT_ONCE: u64 = 20;
 
 /// The running daemon.
 pub(crate) struct Daemon {
@@ -57,13 +57,22 @@ pub(crate) struct Daemon {
     pub(crate) fleet: Fleet,
     /// How the keys of the Accounts API stand, by the parent's id.
     pub(crate) parents: Mutex<BTreeMap<String, ParentHealth>>,
-    parents_wanted: Notify,
+    /// Who reads the list of each parent's key, by the parent's id.
+    followers: Mutex<BTreeMap<String, Follower>>,
     pub(crate) delivery: Delivery,
     pub(crate) engine: Engine,
     /// What rules did since the start.
     pub(crate) counts: Arc<Counts>,
-    /// One reload at a time.
+    /// One reload at a time; the next waits its turn.
     reloading: AsyncMutex<()>,
+    /// What came of reloads.
+    pub(crate) reloads: Mutex<Reloads>,
+    /// The files of tables.
+    cabinet: Cabinet,
+    /// Since when files are as they are.
+    pub(crate) settling: Mutex<Settling>,
+    /// How changes of files are seen.
+    pub(crate) seeing: Mutex<Seeing>,
     pub(crate) started: i64,
 }
 
@@ -78,12 +87,10 @@ pub(crate) async fn run(loaded: Loaded) -> anyhow::Result<()> {
     let daemon = Arc::new(daemon);
     let config = daemon.config();
     let listener = control::listen(&config.control_socket)?;
-    tasks.spawn(control::serve(listener, daemon.clone(), shutdown.clone()));
+    tasks.spawn(control::serve(listener, Arc::new(daemon.clone()), shutdown.clone()));
     tasks.spawn(tick(daemon.clone(), shutdown.clone()));
-    tasks.spawn(daemon.delivery.clone().run(shutdown.clone()));
-    for parent in &config.parents {
-        tasks.spawn(parent::follow(daemon.clone(), parent.clone(), shutdown.clone()));
-    }
+    daemon.delivery.begin(&shutdown);
+    daemon.follow(config.parents.clone());
     if unfinished {
         // The modules that took too long to wait for.
         let daemon = daemon.clone();
@@ -93,8 +100,7 @@ pub(crate) async fn run(loaded: Loaded) -> anyhow::Result<()> {
             }
         });
     }
-    // Watching ends when the watcher is dropped.
-    let _watcher = watch::watch(daemon.clone(), &tasks, &shutdown);
+    tasks.spawn(watch::watch(daemon.clone(), shutdown.clone()));
     tracing::info!(tenants = daemon.fleet.running().len(), store = %config.data_dir.display(), "picket runs");
     signals(&daemon, &tasks, &shutdown).await?;
     tracing::info!("stopping");
@@ -103,6 +109,8 @@ pub(crate) async fn run(loaded: Loaded) -> anyhow::Result<()> {
         for tenant in daemon.fleet.running() {
             tenant.stop().await;
         }
+        daemon.stop_following(|_| false).await;
+        daemon.delivery.ended().await;
         tasks.wait().await;
     };
     if tokio::time::timeout(ENDING, ended).await.is_err() {
@@ -114,7 +122,12 @@ pub(crate) async fn run(loaded: Loaded) -> anyhow::Result<()> {
 
 /// The daemon, and whether there are modules that are still to be admitted.
 async fn start(loaded: Loaded, shutdown: &CancellationToken) -> anyhow::Result<(Daemon, bool)> {
+    let (mut loaded, cabinet) = (loaded, Cabinet::default());
+    cabinet.fill(&mut loaded)?;
     let Loaded { config, broken } = loaded;
+    if config.tenants.is_empty() && config.parents.is_empty() {
+        return Err(Problems(broken.into_iter().flat_map(|(_, problems)| problems.0).collect()).into());
+    }
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
@@ -129,7 +142,7 @@ async fn start(loaded: Loaded, shutdown: &CancellationToken) -> anyhow::Result<(
     for loss in engine.host().losses() {
         tracing::warn!("{loss}");
     }
-    let registry = Registry::new(config.rules_dir.clone(), engine.clone(), config.sandbox.clone());
+    let registry = Registry::new(Terms::of(&config), engine.clone());
     let changes = registry.scan().with_context(|| {
         format!(
             "rules_dir {}: cannot be read; make it, or copy the stock rules there",
@@ -147,14 +160,8 @@ async fn start(loaded: Loaded, shutdown: &CancellationToken) -> anyhow::Result<(
         registry: registry.clone(),
         transports: Transports::default(),
         holding: Arc::new(Holding::new(config.sandbox.holding_bytes)),
-        settings: Settings {
-            state_bytes: config.sandbox.tenant_state_bytes,
-            fuel_at_once: config.sandbox.fuel_per_minute / AT_ONCE,
-            clear_numbers: config.clear_numbers,
-            ..Settings::default()
-        },
+        terms: Mutex::new(Shared::terms_of(&config)),
         counts: counts.clone(),
-        fuel_per_minute: config.sandbox.fuel_per_minute,
         shutdown: shutdown.clone(),
     }));
     for (id, problems) in broken {
@@ -187,11 +194,15 @@ async fn start(loaded: Loaded, shutdown: &CancellationToken) -> anyhow::Result<(
         registry,
         fleet,
         parents: Mutex::default(),
-        parents_wanted: Notify::new(),
+        followers: Mutex::default(),
         delivery,
         engine,
         counts,
         reloading: AsyncMutex::new(()),
+        reloads: Mutex::default(),
+        cabinet,
+        settling: Mutex::default(),
+        seeing: Mutex::default(),
         started: when::now(),
     };
     Ok((daemon, changes.is_unfinished))
@@ -220,13 +231,19 @@ impl Daemon {
         }
     }
 
-    /// Has every parent's list of children read at once.
-    fn wake_parents(&self) {
-        self.parents_wanted.notify_waiters();
+    /// Has everything judged from now on as a configuration says of all tenants; to be followed by a swap of each.
+    fn judge_by(&self, config: &Config) {
+        let shared = self.fleet.shared();
+        let terms = Shared::terms_of(config);
+        *lock(&shared.terms) = terms;
+        shared.holding.set_budget(config.sandbox.holding_bytes);
+        for tenant in self.fleet.running() {
+            tenant.pipeline.set_terms(terms.0, terms.1);
+        }
     }
 }
 
-impl Handler for Daemon {
+impl Handler for Arc<Daemon> {
     async fn handle(&self, request: Request, uid: Option<u32>) -> anyhow::Result<Value> {
         match request {
             // Both read the store, and may wait for a module that is being tested.
@@ -234,7 +251,7 @@ impl Handler for Daemon {
             Request::Rules { verbose } => {
                 tokio::task::block_in_place(|| Ok(Value::Array(rules_view::of(self, verbose)?)))
             }
-            Request::Reload => self.reload(&Trigger::Asked(Who::asked(uid, "reload"))).await,
+            Request::Reload => Ok(self.reload(&Trigger::Asked(Who::asked(uid, "reload"))).await),
             Request::Backfill { tenant, logs, from, to } => {
                 let running = self.tenant(tenant.as_deref())?;
                 tokio::task::block_in_place(|| running.backfills.ask(&logs, from, to))
@@ -290,9 +307,7 @@ async fn signals(daemon: &Arc<Daemon>, tasks: &TaskTracker, shutdown: &Cancellat
             _ = hang_up.recv() => {
                 let daemon = daemon.clone();
                 tasks.spawn(async move {
-                    if let Err(error) = daemon.reload(&Trigger::Signal).await {
-                        tracing::error!("reload: {error:#}");
-                    }
+                    daemon.reload(&Trigger::Signal).await;
                 });
             }
         }

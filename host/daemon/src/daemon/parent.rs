@@ -1,9 +1,10 @@
 //! Following the list of an Accounts API key: new children begin, removed ones end, without a restart.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::{Daemon, lock};
@@ -29,13 +30,60 @@ pub(crate) struct ParentHealth {
     pub(crate) next: Option<i64>,
 }
 
+/// Who reads the list of one parent's key.
+pub(super) struct Follower {
+    parent: ParentConfig,
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Daemon {
+    /// Has the list of each of these read, where nobody does yet.
+    pub(super) fn follow(self: &Arc<Self>, parents: Vec<ParentConfig>) {
+        let mut followers = lock(&self.followers);
+        for parent in parents {
+            let id = parent.id.clone();
+            followers.entry(id).or_insert_with(|| {
+                let stop = self.fleet.shared().shutdown.child_token();
+                let task = tokio::spawn(follow(self.clone(), parent.clone(), stop.clone()));
+                Follower { parent, stop, task }
+            });
+        }
+    }
+
+    /// Has the lists of the others read no more; when this returns, nobody acts on them.
+    pub(super) async fn stop_following(&self, keep: impl Fn(&ParentConfig) -> bool) {
+        let gone: Vec<Follower> = {
+            let mut followers = lock(&self.followers);
+            let (kept, gone) = std::mem::take(&mut *followers)
+                .into_iter()
+                .partition(|(_, one)| keep(&one.parent));
+            *followers = kept;
+            let gone: BTreeMap<String, Follower> = gone;
+            gone.into_values().collect()
+        };
+        for follower in gone {
+            follower.stop.cancel();
+            let _ = follower.task.await;
+        }
+    }
+}
+
 /// Reads the list again and again.
-pub(super) async fn follow(daemon: Arc<Daemon>, parent: ParentConfig, shutdown: CancellationToken) {
+async fn follow(daemon: Arc<Daemon>, parent: ParentConfig, shutdown: CancellationToken) {
     let usual = Duration::from_millis(u64::try_from(parent.interval).unwrap_or(3_600_000));
     let mut pause = FIRST_PAUSE.min(usual);
     let mut said = Repeated::default();
     loop {
-        let read = read(&daemon, &parent).await;
+        let listed = tokio::select! {
+            listed = list(&daemon, &parent) => listed,
+            () = shutdown.cancelled() => return,
+        };
+        // From here on it is carried through: a tenant that is half begun is nobody's.
+        let read = match listed {
+            Ok(listed) => act(&daemon, &parent, listed).await,
+            Err(error) => Err(error),
+        };
         let trouble = read.as_ref().err().map(|error| format!("{error:#}"));
         if let Some(text) = said.worth_saying(trouble.clone()) {
             tracing::error!(parent = %parent.id, "the list of accounts: {text}; those known are collected");
@@ -59,16 +107,19 @@ pub(super) async fn follow(daemon: Arc<Daemon>, parent: ParentConfig, shutdown: 
         }
         tokio::select! {
             () = shutdown.cancelled() => return,
-            () = daemon.parents_wanted.notified() => {}
             () = tokio::time::sleep(wait) => {}
         }
     }
 }
 
-/// Asks once and acts on the answer: how many children there are, and how many of them are skipped.
-async fn read(daemon: &Daemon, parent: &ParentConfig) -> anyhow::Result<(usize, usize)> {
+/// Asks once.
+async fn list(daemon: &Daemon, parent: &ParentConfig) -> anyhow::Result<Vec<Listed>> {
     let account = Account::open(&parent.source, &daemon.fleet.shared().transports)?;
-    let listed = account.children().await?;
+    account.children().await
+}
+
+/// Acts on the answer: how many children there are, and how many of them are skipped.
+async fn act(daemon: &Daemon, parent: &ParentConfig, listed: Vec<Listed>) -> anyhow::Result<(usize, usize)> {
     let store = daemon.store.clone();
     let (id, of, taken) = (parent.id.clone(), parent.clone(), taken(daemon, parent));
     let (before, children) = tokio::task::spawn_blocking(move || -> anyhow::Result<_> {

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::lock;
 use crate::account::{Account, Door, Transports};
 use crate::backfill::{Backfills, Parts, Rules};
-use crate::config::TenantConfig;
+use crate::config::{Config, TenantConfig};
 use crate::counts::Counts;
 use crate::registry::Registry;
 use crate::repeated::Repeated;
@@ -29,6 +29,9 @@ use crate::{phone_key, when};
 
 /// How long a page waits for its verdict before it is admitted alone.
 const SHARE_WITHIN: Duration = Duration::from_millis(200);
+
+/// The share of a minute's fuel that a rule burns before it lets the others go first: about a second of computing.
+const AT_ONCE: u64 = 20;
 
 /// From the first poll of one tenant to that of the next on average, ms.
 const APART: i64 = 60;
@@ -43,13 +46,25 @@ pub(crate) struct Shared {
     pub(crate) transports: Transports,
     /// What rules remember, of all tenants.
     pub(crate) holding: Arc<Holding>,
-    /// How rules are judged.
-    pub(crate) settings: Settings,
+    /// How rules are judged, and fuel that one tenant's rules may burn in a minute.
+    pub(crate) terms: Mutex<(Settings, u64)>,
     /// What rules did, of all tenants.
     pub(crate) counts: Arc<Counts>,
-    /// Fuel that one tenant's rules may burn in a minute.
-    pub(crate) fuel_per_minute: u64,
     pub(crate) shutdown: CancellationToken,
+}
+
+impl Shared {
+    /// How a configuration has rules judged.
+    pub(crate) fn terms_of(config: &Config) -> (Settings, u64) {
+        let sandbox = &config.sandbox;
+        let settings = Settings {
+            state_bytes: sandbox.tenant_state_bytes,
+            fuel_at_once: sandbox.fuel_per_minute / AT_ONCE,
+            clear_numbers: config.clear_numbers,
+            ..Settings::default()
+        };
+        (settings, sandbox.fuel_per_minute)
+    }
 }
 
 /// One tenant at work.
@@ -98,14 +113,15 @@ impl Running {
         let polling = polling(config, of)?;
         let skew = Arc::new(AtomicI64::new(0));
         let clock_skew = skew.clone();
+        let (settings, fuel_per_minute) = *lock(&shared.terms);
         let options = Options {
-            settings: shared.settings,
+            settings,
             share_within: SHARE_WITHIN,
             clock: Arc::new(move || when::now().saturating_add(clock_skew.load(Ordering::Relaxed))),
             observer: shared.counts.clone(),
             people: holdings.people(),
             holding: shared.holding.clone(),
-            ration: Arc::new(Ration::new(shared.fuel_per_minute)),
+            ration: Arc::new(Ration::new(fuel_per_minute)),
         };
         let panel = config
             .source
@@ -165,6 +181,11 @@ impl Running {
             stop,
             collecting: Mutex::new(Some(collecting)),
         })
+    }
+
+    /// Another configuration, which collects alike; to be followed by a swap.
+    pub(crate) fn judge_by(&self, config: TenantConfig) {
+        self.config.store(Arc::new(config));
     }
 
     /// Its configuration as it is now.

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::Scope;
+use crate::watch::{is_hidden, is_tenants};
 
 /// How long a file that changed while it was read is left alone.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -31,9 +32,16 @@ pub(super) fn list(directory: &Path) -> std::io::Result<Vec<(PathBuf, Scope)>> {
             continue;
         };
         if path.is_dir() {
-            let Some(tenant) = name.to_str() else { continue };
+            let Some(tenant) = name.to_str().filter(|_| is_tenants(&path)) else {
+                continue;
+            };
             let modules = found.entry(Scope::Tenant(tenant.to_owned())).or_default();
-            for entry in std::fs::read_dir(&path)? {
+            let entries = match std::fs::read_dir(&path) {
+                // Gone since it was listed.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+                entries => entries?,
+            };
+            for entry in entries {
                 let inner = entry?.path();
                 if let Some(file) = inner.file_name().filter(|_| is_module(&inner)) {
                     modules.push(name.join(file));
@@ -63,11 +71,7 @@ pub(super) fn list(directory: &Path) -> std::io::Result<Vec<(PathBuf, Scope)>> {
 
 /// Editors and copying tools write hidden and temporary files first.
 fn is_module(path: &Path) -> bool {
-    let hidden = path
-        .file_name()
-        .and_then(|name| name.to_str())
-        .is_none_or(|name| name.starts_with('.'));
-    !hidden && path.extension().is_some_and(|extension| extension == "wasm")
+    !is_hidden(path) && path.extension().is_some_and(|extension| extension == "wasm")
 }
 
 /// The content, unless the file changed while it was read, or has more bytes than `most`.
@@ -119,6 +123,8 @@ mod tests {
             "b/.2.wasm",
             "c/x.txt",
             "a/4.WASM",
+            "..2026_11_22/x.wasm",
+            "lost+found/x.wasm",
         ] {
             let path = directory.path().join(file);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();

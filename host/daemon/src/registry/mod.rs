@@ -11,6 +11,7 @@
 mod cases;
 mod files;
 mod scan;
+mod signed;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -22,7 +23,11 @@ use picket_event::Permission;
 use picket_sandbox::{Engine, Module};
 use serde::Serialize;
 
-use crate::config::{ModulePolicy, Permissions, Sandbox, edits};
+use crate::config::{Config, ModulePolicy, Permissions, Sandbox, Signatures, edits};
+use crate::daemon::lock;
+use files::Content;
+use signed::Beside;
+pub(crate) use signed::Signed;
 
 /// Whom a module judges.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -56,10 +61,18 @@ pub(crate) struct Live {
     pub(crate) rules: Vec<(Arc<RuleManifest>, Arc<Params>)>,
     /// How many cases passed.
     pub(crate) cases: usize,
+    /// Who signed it.
+    pub(crate) signed: Signed,
 }
 
 impl Live {
-    fn new(module: Arc<Module>, file: String, policy: ModulePolicy, cases: usize) -> Result<Self, String> {
+    fn new(
+        module: Arc<Module>,
+        file: String,
+        policy: ModulePolicy,
+        cases: usize,
+        signed: Signed,
+    ) -> Result<Self, String> {
         let mut rules = Vec::new();
         for rule in &module.manifest.rules {
             let defaults = params::resolve(rule, &BTreeMap::new()).map_err(|wrong| {
@@ -74,6 +87,41 @@ impl Live {
             policy,
             rules,
             cases,
+            signed,
+        })
+    }
+
+    /// The same version, whose file has another signature beside it.
+    fn signed_by(&self, signed: Signed) -> Arc<Self> {
+        Arc::new(Live {
+            module: self.module.clone(),
+            file: self.file.clone(),
+            policy: self.policy.clone(),
+            rules: self.rules.clone(),
+            cases: self.cases,
+            signed,
+        })
+    }
+
+    /// The same version under other terms.
+    ///
+    /// # Errors
+    /// Why it could not be live.
+    fn under(&self, terms: &Terms, signed: Signed) -> Result<Self, String> {
+        let policy = terms.sandbox.module(&self.file);
+        let module = if policy.limits == self.module.limits {
+            self.module.clone()
+        } else {
+            let module = self.module.under(policy.limits);
+            Arc::new(module.map_err(|rejected| format!("{}: {rejected}", rejected.code()))?)
+        };
+        Ok(Live {
+            module,
+            file: self.file.clone(),
+            policy,
+            rules: self.rules.clone(),
+            cases: self.cases,
+            signed,
         })
     }
 
@@ -92,7 +140,13 @@ impl Live {
     /// A parameter whose default is out of its own range.
     pub(crate) fn untested(module: Arc<Module>) -> Result<Arc<Self>, String> {
         let policy = Sandbox::default().module("");
-        Ok(Arc::new(Live::new(module, String::new(), policy, 0)?))
+        Ok(Arc::new(Live::new(
+            module,
+            String::new(),
+            policy,
+            0,
+            Signed::default(),
+        )?))
     }
 }
 
@@ -105,6 +159,9 @@ pub(crate) struct Refusal {
     pub(crate) code: &'static str,
     /// `CODE: sentence`.
     pub(crate) reason: String,
+    /// Of its signature's file, as [`Signed::mark`].
+    #[serde(skip)]
+    mark: String,
     /// The rule that another file has, if that is all: it may be over without this file changing.
     #[serde(skip)]
     rival: Option<String>,
@@ -132,6 +189,8 @@ pub(crate) struct Changes {
     pub(crate) still_refused: Vec<(String, String)>,
     /// Files that are gone; their rules retire.
     pub(crate) retired: Vec<String>,
+    /// Directories of tenants that are gone: what they held stays in force.
+    pub(crate) kept: BTreeSet<String>,
     #[serde(skip)]
     scopes: BTreeSet<Scope>,
     /// There is more to admit: scan again, once these are in force.
@@ -154,6 +213,7 @@ impl Changes {
         let still = later.still_refused.into_iter().filter(|(path, _)| !new.contains(path));
         self.still_refused = still.collect();
         self.retired.extend(later.retired);
+        self.kept = later.kept;
         self.scopes.extend(later.scopes);
         self.is_unfinished = later.is_unfinished;
     }
@@ -163,12 +223,31 @@ impl Changes {
 pub(crate) type Slots = BTreeMap<PathBuf, Slot>;
 
 /// What the operator says of modules.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Terms {
     /// Where they are.
     pub(crate) directory: PathBuf,
     /// What they may spend and read.
     pub(crate) sandbox: Sandbox,
+    /// Whose signatures count.
+    pub(crate) signatures: Signatures,
+}
+
+impl Terms {
+    /// As a configuration has them.
+    pub(crate) fn of(config: &Config) -> Self {
+        Terms {
+            directory: config.rules_dir.clone(),
+            sandbox: config.sandbox.clone(),
+            signatures: config.signatures.clone(),
+        }
+    }
+}
+
+/// What judges a tenant, shared modules first.
+pub(crate) fn live_in(slots: &Slots, tenant: &str) -> Vec<Arc<Live>> {
+    let covering = slots.values().filter(|slot| slot.scope.covers(tenant));
+    covering.filter_map(|slot| slot.live.clone()).collect()
 }
 
 /// All files of the rules directory.
@@ -179,16 +258,22 @@ pub(crate) struct Registry {
     slots: ArcSwap<Slots>,
     /// One scan at a time.
     scanning: Mutex<()>,
+    /// Files that are being written: they stay as they are.
+    held: Mutex<BTreeSet<PathBuf>>,
+    /// The device on which the directory was at the last scan.
+    device: Mutex<Option<(PathBuf, u64)>>,
 }
 
 impl Registry {
     /// Nothing is live before the first [`Registry::scan`].
-    pub(crate) fn new(directory: PathBuf, engine: Engine, sandbox: Sandbox) -> Self {
+    pub(crate) fn new(terms: Terms, engine: Engine) -> Self {
         Registry {
             engine,
-            terms: ArcSwap::from_pointee(Terms { directory, sandbox }),
+            terms: ArcSwap::from_pointee(terms),
             slots: ArcSwap::default(),
             scanning: Mutex::default(),
+            held: Mutex::default(),
+            device: Mutex::default(),
         }
     }
 
@@ -204,9 +289,62 @@ impl Registry {
 
     /// What judges a tenant, shared modules first.
     pub(crate) fn live(&self, tenant: &str) -> Vec<Arc<Live>> {
-        let slots = self.slots();
-        let covering = slots.values().filter(|slot| slot.scope.covers(tenant));
-        covering.filter_map(|slot| slot.live.clone()).collect()
+        live_in(&self.slots(), tenant)
+    }
+
+    /// Every file as it would stand under other terms. Nothing is put in force.
+    ///
+    /// # Errors
+    /// Every module that is live and could not be.
+    pub(crate) fn under(&self, terms: &Terms) -> Result<Slots, Vec<String>> {
+        let mut slots = self.slots().as_ref().clone();
+        let mut refused = Vec::new();
+        for slot in slots.values_mut() {
+            let Some(live) = &slot.live else { continue };
+            let signed = if terms.signatures == self.terms().signatures {
+                Ok(live.signed.clone())
+            } else {
+                self.signature_of(live, terms)
+            };
+            match signed.and_then(|signed| live.under(terms, signed)) {
+                Ok(live) => slot.live = Some(Arc::new(live)),
+                Err(why) => refused.push(format!("module {}, which is live, would be refused: {why}", live.file)),
+            }
+        }
+        if refused.is_empty() { Ok(slots) } else { Err(refused) }
+    }
+
+    /// These files are being written: until other files are, a scan leaves them as they are.
+    pub(crate) fn hold(&self, files: BTreeSet<PathBuf>) {
+        *lock(&self.held) = files;
+    }
+
+    /// Puts other terms in force that change nothing of what is live.
+    pub(crate) fn judge_by_terms(&self, terms: Terms) {
+        self.terms.store(Arc::new(terms));
+    }
+
+    /// Who signed a version that is live, under other terms.
+    fn signature_of(&self, live: &Live, terms: &Terms) -> Result<Signed, String> {
+        let refused = |why: String| format!("signature: {why}");
+        let path = self.terms().directory.join(&live.file);
+        let beside = Beside::read(&path, &terms.signatures);
+        let bytes = match files::read(&path, self.engine.most_bytes()) {
+            Ok(Content::Bytes(bytes)) if Engine::digest(&bytes) == *live.module.digest => bytes,
+            _ if !terms.signatures.count() => return Ok(Signed::default()),
+            _ => {
+                return Err(refused(
+                    "its file holds something else, so its signature cannot be checked".to_owned(),
+                ));
+            }
+        };
+        beside.check(&path, &bytes, &terms.signatures).map_err(refused)
+    }
+
+    /// Puts other terms in force, with what [`Registry::under`] made of the files.
+    pub(crate) fn judge_by(&self, terms: Terms, slots: Slots) {
+        self.terms.store(Arc::new(terms));
+        self.slots.store(Arc::new(slots));
     }
 
     /// Directories of modules for tenants that there are not: likely a slip of the pen.

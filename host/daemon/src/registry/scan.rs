@@ -4,13 +4,17 @@
 //! admit for longer than [`SLICE`] and what is under way: a directory of modules that each take the compiler to its limit is
 //! admitted slice by slice, and what passed meanwhile goes live in between.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use picket_sandbox::{Engine, Rejected};
 
+use crate::daemon::lock;
+
 use super::files::{self, Content};
+use super::signed::{self, Beside, Signed};
 use super::{Changes, Live, Refusal, Registry, Scope, Slot, Slots, Terms, cases};
 
 /// How long one scan admits.
@@ -90,6 +94,7 @@ struct Scan<'r> {
 impl Scan<'_> {
     fn look(&mut self) -> std::io::Result<()> {
         let files = files::list(&self.terms.directory)?;
+        self.is_the_same_disk(files.is_empty())?;
         let gone: Vec<PathBuf> = self
             .slots
             .keys()
@@ -97,6 +102,14 @@ impl Scan<'_> {
             .cloned()
             .collect();
         for path in gone {
+            // A file that is gone retires its rules. A directory that is gone is more likely a disk or a deployment that is: it
+            // takes nothing along.
+            if let Some(within) = path.parent().filter(|within| !within.as_os_str().is_empty())
+                && !self.terms.directory.join(within).is_dir()
+            {
+                self.changes.kept.insert(within.display().to_string());
+                continue;
+            }
             if let Some(slot) = self.slots.remove(&path)
                 && slot.live.is_some()
             {
@@ -110,10 +123,38 @@ impl Scan<'_> {
         Ok(())
     }
 
+    /// An empty directory on another device than that of the last scan is one under which a disk is not mounted (or was).
+    fn is_the_same_disk(&self, is_empty: bool) -> std::io::Result<()> {
+        let directory = &self.terms.directory;
+        let now = (directory.clone(), std::fs::metadata(directory)?.dev());
+        let mut known = lock(&self.registry.device);
+        let is_other = known
+            .as_ref()
+            .is_some_and(|(of, device)| *of == now.0 && *device != now.1);
+        if is_other && is_empty && self.slots.values().any(|slot| slot.live.is_some()) {
+            return Err(std::io::Error::other(
+                "it is on another device than before, and empty: is it mounted?",
+            ));
+        }
+        *known = Some(now);
+        Ok(())
+    }
+
+    /// Whether the file, or its signature, is being written.
+    fn is_held(&self, file: &Path) -> bool {
+        let held = lock(&self.registry.held);
+        held.contains(file) || (self.terms.signatures.count() && held.contains(&signed::path(file)))
+    }
+
     fn file(&mut self, path: PathBuf, scope: Scope) {
         let shown = path.display().to_string();
+        let file = self.terms.directory.join(&path);
+        if self.is_held(&file) {
+            return;
+        }
         let most = self.registry.engine.most_bytes();
-        let (digest, content) = match files::read(&self.terms.directory.join(&path), most) {
+        let beside = Beside::read(&file, &self.terms.signatures);
+        let (digest, content) = match files::read(&file, most) {
             Ok(Content::Bytes(bytes)) => (Engine::digest(&bytes), Ok(bytes)),
             Ok(Content::Unsettled) => return,
             Ok(Content::TooMany(bytes)) => (
@@ -125,10 +166,12 @@ impl Scan<'_> {
         let slot = self.slots.get(&path);
         let live = slot.and_then(|slot| slot.live.clone());
         let is_live = live.as_ref().is_some_and(|live| *live.module.digest == *digest);
+        let is_signed_alike = live.as_ref().is_some_and(|live| live.signed.mark == beside.mark);
         let refusal = slot.and_then(|slot| slot.refusal.as_ref());
         let stands = |refusal: &&Refusal| {
             let rival = refusal.rival.as_ref();
             refusal.digest == digest
+                && refusal.mark == beside.mark
                 && !refusal.is_passing
                 && rival.is_none_or(|rule| self.owner(&path, &scope, rule).is_some())
         };
@@ -136,16 +179,20 @@ impl Scan<'_> {
             self.changes.still_refused.push((shown, refusal.reason.clone()));
             return;
         }
-        if is_live && refusal.is_none() {
+        if is_live && is_signed_alike && refusal.is_none() {
             return;
         }
         let admitted = match content {
-            Ok(_) if is_live => Ok(live.clone()),
-            Ok(_) if Instant::now() >= self.until => {
-                self.changes.is_unfinished = true;
-                return;
-            }
-            Ok(bytes) => self.admit(&path, &scope, &bytes).map(Some),
+            // Before anything else is done with bytes of strangers.
+            Ok(bytes) => match beside.check(&path, &bytes, &self.terms.signatures) {
+                Err(why) => Err(Refused::new("signature", why)),
+                Ok(signed) if is_live => Ok(live.as_ref().map(|live| live.signed_by(signed))),
+                Ok(_) if Instant::now() >= self.until => {
+                    self.changes.is_unfinished = true;
+                    return;
+                }
+                Ok(signed) => self.admit(&path, &scope, &bytes, signed).map(Some),
+            },
             Err(refused) => Err(refused),
         };
         let slot = match admitted {
@@ -165,6 +212,7 @@ impl Scan<'_> {
                     live,
                     refusal: Some(Refusal {
                         digest,
+                        mark: beside.mark,
                         code: refused.code,
                         reason: refused.reason,
                         rival: refused.rival,
@@ -176,7 +224,7 @@ impl Scan<'_> {
         self.slots.insert(path, slot);
     }
 
-    fn admit(&self, path: &Path, scope: &Scope, bytes: &[u8]) -> Result<Arc<Live>, Refused> {
+    fn admit(&self, path: &Path, scope: &Scope, bytes: &[u8], signed: Signed) -> Result<Arc<Live>, Refused> {
         let policy = self.terms.sandbox.module(&path.display().to_string());
         let module = Arc::new(self.registry.engine.load_under(bytes, policy.limits)?);
         for rule in &module.manifest.rules {
@@ -194,7 +242,7 @@ impl Scan<'_> {
         }
         let cases = cases::run(&module.manifest.rules, module.clone(), cases::Budget::default());
         let cases = cases.map_err(|(code, why)| Refused::new(code, why))?;
-        let live = Live::new(module, path.display().to_string(), policy, cases)
+        let live = Live::new(module, path.display().to_string(), policy, cases, signed)
             .map_err(|why| Refused::new("parameter", why))?;
         Ok(Arc::new(live))
     }

@@ -73,8 +73,23 @@ pub(crate) fn of(daemon: &Daemon) -> anyhow::Result<Value> {
         "rules": {"active": counted("active"), "shadow": counted("shadow"), "warming": counted("warming"),
             "paused": counted("paused"), "quarantined": counted("quarantined"),
             "rejected": counted("rejected"), "off": counted("off")},
-        "sinks": daemon.delivery.names().collect::<Vec<_>>(),
+        "sinks": daemon.delivery.names(),
+        "reload": reloads(daemon),
     }))
+}
+
+/// What came of reloads, and how changes of files are seen.
+fn reloads(daemon: &Daemon) -> Value {
+    let reloads = lock(&daemon.reloads).clone();
+    let seeing = lock(&daemon.seeing).clone();
+    json!({
+        "count": reloads.count,
+        "last": reloads.last,
+        "refused": reloads.refused,
+        "kept": reloads.kept,
+        "watch": seeing.word(),
+        "watch_words": seeing.words(),
+    })
 }
 
 /// Keys of the Accounts API, and what they list.

@@ -58,6 +58,17 @@ pub(super) fn of_daemon(daemon: &Daemon) -> Vec<Trouble> {
         );
         troubles.push(trouble(2, text));
     }
+    let reloads = lock(&daemon.reloads).clone();
+    if !reloads.refused.is_empty() {
+        let text = format!(
+            "the configuration in the files is not in force, what was before is: {}",
+            reloads.refused.join("; ")
+        );
+        troubles.push(trouble(1, text));
+    }
+    for kept in reloads.kept {
+        troubles.push(trouble(1, kept));
+    }
     for (sink, text) in daemon.delivery.troubles() {
         troubles.push(trouble(0, format!("{sink}: alerts wait: {text}")));
     }

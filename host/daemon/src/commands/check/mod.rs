@@ -17,7 +17,7 @@ use crate::account::Transports;
 use crate::accounts;
 use crate::cli::Format;
 use crate::config::{Config, ParentConfig, TenantConfig};
-use crate::registry::Registry;
+use crate::registry::{Registry, Terms};
 use crate::{ruleset, when};
 use online::{Probed, list, no_secret, probe};
 use report::{Finding, Report};
@@ -40,11 +40,7 @@ pub(crate) async fn run(config: &Config, known: &Config, offline: bool, format: 
             warning.to_string(),
         ));
     }
-    let registry = Registry::new(
-        config.rules_dir.clone(),
-        config.sandbox.start(None)?,
-        config.sandbox.clone(),
-    );
+    let registry = Registry::new(Terms::of(config), config.sandbox.start(None)?);
     let what = format!("rules directory {}", config.rules_dir.display());
     report.add(match registry.scan() {
         Ok(_) => Finding::ok(what),
