@@ -25,12 +25,12 @@ impl Plain {
         entries.sum::<usize>() + self.timers.keys().map(|key| key.len() + TIMER_COST).sum::<usize>()
     }
 
-    fn put(&mut self, key: &[u8], value: &[u8], now: i64, expires_at: i64) -> Result<(), Full> {
+    fn put(&mut self, key: &[u8], value: &[u8], now: i64, expires_at: i64) -> Result<i64, Full> {
         self.pass(now);
         let clock = self.clock.unwrap();
         if expires_at <= clock {
             self.entries.remove(key);
-            return Ok(());
+            return Ok(i64::MIN);
         }
         let expires_at = expires_at.min(clock + self.limits.life_ms);
         let before = self.entries.clone();
@@ -40,7 +40,7 @@ impl Plain {
             self.entries = before;
             return Err(Full::Total);
         }
-        Ok(())
+        Ok(expires_at)
     }
 
     fn set_timer(&mut self, key: &[u8], at: i64) -> Result<(), Full> {
@@ -58,6 +58,12 @@ impl Plain {
         self.clock = self.clock.max(Some(now));
         let clock = self.clock.unwrap_or(i64::MIN);
         self.entries.retain(|_, (_, expires_at)| *expires_at > clock);
+    }
+
+    fn first_timer(&self) -> Option<i64> {
+        let at = *self.timers.values().min()?;
+        let is_due = self.clock.is_some_and(|clock| at <= clock);
+        Some(if is_due { i64::MIN } else { at })
     }
 
     fn next_timer(&mut self, before: i64) -> Option<(Vec<u8>, i64)> {
@@ -110,7 +116,7 @@ fn an_overlay_equals_a_plain_map() {
             let mut overlay = StateOverlay::new(&state, limits);
             for _step in 0..30 {
                 let (key, now) = (dice.key(), dice.roll(100));
-                match dice.roll(7) {
+                match dice.roll(9) {
                     0 | 1 => {
                         let (value, expires_at) = (dice.key(), dice.roll(150));
                         let put = overlay.put(&key, &value, now, expires_at);
@@ -145,6 +151,13 @@ fn an_overlay_equals_a_plain_map() {
                     5 => {
                         overlay.cancel_timer(&key);
                         plain.timers.remove(&key);
+                    }
+                    6 => assert_eq!(overlay.first_timer(), plain.first_timer(), "seed {seed}"),
+                    7 => {
+                        plain.pass(now);
+                        let found = overlay.entry(&key, now);
+                        let found = found.map(|entry| (entry.value.to_vec(), entry.expires_at));
+                        assert_eq!(found, plain.entries.get(&key).cloned(), "seed {seed}");
                     }
                     _ => {
                         let fired = overlay.next_timer(now).map(|(key, at)| (key.to_vec(), at));

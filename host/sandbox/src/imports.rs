@@ -9,8 +9,8 @@ use wasmtime::{StoreContextMut, Trap};
 
 use crate::admission::VERSION;
 use crate::module::Guest;
-use crate::services::{Entry, SERVICES, Services, Unavailable};
-use crate::wire::{Level, Timer, Value};
+use crate::services::{KeyValue, SERVICES, Services, Unavailable};
+use crate::wire::{Entries, Entry, Level, Timer, Value};
 
 /// Crossing the boundary and back, and a look into an ordered map.
 const CALL: u64 = 500;
@@ -22,6 +22,8 @@ const ENTRY: u64 = 200;
 const BYTE: u64 = 1;
 /// Most entries of one scan.
 const SCAN: usize = 10_000;
+/// Most bytes of values that are copied for one question.
+const COPIED: usize = 1 << 20;
 
 type Store<'a> = StoreContextMut<'a, Guest>;
 type Bytes = WasmList<u8>;
@@ -88,7 +90,7 @@ fn state(instance: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<()> {
         |mut store: Store<'_>, (key, value, now, expires_at): (Bytes, Bytes, i64, i64)| {
             charge(&mut store, WRITE + bytes(key.len()) + bytes(value.len()) * 2)?;
             let (key, value) = (key.as_le_slice(&store), value.as_le_slice(&store));
-            Ok((lent(|services| services.put(key, value, now, expires_at))?,))
+            Ok((lent(|services| services.put(key, value, now, expires_at))?.is_some(),))
         },
     )?;
     instance.func_wrap("delete", |mut store: Store<'_>, (key, now): (Bytes, i64)| {
@@ -100,13 +102,69 @@ fn state(instance: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<()> {
         |mut store: Store<'_>, (prefix, now, limit): (Bytes, i64, u32)| {
             let limit = usize::try_from(limit).unwrap_or(SCAN).min(SCAN);
             charge(&mut store, CALL + bytes(prefix.len()))?;
-            let (found, seen): (Vec<Entry>, usize) =
+            let (found, seen): (Vec<KeyValue>, usize) =
                 lent(|services| services.scan(prefix.as_le_slice(&store), now, limit))?;
             let size: usize = found.iter().map(|(key, value)| key.len() + value.len()).sum();
             charge(&mut store, bytes(size) + ENTRY * seen as u64)?;
             Ok((found,))
         },
+    )?;
+    entries(instance)
+}
+
+/// The functions by which a call asks for nothing twice.
+fn entries(instance: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<()> {
+    instance.func_wrap("get-entry", |mut store: Store<'_>, (key, now): (Bytes, i64)| {
+        charge(&mut store, CALL + bytes(key.len()))?;
+        let entry: Option<Entry> = lent(|services| services.get_entry(key.as_le_slice(&store), now))?;
+        charge(&mut store, bytes(entry.as_ref().map_or(0, |entry| entry.value.len())))?;
+        Ok((entry,))
+    })?;
+    instance.func_wrap(
+        "get-entries",
+        |mut store: Store<'_>, (keys, ends, now, most): (Bytes, WasmList<u32>, i64, u32)| {
+            let asked = ENTRY.saturating_mul(ends.len() as u64);
+            charge(&mut store, CALL + bytes(keys.len()) + asked)?;
+            let most = usize::try_from(most).unwrap_or(COPIED).min(COPIED);
+            let mut found = Entries::default();
+            {
+                let (keys, ends) = (keys.as_le_slice(&store), ends.as_le_slice(&store));
+                lent(|services| find_entries(services, &mut found, (keys, ends), now, most))?;
+            }
+            charge(&mut store, bytes(found.values.len()))?;
+            Ok((found,))
+        },
+    )?;
+    instance.func_wrap(
+        "put-entry",
+        |mut store: Store<'_>, (key, value, now, expires_at): (Bytes, Bytes, i64, i64)| {
+            charge(&mut store, WRITE + bytes(key.len()) + bytes(value.len()) * 2)?;
+            let (key, value) = (key.as_le_slice(&store), value.as_le_slice(&store));
+            Ok((lent(|services| services.put(key, value, now, expires_at))?,))
+        },
     )
+}
+
+/// Looks up keys that lie one after the other. An end that is not behind the one before it, or outside, makes an empty key.
+fn find_entries(
+    services: &mut dyn Services,
+    found: &mut Entries,
+    (keys, ends): (&[u8], &[u32]),
+    now: i64,
+    most: usize,
+) -> Result<(), Unavailable> {
+    found.ends.reserve_exact(ends.len());
+    found.expires_at.reserve_exact(ends.len());
+    let mut start = 0;
+    for end in ends {
+        let end = usize::try_from(*end).unwrap_or(usize::MAX);
+        let key = keys.get(start..end).unwrap_or_default();
+        if !services.add_entry(found, key, now, most)? {
+            break;
+        }
+        start = end;
+    }
+    Ok(())
 }
 
 fn timers(instance: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<()> {
@@ -123,6 +181,10 @@ fn timers(instance: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<()> {
         let timer: Option<Timer> = lent(|services| services.next_timer(before))?;
         charge(&mut store, bytes(timer.as_ref().map_or(0, |timer| timer.key.len())))?;
         Ok((timer,))
+    })?;
+    instance.func_wrap("first", |mut store: Store<'_>, (): ()| {
+        charge(&mut store, CALL)?;
+        Ok((lent(|services| services.first_timer())?,))
     })
 }
 

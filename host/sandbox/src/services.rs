@@ -11,12 +11,12 @@ use scoped_tls_hkt::scoped_thread_local;
 
 use crate::limits::{CallLimits, LogLimits};
 use crate::text;
-use crate::wire::{Level, Timer, Value};
+use crate::wire::{Entries, Entry, Level, Timer, Value};
 
 scoped_thread_local!(pub(crate) static mut SERVICES: for<'a> &'a mut (dyn Services + 'a));
 
 /// A key and its value.
-pub(crate) type Entry = (Arc<[u8]>, Arc<[u8]>);
+pub(crate) type KeyValue = (Arc<[u8]>, Arc<[u8]>);
 
 /// A rule asked for something that only a call of `evaluate` has.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
@@ -26,12 +26,17 @@ pub(crate) struct Unavailable;
 /// The host's side of the contract's interfaces.
 pub(crate) trait Services {
     fn get(&mut self, key: &[u8], now: i64) -> Result<Option<Arc<[u8]>>, Unavailable>;
-    fn put(&mut self, key: &[u8], value: &[u8], now: i64, expires_at: i64) -> Result<bool, Unavailable>;
+    fn get_entry(&mut self, key: &[u8], now: i64) -> Result<Option<Entry>, Unavailable>;
+    /// Adds what is under a key; false: it would be more than `most` bytes, and is not added.
+    fn add_entry(&mut self, found: &mut Entries, key: &[u8], now: i64, most: usize) -> Result<bool, Unavailable>;
+    /// None: a cap is reached.
+    fn put(&mut self, key: &[u8], value: &[u8], now: i64, expires_at: i64) -> Result<Option<i64>, Unavailable>;
     fn delete(&mut self, key: &[u8], now: i64) -> Result<(), Unavailable>;
-    fn scan(&mut self, prefix: &[u8], now: i64, limit: usize) -> Result<(Vec<Entry>, usize), Unavailable>;
+    fn scan(&mut self, prefix: &[u8], now: i64, limit: usize) -> Result<(Vec<KeyValue>, usize), Unavailable>;
     fn set_timer(&mut self, key: &[u8], at: i64) -> Result<bool, Unavailable>;
     fn cancel_timer(&mut self, key: &[u8]) -> Result<(), Unavailable>;
     fn next_timer(&mut self, before: i64) -> Result<Option<Timer>, Unavailable>;
+    fn first_timer(&mut self) -> Result<Option<i64>, Unavailable>;
     fn find(&mut self, table: &str, index: &str, key: &str) -> Result<Option<Vec<Row>>, Unavailable>;
     fn param(&mut self, name: &str) -> Result<Option<Value>, Unavailable>;
     fn log(&mut self, level: Level, message: &str);
@@ -97,8 +102,29 @@ impl Services for Lent<'_> {
         Ok(self.state()?.get(key, now))
     }
 
-    fn put(&mut self, key: &[u8], value: &[u8], now: i64, expires_at: i64) -> Result<bool, Unavailable> {
-        Ok(self.state()?.put(key, value, now, expires_at).is_ok())
+    fn get_entry(&mut self, key: &[u8], now: i64) -> Result<Option<Entry>, Unavailable> {
+        let entry = self.state()?.entry(key, now);
+        Ok(entry.map(|entry| Entry {
+            value: entry.value.clone(),
+            expires_at: entry.expires_at,
+        }))
+    }
+
+    fn add_entry(&mut self, found: &mut Entries, key: &[u8], now: i64, most: usize) -> Result<bool, Unavailable> {
+        let entry = self.state()?.entry(key, now);
+        let (value, expires_at) = entry.map_or((&[][..], i64::MIN), |entry| (&*entry.value, entry.expires_at));
+        let end = found.values.len() + value.len();
+        let (true, Ok(ends)) = (end <= most, u32::try_from(end)) else {
+            return Ok(false);
+        };
+        found.values.extend_from_slice(value);
+        found.ends.push(ends);
+        found.expires_at.push(expires_at);
+        Ok(true)
+    }
+
+    fn put(&mut self, key: &[u8], value: &[u8], now: i64, expires_at: i64) -> Result<Option<i64>, Unavailable> {
+        Ok(self.state()?.put(key, value, now, expires_at).ok())
     }
 
     fn delete(&mut self, key: &[u8], now: i64) -> Result<(), Unavailable> {
@@ -106,7 +132,7 @@ impl Services for Lent<'_> {
         Ok(())
     }
 
-    fn scan(&mut self, prefix: &[u8], now: i64, limit: usize) -> Result<(Vec<Entry>, usize), Unavailable> {
+    fn scan(&mut self, prefix: &[u8], now: i64, limit: usize) -> Result<(Vec<KeyValue>, usize), Unavailable> {
         Ok(self.state()?.scan_counting(prefix, now, limit))
     }
 
@@ -121,6 +147,10 @@ impl Services for Lent<'_> {
 
     fn next_timer(&mut self, before: i64) -> Result<Option<Timer>, Unavailable> {
         Ok(self.state()?.next_timer(before).map(|(key, at)| Timer { key, at }))
+    }
+
+    fn first_timer(&mut self) -> Result<Option<i64>, Unavailable> {
+        Ok(self.state()?.first_timer())
     }
 
     fn find(&mut self, table: &str, index: &str, key: &str) -> Result<Option<Vec<Row>>, Unavailable> {

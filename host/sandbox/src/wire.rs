@@ -166,6 +166,23 @@ pub(crate) struct Timer {
 }
 
 #[derive(Debug, ComponentType, Lower)]
+#[component(record)]
+pub(crate) struct Entry {
+    pub(crate) value: Arc<[u8]>,
+    #[component(name = "expires-at")]
+    pub(crate) expires_at: i64,
+}
+
+#[derive(Debug, Default, ComponentType, Lower)]
+#[component(record)]
+pub(crate) struct Entries {
+    pub(crate) values: Vec<u8>,
+    pub(crate) ends: Vec<u32>,
+    #[component(name = "expires-at")]
+    pub(crate) expires_at: Vec<i64>,
+}
+
+#[derive(Debug, ComponentType, Lower)]
 #[component(variant)]
 pub(crate) enum Value {
     #[component(name = "boolean")]

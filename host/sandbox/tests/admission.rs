@@ -45,12 +45,12 @@ fn a_component_of_another_world_is_refused() {
     let wit = "package acme:plug@1.0.0; interface run { run: func(); } world module { export run; }";
     let other = component_of(r#"(module (func (export "acme:plug/run@1.0.0#run")))"#, wit);
     assert!(rejected(&other).to_string().contains("acme:plug/run@1.0.0"));
-    let wit = include_str!("../../../sdk/wit/rule.wit").replace("@1.0.0", "@2.0.0");
+    let wit = include_str!("../../../tests/contracts/1.0.0/rule.wit").replace("@1.0.0", "@2.0.0");
     let next = component_of(&module(NOTHING).replace("@1.0.0", "@2.0.0"), &wit);
     assert!(
         rejected(&next)
             .to_string()
-            .contains("built for picket:rule 2.0.0, and this host speaks 1.0.0")
+            .contains("built for picket:rule 2.0.0, and this host speaks 1.1.0")
     );
 }
 
@@ -67,7 +67,7 @@ fn an_import_that_no_rule_gets_is_named() {
     );
 
     // A later minor version with a function that this host lacks.
-    let wit = include_str!("../../../sdk/wit/rule.wit")
+    let wit = include_str!("../../../tests/contracts/1.0.0/rule.wit")
         .replace("@1.0.0", "@1.3.0")
         .replace("interface timers {", "interface timers { clear: func();");
     let text = module_with(
@@ -89,7 +89,7 @@ fn an_import_that_no_rule_gets_is_named() {
 
 #[test]
 fn types_that_differ_from_the_contract_are_refused() {
-    let wit = include_str!("../../../sdk/wit/rule.wit").replace("watermark: s64", "watermark: u64");
+    let wit = include_str!("../../../tests/contracts/1.0.0/rule.wit").replace("watermark: s64", "watermark: u64");
     let refused = rejected(&component_of(&module(NOTHING), &wit));
     assert!(matches!(refused, Rejected::Contract { .. }), "{refused}");
 }

@@ -10,10 +10,16 @@ use picket_contract::Evaluate;
 use picket_sandbox::{Engine, Limits};
 
 /// Every contract that was released: (version, digest of the module that was built against it).
-const RELEASED: &[(&str, &str)] = &[(
-    "1.0.0",
-    "sha256:1c5341a0cc17e1cc6ad4eaa6e6745d578535cde6107a241f66c673af40c3fbf1",
-)];
+const RELEASED: &[(&str, &str)] = &[
+    (
+        "1.0.0",
+        "sha256:1c5341a0cc17e1cc6ad4eaa6e6745d578535cde6107a241f66c673af40c3fbf1",
+    ),
+    (
+        "1.1.0",
+        "sha256:e011c84ba8c5c6200450f4d9f844d1a8819d9fe28ba7a5497a654e06b228cb9b",
+    ),
+];
 
 #[test]
 fn a_module_of_every_released_contract_is_admitted_and_passes_its_own_cases() {

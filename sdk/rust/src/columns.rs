@@ -109,17 +109,38 @@ impl<'a> Rows<'a> {
         Some((handle, self.late.get(row).is_some_and(|late| *late != 0)))
     }
 
-    #[inline]
-    fn code(&self, code: u32) -> Option<&'a str> {
-        self.texts.get(code as usize).copied()
+    /// How many rows.
+    pub(crate) fn len(&self) -> usize {
+        self.times.len()
+    }
+
+    /// How many columns.
+    pub(crate) fn width(&self) -> usize {
+        self.columns.len()
+    }
+
+    /// How many texts the dictionary has.
+    pub(crate) fn texts(&self) -> usize {
+        self.texts.len()
     }
 
     #[inline]
-    fn text(&self, column: usize, row: usize) -> Option<&'a str> {
+    fn of_code(&self, code: u32) -> Option<&'a str> {
+        self.texts.get(code as usize).copied()
+    }
+
+    /// Which text of the dictionary a column has; one beyond it is null. None: it has no texts.
+    #[inline]
+    pub(crate) fn code(&self, column: usize, row: usize) -> Option<u32> {
         match self.columns.get(column)? {
-            Column::Text(codes) => self.code(*codes.get(row)?),
+            Column::Text(codes) => codes.get(row).copied(),
             _ => None,
         }
+    }
+
+    #[inline]
+    pub(crate) fn text(&self, column: usize, row: usize) -> Option<&'a str> {
+        self.of_code(self.code(column, row)?)
     }
 }
 
@@ -221,7 +242,7 @@ impl<'a> Field<'a> for Vec<&'a str> {
         match rows.columns.get(column)? {
             Column::Texts(offsets, codes) => {
                 let (start, end) = (*offsets.get(row)? as usize, *offsets.get(row.checked_add(1)?)? as usize);
-                codes.get(start..end)?.iter().map(|code| rows.code(*code)).collect()
+                codes.get(start..end)?.iter().map(|code| rows.of_code(*code)).collect()
             }
             _ => None,
         }

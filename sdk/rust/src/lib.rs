@@ -46,6 +46,7 @@ mod alert;
 mod columns;
 mod define;
 mod describe;
+mod foresee;
 mod host;
 mod params;
 mod row;

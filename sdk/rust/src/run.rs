@@ -3,8 +3,10 @@
 use crate::alert::Alert;
 use crate::columns::{Batch, Event, Rows};
 use crate::define::{Params, State};
+use crate::foresee::Foresight;
 use crate::host;
 use crate::row::{Row, Timer};
+use crate::state::known;
 use crate::time::Time;
 
 /// What a rule may return.
@@ -64,11 +66,13 @@ where
     S: State,
     R: FnMut(Row<E>, &P, &mut S, &mut Vec<Alert>) -> Result<(), String>,
 {
+    known::begin();
     let params = P::load()?;
     let mut memory = S::open();
     let mut alerts = Vec::new();
     let groups = batch.groups.into_iter().map(Rows::new).collect::<Result<Vec<_>, _>>()?;
     let mut read = vec![0_usize; groups.len()];
+    let mut foresight = Foresight::new(groups.len());
     for group in batch.order {
         let (Some(rows), Some(next)) = (groups.get(usize::from(*group)), read.get_mut(usize::from(*group))) else {
             return Err("the order names a group that is not there".to_owned());
@@ -86,6 +90,7 @@ where
             return Err("a row lacks a field that the manifest requires".to_owned());
         };
         rule(Row { value, handle, late }, &params, &mut memory, &mut alerts)?;
+        foresight.judged(usize::from(*group), rows, index);
     }
     if let Some(on_timer) = on_timer {
         fire(
@@ -96,6 +101,7 @@ where
             &mut alerts,
         )?;
     }
+    known::end();
     Ok(alerts)
 }
 
@@ -106,7 +112,7 @@ fn fire<P, S>(
     memory: &mut S,
     alerts: &mut Vec<Alert>,
 ) -> Result<(), String> {
-    while let Some((key, at)) = host::with(|host| host.next_timer(before)) {
+    while let Some((key, at)) = known::next_timer(before) {
         let at = Time::from_ms(at);
         host::set_now(at);
         on_timer(Timer { key, at }, params, memory, alerts)?;

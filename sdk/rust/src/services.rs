@@ -2,17 +2,17 @@
 
 /// Wake-up calls in event time, for a rule with `on_timer`.
 pub mod timers {
-    use crate::host;
+    use crate::state::known;
     use crate::time::Time;
 
     /// Calls the rule's `on_timer` once event time passes `at`; replaces the timer of that key. False: the rule has too many.
     pub fn set(key: &str, at: Time) -> bool {
-        host::with(|host| host.set_timer(key.as_bytes(), at.as_ms()))
+        known::set_timer(key.as_bytes(), at.as_ms())
     }
 
     /// Forgets a timer.
     pub fn cancel(key: &str) {
-        host::with(|host| host.cancel_timer(key.as_bytes()));
+        known::cancel_timer(key.as_bytes());
     }
 }
 

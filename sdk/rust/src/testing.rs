@@ -16,7 +16,7 @@ use crate::alert::{Alert, Severity};
 use crate::columns::{Batch, Column, Group};
 use crate::define::{Module, Rule};
 use crate::host::native::install;
-use crate::host::{Host, Level, TableRow, Value};
+use crate::host::{Entries, Host, Level, TableRow, Value};
 
 /// A module's rules, compiled natively.
 #[derive(Debug)]
@@ -61,10 +61,9 @@ impl contract::Evaluate for Native {
             ));
         };
         let services = Rc::new(RefCell::new(Services {
-            state: StateOverlay::owned(call.state.clone(), StateLimits::default()),
             params: call.params.clone(),
             tables: call.tables.clone(),
-            log: Vec::new(),
+            ..Services::of_state(call.state.clone(), StateLimits::default())
         }));
         let outer = install(Some(Box::new(services.clone())));
         let answer = catch_unwind(AssertUnwindSafe(|| (rule.evaluate)(view(call.batch))));
@@ -150,19 +149,49 @@ fn alert(alert: Alert) -> Result<RuleAlert, String> {
 }
 
 /// The host services of one call.
-struct Services {
-    state: StateOverlay<'static>,
+pub(crate) struct Services {
+    pub(crate) state: StateOverlay<'static>,
     params: contract::Params,
     tables: contract::Tables,
     log: Vec<LogLine>,
 }
 
-impl Host for Rc<RefCell<Services>> {
-    fn get(&mut self, key: &[u8], now: i64) -> Option<Vec<u8>> {
-        self.borrow_mut().state.get(key, now).map(|value| value.to_vec())
+impl Services {
+    /// Of a rule without parameters and tables.
+    pub(crate) fn of_state(state: contract::RuleState, limits: StateLimits) -> Self {
+        Services {
+            state: StateOverlay::owned(state, limits),
+            params: contract::Params::default(),
+            tables: contract::Tables::default(),
+            log: Vec::new(),
+        }
     }
-    fn put(&mut self, key: &[u8], value: &[u8], now: i64, expires_at: i64) -> bool {
-        self.borrow_mut().state.put(key, value, now, expires_at).is_ok()
+}
+
+impl Host for Rc<RefCell<Services>> {
+    fn get_entry(&mut self, key: &[u8], now: i64) -> Option<(Vec<u8>, i64)> {
+        let mut services = self.borrow_mut();
+        let entry = services.state.entry(key, now)?;
+        Some((entry.value.to_vec(), entry.expires_at))
+    }
+    fn get_entries(&mut self, keys: &[u8], ends: &[u32], now: i64, most: u32) -> Entries {
+        let (mut found, mut start) = (Entries::default(), 0);
+        for end in ends {
+            let end = *end as usize;
+            let entry = self.get_entry(keys.get(start..end).unwrap_or_default(), now);
+            let (value, expires_at) = entry.unwrap_or((Vec::new(), i64::MIN));
+            if found.values.len() + value.len() > most as usize {
+                break;
+            }
+            found.values.extend(value);
+            found.ends.push(u32::try_from(found.values.len()).unwrap_or(u32::MAX));
+            found.expires_at.push(expires_at);
+            start = end;
+        }
+        found
+    }
+    fn put_entry(&mut self, key: &[u8], value: &[u8], now: i64, expires_at: i64) -> Option<i64> {
+        self.borrow_mut().state.put(key, value, now, expires_at).ok()
     }
     fn delete(&mut self, key: &[u8], now: i64) {
         self.borrow_mut().state.delete(key, now);
@@ -178,6 +207,9 @@ impl Host for Rc<RefCell<Services>> {
             .state
             .next_timer(before)
             .map(|(key, at)| (key.to_vec(), at))
+    }
+    fn first_timer(&mut self) -> Option<i64> {
+        self.borrow_mut().state.first_timer()
     }
     fn find(&mut self, table: &str, index: &str, key: &str) -> Option<Vec<TableRow>> {
         self.borrow().tables.find(table, index, key)

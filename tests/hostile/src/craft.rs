@@ -8,7 +8,7 @@ use wit_component::{ComponentEncoder, StringEncoding};
 use wit_parser::Resolve;
 
 /// The contract.
-pub const WIT: &str = include_str!("../../../sdk/wit/rule.wit");
+pub const WIT: &str = include_str!("../../contracts/1.0.0/rule.wit");
 
 /// Raises nothing.
 pub const NOTHING: &str = "(i32.const 16)";

@@ -4,15 +4,16 @@
 //! when the host collects expired entries cannot be observed. Every operation is deterministic, caps included: only entries
 //! that are alive count towards them.
 
+mod entries;
 mod limits;
 mod overlay;
 
-use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use self::entries::Entries;
 pub use self::limits::{ENTRY_COST, Full, StateLimits, StateSummary, TIMER_COST};
 use self::limits::{entry_cost, timer_cost};
 pub use self::overlay::StateOverlay;
@@ -33,8 +34,7 @@ pub type KeyValue = (Arc<[u8]>, Arc<[u8]>);
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RuleState {
     clock: Option<i64>,
-    entries: BTreeMap<Arc<[u8]>, StateEntry>,
-    expiry: BTreeSet<(i64, Arc<[u8]>)>,
+    entries: Entries,
     timers: BTreeMap<Arc<[u8]>, i64>,
     due: BTreeSet<(i64, Arc<[u8]>)>,
     bytes: usize,
@@ -95,7 +95,7 @@ impl RuleState {
 
     /// The entries that are alive, by key.
     pub fn entries(&self) -> impl Iterator<Item = (&Arc<[u8]>, &StateEntry)> {
-        self.entries.iter()
+        self.entries.from(&[])
     }
 
     /// The timers, by key, ms.
@@ -131,8 +131,8 @@ impl RuleState {
     pub fn apply(&mut self, changes: &StateChanges) {
         for (key, entry) in &changes.entries {
             match entry {
-                Some(entry) => self.put(key, entry),
-                None => self.remove(key),
+                Some(entry) => self.bytes = self.bytes.saturating_add_signed(self.entries.put(key, entry)),
+                None => self.bytes -= self.entries.remove(key),
             }
         }
         for (key, at) in &changes.timers {
@@ -147,41 +147,8 @@ impl RuleState {
             }
         }
         self.clock = self.clock.max(changes.clock);
-        let Some(clock) = self.clock else { return };
-        while let Some((expires_at, key)) = self.expiry.first().cloned() {
-            if expires_at > clock {
-                break;
-            }
-            self.remove(&key);
-        }
-    }
-
-    /// Most puts renew an entry, which stays where it is.
-    fn put(&mut self, key: &Arc<[u8]>, entry: &StateEntry) {
-        self.bytes += entry_cost(key, &entry.value);
-        match self.entries.entry(key.clone()) {
-            Entry::Vacant(place) => {
-                self.expiry.insert((entry.expires_at, key.clone()));
-                place.insert(entry.clone());
-            }
-            Entry::Occupied(mut known) => {
-                let old = std::mem::replace(known.get_mut(), entry.clone());
-                self.bytes -= entry_cost(key, &old.value);
-                if old.expires_at != entry.expires_at {
-                    // The key that the entry has, so that it is held once.
-                    let mut listed = (old.expires_at, known.key().clone());
-                    self.expiry.remove(&listed);
-                    listed.0 = entry.expires_at;
-                    self.expiry.insert(listed);
-                }
-            }
-        }
-    }
-
-    fn remove(&mut self, key: &Arc<[u8]>) {
-        if let Some(old) = self.entries.remove(key) {
-            self.bytes -= entry_cost(key, &old.value);
-            self.expiry.remove(&(old.expires_at, key.clone()));
+        if let Some(clock) = self.clock {
+            self.bytes -= self.entries.collect(clock);
         }
     }
 }

@@ -5,7 +5,7 @@
 //! the cap, so a rule that hammers at a full state costs no more than one that does not.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -25,6 +25,8 @@ pub struct StateOverlay<'a> {
     timers: usize,
     /// Committed entries that expired up to this time are counted off.
     counted_off: Option<i64>,
+    /// Committed entries that turned out to expire later than they are listed, by expiry.
+    later: BTreeSet<(i64, Arc<[u8]>)>,
     /// Entries written in the call, by expiry; those that were written again or deleted since, too. None: nothing has been
     /// counted off yet.
     expiring: Option<BTreeSet<(i64, Arc<[u8]>)>>,
@@ -58,6 +60,7 @@ impl<'a> StateOverlay<'a> {
             entries: base.entries.len(),
             timers: base.timers.len(),
             counted_off: None,
+            later: BTreeSet::new(),
             expiring: None,
             set: BTreeSet::new(),
             due_from: None,
@@ -82,17 +85,24 @@ impl<'a> StateOverlay<'a> {
 
     /// The value of a key that is alive at `max(now, clock)`.
     pub fn get(&mut self, key: &[u8], now: i64) -> Option<Arc<[u8]>> {
+        self.entry(key, now).map(|entry| entry.value.clone())
+    }
+
+    /// The same, with its expiry.
+    pub fn entry(&mut self, key: &[u8], now: i64) -> Option<&StateEntry> {
         self.pass(now);
-        self.current(key).map(|entry| entry.value.clone())
+        self.current(key)
     }
 
     /// Remembers a value until the clock reaches `expires_at`, at most for [`StateLimits::life_ms`] from now.
     ///
     /// What makes an entry smaller is not refused, however full the state is: an operator may have lowered the cap.
     ///
+    /// Gives when it will be gone: the least time if it is at once, since the clock is at `expires_at` already.
+    ///
     /// # Errors
     /// [`Full`]: past a cap nothing changes.
-    pub fn put(&mut self, key: &[u8], value: &[u8], now: i64, expires_at: i64) -> Result<(), Full> {
+    pub fn put(&mut self, key: &[u8], value: &[u8], now: i64, expires_at: i64) -> Result<i64, Full> {
         self.pass(now);
         if key.len() > self.limits.key_bytes {
             return Err(Full::Key);
@@ -103,7 +113,7 @@ impl<'a> StateOverlay<'a> {
         let clock = self.clock.unwrap_or(now);
         if expires_at <= clock {
             self.forget(key);
-            return Ok(());
+            return Ok(i64::MIN);
         }
         let latest = clock.saturating_add(self.limits.life_ms);
         let is_cut = expires_at > latest;
@@ -114,7 +124,7 @@ impl<'a> StateOverlay<'a> {
             let gained = expires_at.saturating_sub(old.expires_at);
             let same = gained == 0 || (is_cut && gained > 0 && gained < self.limits.life_ms / 16);
             if same && *old.value == *value {
-                return Ok(());
+                return Ok(old.expires_at);
             }
             before = entry_cost(key, &old.value);
         }
@@ -131,7 +141,7 @@ impl<'a> StateOverlay<'a> {
         }
         let value = value.into();
         self.changes.entries.insert(key, Some(StateEntry { value, expires_at }));
-        Ok(())
+        Ok(expires_at)
     }
 
     /// Forgets a key.
@@ -158,8 +168,12 @@ impl<'a> StateOverlay<'a> {
     /// calls for somebody else will want to charge for it.
     pub fn scan_counting(&mut self, prefix: &[u8], now: i64, limit: usize) -> (Vec<KeyValue>, usize) {
         self.pass(now);
-        let mut committed = range(&self.base.entries, prefix).peekable();
-        let mut written = range(&self.changes.entries, prefix).peekable();
+        let is_under = |key: &[u8]| key.starts_with(prefix);
+        let committed = self.base.entries.from(prefix);
+        let mut committed = committed.take_while(|(key, _)| is_under(key)).peekable();
+        let written = (Bound::Included(prefix), Bound::Unbounded);
+        let written = self.changes.entries.range::<[u8], _>(written);
+        let mut written = written.take_while(|(key, _)| is_under(key)).peekable();
         let (mut found, mut seen) = (Vec::new(), 0);
         while found.len() < limit {
             // What was written in this call comes instead of what was committed under the same key.
@@ -225,6 +239,23 @@ impl<'a> StateOverlay<'a> {
 
     /// Takes the next timer, by (time, key), that is due before `before` or at or below the clock; the clock passes it.
     pub fn next_timer(&mut self, before: i64) -> Option<(Arc<[u8]>, i64)> {
+        let (at, key) = self.first()?;
+        if at >= before && self.clock.is_none_or(|clock| at > clock) {
+            return None;
+        }
+        self.cancel_timer(&key);
+        self.pass(at);
+        Some((key, at))
+    }
+
+    /// When the next timer is due: the least time if it is due at once, by the clock.
+    pub fn first_timer(&mut self) -> Option<i64> {
+        let (at, _) = self.first()?;
+        let is_due = self.clock.is_some_and(|clock| at <= clock);
+        Some(if is_due { i64::MIN } else { at })
+    }
+
+    fn first(&mut self) -> Option<(i64, Arc<[u8]>)> {
         // Nothing before the cursor comes back within the call, since what the call overrode stays overridden.
         let rest = match &self.due_from {
             Some(cursor) => self.base.due.range(cursor.clone()..),
@@ -235,13 +266,7 @@ impl<'a> StateOverlay<'a> {
             .find(|(_, key)| !self.changes.timers.contains_key(key))
             .cloned();
         self.due_from = committed.clone().or_else(|| self.base.due.last().cloned());
-        let (at, key) = [committed, self.set.first().cloned()].into_iter().flatten().min()?;
-        if at >= before && self.clock.is_none_or(|clock| at > clock) {
-            return None;
-        }
-        self.cancel_timer(&key);
-        self.pass(at);
-        Some((key, at))
+        [committed, self.set.first().cloned()].into_iter().flatten().min()
     }
 
     fn timer(&self, key: &[u8]) -> Option<i64> {
@@ -296,18 +321,27 @@ impl<'a> StateOverlay<'a> {
     /// Counts off what the clock has passed.
     fn count_off(&mut self) {
         let Some(clock) = self.clock else { return };
-        let from = self.counted_off.map_or(Bound::Unbounded, |to| {
-            // The first that expires after it: no key is before the empty one.
-            Bound::Included((to.saturating_add(1), Arc::from([])))
-        });
-        for (expires_at, key) in self.base.expiry.range((from, Bound::Unbounded)) {
-            if *expires_at > clock {
+        for (key, entry) in self.base.entries.listed(self.counted_off, clock) {
+            if self.changes.entries.contains_key(key) {
+                continue;
+            }
+            if entry.expires_at > clock {
+                // Listed too early, and no more later: it is listed here.
+                self.later.insert((entry.expires_at, key.clone()));
+            } else {
+                self.bytes -= entry_cost(key, &entry.value);
+                self.entries -= 1;
+            }
+        }
+        while let Some((expires_at, key)) = self.later.pop_first() {
+            if expires_at > clock {
+                self.later.insert((expires_at, key));
                 break;
             }
-            if !self.changes.entries.contains_key(key)
-                && let Some(entry) = self.base.entries.get(key)
+            if !self.changes.entries.contains_key(&key)
+                && let Some(entry) = self.base.entries.get(&key)
             {
-                self.bytes -= entry_cost(key, &entry.value);
+                self.bytes -= entry_cost(&key, &entry.value);
                 self.entries -= 1;
             }
         }
@@ -330,9 +364,4 @@ impl<'a> StateOverlay<'a> {
             }
         }
     }
-}
-
-fn range<'m, V>(map: &'m BTreeMap<Arc<[u8]>, V>, prefix: &'m [u8]) -> impl Iterator<Item = (&'m Arc<[u8]>, &'m V)> {
-    map.range::<[u8], _>((Bound::Included(prefix), Bound::Unbounded))
-        .take_while(move |(key, _)| key.starts_with(prefix))
 }

@@ -147,7 +147,7 @@ impl Native {
                 state.put(key, &pack(&held), now, now + 10_000).unwrap();
             }
             Does::Sequences if row.source == 0 => {
-                state.put(key, &pack(&[(now, row.event)]), now, now + 60_000).unwrap()
+                state.put(key, &pack(&[(now, row.event)]), now, now + 60_000).unwrap();
             }
             Does::Sequences if row.word == "success" => {
                 if let Some((_, number)) = held.pop() {

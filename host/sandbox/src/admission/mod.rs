@@ -37,15 +37,27 @@ use crate::limits::Limits;
 use crate::{Rejected, text};
 
 /// The version of the contract that this host speaks.
-pub(crate) const VERSION: &str = "1.0.0";
+pub(crate) const VERSION: &str = "1.1.0";
 const MAJOR: &str = "1";
 const EXPORT: &str = "picket:rule/detection";
 const MAGIC: &[u8] = b"\0asm";
 
 /// The functions of the contract, by interface. `types` has none, but bindings name it.
 const INTERFACES: &[(&str, &[&str])] = &[
-    ("state", &["get", "get-many", "put", "delete", "scan"]),
-    ("timers", &["set", "cancel", "next"]),
+    (
+        "state",
+        &[
+            "get",
+            "get-many",
+            "put",
+            "delete",
+            "scan",
+            "get-entry",
+            "get-entries",
+            "put-entry",
+        ],
+    ),
+    ("timers", &["set", "cancel", "next", "first"]),
     ("lookup", &["find"]),
     ("params", &["get"]),
     ("log", &["write"]),
@@ -55,7 +67,7 @@ const INTERFACES: &[(&str, &[&str])] = &[
 /// What the bytes said.
 #[derive(Debug)]
 pub(crate) struct Inspected {
-    /// The full name of the export, `picket:rule/detection@1.0.0`.
+    /// The full name of the export, such as `picket:rule/detection@1.0.0`.
     pub(crate) export: String,
     /// Everything that was counted.
     pub(crate) sizes: Vec<Size>,

@@ -19,15 +19,25 @@ pub(crate) type TableRow = Vec<(String, String)>;
 
 /// The host services of the contract. Keys and values are bytes, times ms.
 pub(crate) trait Host {
-    fn get(&mut self, key: &[u8], now: i64) -> Option<Vec<u8>>;
-    fn put(&mut self, key: &[u8], value: &[u8], now: i64, expires_at: i64) -> bool;
+    fn get_entry(&mut self, key: &[u8], now: i64) -> Option<(Vec<u8>, i64)>;
+    fn get_entries(&mut self, keys: &[u8], ends: &[u32], now: i64, most: u32) -> Entries;
+    fn put_entry(&mut self, key: &[u8], value: &[u8], now: i64, expires_at: i64) -> Option<i64>;
     fn delete(&mut self, key: &[u8], now: i64);
     fn set_timer(&mut self, key: &[u8], at: i64) -> bool;
     fn cancel_timer(&mut self, key: &[u8]);
     fn next_timer(&mut self, before: i64) -> Option<(Vec<u8>, i64)>;
+    fn first_timer(&mut self) -> Option<i64>;
     fn find(&mut self, table: &str, index: &str, key: &str) -> Option<Vec<TableRow>>;
     fn param(&mut self, name: &str) -> Option<Value>;
     fn log(&mut self, level: Level, message: &str);
+}
+
+/// Values one after the other, where each ends, and when it is gone (ms): the least time where there is none.
+#[derive(Debug, Default)]
+pub(crate) struct Entries {
+    pub(crate) values: Vec<u8>,
+    pub(crate) ends: Vec<u32>,
+    pub(crate) expires_at: Vec<i64>,
 }
 
 /// A parameter's value. Durations are ms.
@@ -65,6 +75,6 @@ pub(crate) fn now() -> i64 {
 
 #[inline]
 pub(crate) fn set_now(time: Time) {
-    crate::state::recent::forget();
+    crate::state::known::next_row();
     NOW.set(time.as_ms());
 }

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use super::{Host, Level, TableRow, Value};
+use super::{Entries, Host, Level, TableRow, Value};
 
 thread_local! {
     static HOST: RefCell<Option<Box<dyn Host>>> = const { RefCell::new(None) };
@@ -26,11 +26,14 @@ pub(crate) fn install(host: Option<Box<dyn Host>>) -> Option<Box<dyn Host>> {
 struct Nobody;
 
 impl Host for Nobody {
-    fn get(&mut self, _: &[u8], _: i64) -> Option<Vec<u8>> {
+    fn get_entry(&mut self, _: &[u8], _: i64) -> Option<(Vec<u8>, i64)> {
         None
     }
-    fn put(&mut self, _: &[u8], _: &[u8], _: i64, _: i64) -> bool {
-        false
+    fn get_entries(&mut self, _: &[u8], _: &[u32], _: i64, _: u32) -> Entries {
+        Entries::default()
+    }
+    fn put_entry(&mut self, _: &[u8], _: &[u8], _: i64, _: i64) -> Option<i64> {
+        None
     }
     fn delete(&mut self, _: &[u8], _: i64) {}
     fn set_timer(&mut self, _: &[u8], _: i64) -> bool {
@@ -38,6 +41,9 @@ impl Host for Nobody {
     }
     fn cancel_timer(&mut self, _: &[u8]) {}
     fn next_timer(&mut self, _: i64) -> Option<(Vec<u8>, i64)> {
+        None
+    }
+    fn first_timer(&mut self) -> Option<i64> {
         None
     }
     fn find(&mut self, _: &str, _: &str, _: &str) -> Option<Vec<TableRow>> {

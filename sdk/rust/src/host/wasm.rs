@@ -1,6 +1,6 @@
 //! In the sandbox the host is the component's imports.
 
-use super::{Host, Level, TableRow, Value};
+use super::{Entries, Host, Level, TableRow, Value};
 use crate::alert::{Alert, Severity};
 use crate::columns::{Batch, Column, Group};
 use crate::define::Module;
@@ -43,11 +43,19 @@ pub(crate) fn with<R>(speak: impl FnOnce(&mut dyn Host) -> R) -> R {
 }
 
 impl Host for Imports {
-    fn get(&mut self, key: &[u8], now: i64) -> Option<Vec<u8>> {
-        state::get(key, now)
+    fn get_entry(&mut self, key: &[u8], now: i64) -> Option<(Vec<u8>, i64)> {
+        state::get_entry(key, now).map(|entry| (entry.value, entry.expires_at))
     }
-    fn put(&mut self, key: &[u8], value: &[u8], now: i64, expires_at: i64) -> bool {
-        state::put(key, value, now, expires_at)
+    fn get_entries(&mut self, keys: &[u8], ends: &[u32], now: i64, most: u32) -> Entries {
+        let found = state::get_entries(keys, ends, now, most);
+        Entries {
+            values: found.values,
+            ends: found.ends,
+            expires_at: found.expires_at,
+        }
+    }
+    fn put_entry(&mut self, key: &[u8], value: &[u8], now: i64, expires_at: i64) -> Option<i64> {
+        state::put_entry(key, value, now, expires_at)
     }
     fn delete(&mut self, key: &[u8], now: i64) {
         state::delete(key, now);
@@ -60,6 +68,9 @@ impl Host for Imports {
     }
     fn next_timer(&mut self, before: i64) -> Option<(Vec<u8>, i64)> {
         timers::next(before).map(|timer| (timer.key, timer.at))
+    }
+    fn first_timer(&mut self) -> Option<i64> {
+        timers::first()
     }
     fn find(&mut self, table: &str, index: &str, key: &str) -> Option<Vec<TableRow>> {
         lookup::find(table, index, key)

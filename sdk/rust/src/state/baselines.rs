@@ -57,7 +57,11 @@ impl<const MINUTES: u32> Baseline<MINUTES> {
     /// Adds to the bucket of the row's time.
     pub fn add<T>(&mut self, row: &Row<T>, amount: u32) {
         let time = row.time().as_ms();
-        let mut history = History::read(&self.slot.get().unwrap_or_default(), time);
+        if let Some(next) = self.slot.look(|stored| self.appended(stored, time, amount)) {
+            self.put(&next, time.div_euclid(Self::BUCKET));
+            return;
+        }
+        let mut history = self.slot.look(|stored| History::read(stored, time));
         let bucket = time.div_euclid(Self::BUCKET);
         match history.buckets.binary_search_by_key(&bucket, |(bucket, _)| *bucket) {
             Ok(index) => {
@@ -69,21 +73,56 @@ impl<const MINUTES: u32> Baseline<MINUTES> {
         }
         history.since = history.since.min(time);
         let newest = history.buckets.last().map_or(bucket, |(bucket, _)| *bucket);
-        let oldest = newest
-            .saturating_sub(self.slot.def.keep_ms.div_euclid(Self::BUCKET))
-            .saturating_sub(1);
+        let oldest = self.oldest(newest);
         history.buckets.retain(|(bucket, _)| *bucket >= oldest);
         let surplus = history.buckets.len().saturating_sub(self.slot.cap().min(MOST));
         history.buckets.drain(..surplus);
+        self.put(&history.write(), newest);
+    }
+
+    fn put(&self, value: &[u8], newest: i64) {
         self.slot
-            .put(&history.write(), newest.saturating_add(1).saturating_mul(Self::BUCKET));
+            .put(value, newest.saturating_add(1).saturating_mul(Self::BUCKET));
+    }
+
+    /// The oldest bucket to be kept beside the newest.
+    fn oldest(&self, newest: i64) -> i64 {
+        let kept = self.slot.def.keep_ms.div_euclid(Self::BUCKET);
+        newest.saturating_sub(kept).saturating_sub(1)
+    }
+
+    /// The ordinary case, as bytes: the amount is for the last bucket, or for one after it.
+    fn appended(&self, stored: &[u8], time: i64, amount: u32) -> Option<Vec<u8>> {
+        let (since, buckets) = stored.split_first_chunk::<8>()?;
+        let (buckets, rest) = buckets.as_chunks::<16>();
+        let (last, earlier) = buckets.split_last()?;
+        let read = |bucket: &[u8; 16]| {
+            let mut reader = Reader::new(bucket);
+            Some((reader.i64()?, reader.u64()?))
+        };
+        let (bucket, (newest, sum)) = (time.div_euclid(Self::BUCKET), read(last)?);
+        if i64::from_le_bytes(*since) > time || newest > bucket || !rest.is_empty() {
+            return None;
+        }
+        let (kept, sum) = if newest == bucket { (earlier, sum) } else { (buckets, 0) };
+        let oldest = self.oldest(bucket);
+        let is_old = |kept: &&[u8; 16]| read(kept).is_none_or(|(bucket, _)| bucket < oldest);
+        let old = kept.iter().take_while(is_old).count();
+        let surplus = (kept.len() + 1).saturating_sub(self.slot.cap().min(MOST));
+        let kept = kept.get(old.max(surplus)..)?.as_flattened();
+        let mut next = Vec::with_capacity(kept.len() + 24);
+        next.extend_from_slice(since);
+        next.extend_from_slice(kept);
+        next.extend_from_slice(&bucket.to_le_bytes());
+        next.extend_from_slice(&sum.saturating_add(u64::from(amount)).to_le_bytes());
+        Some(next)
     }
 
     /// When the first row came.
     #[must_use]
     pub fn since(&self) -> Option<Time> {
-        let stored = self.slot.get()?;
-        Some(Time::from_ms(History::read(&stored, i64::MAX).since))
+        self.slot
+            .read(|stored| Some(Time::from_ms(History::read(stored?, i64::MAX).since)))
     }
 
     /// How much there is in the present bucket.
@@ -105,8 +144,7 @@ impl<const MINUTES: u32> Baseline<MINUTES> {
     /// What is usual, by the whole buckets of the last `back` before the present one. None: there is none yet.
     #[must_use]
     pub fn usual(&self, back: Span) -> Option<Usual> {
-        let stored = self.slot.get()?;
-        let history = History::read(&stored, i64::MAX);
+        let history = self.slot.read(|stored| Some(History::read(stored?, i64::MAX)))?;
         let now = self.slot.now.div_euclid(Self::BUCKET);
         // The bucket of the first row is no whole one.
         let known = history.since.div_euclid(Self::BUCKET) + 1;
@@ -130,8 +168,7 @@ impl<const MINUTES: u32> Baseline<MINUTES> {
     }
 
     fn sum(&self, from: i64, to: i64) -> u64 {
-        let stored = self.slot.get().unwrap_or_default();
-        let history = History::read(&stored, i64::MAX);
+        let history = self.slot.look(|stored| History::read(stored, i64::MAX));
         let inside = history.buckets.iter().filter(|(bucket, _)| (from..to).contains(bucket));
         inside.map(|(_, sum)| *sum).sum()
     }

@@ -7,7 +7,7 @@
 
 use std::fmt;
 
-use super::{MOST_BYTES, Reader, Slot, cut, write_text};
+use super::{MOST_BYTES, Reader, Slot, cut, same, write_text};
 use crate::alert::Handle;
 use crate::define::{Store, StoreDef};
 use crate::row::Row;
@@ -59,24 +59,32 @@ impl Distinct {
         if value.is_empty() {
             return;
         }
-        let stored = self.slot.get();
-        let mut set = Set::read(stored.as_deref().unwrap_or_default());
         let entry = Entry {
             time: row.time().as_ms(),
             event: row.handle().event,
             value: cut(value),
         };
-        if let Some(known) = set.entries.iter().position(|known| known.value == entry.value) {
-            if set.entries.get(known).is_some_and(|known| known.time >= entry.time) {
-                return;
+        let next = self.slot.look(|stored| {
+            let mut set = Set::read(stored);
+            if let Some(known) = set
+                .entries
+                .iter()
+                .position(|known| same(known.value.as_bytes(), entry.value.as_bytes()))
+            {
+                if set.entries.get(known).is_some_and(|known| known.time >= entry.time) {
+                    return None;
+                }
+                set.entries.remove(known);
             }
-            set.entries.remove(known);
+            let place = set.entries.partition_point(|known| known.time <= entry.time);
+            set.entries.insert(place, entry);
+            let newest = set.entries.last().map_or(i64::MIN, |last| last.time);
+            set.shed(newest.saturating_sub(self.slot.def.keep_ms), self.slot.cap());
+            Some((set.write(), newest))
+        });
+        if let Some((next, newest)) = next {
+            self.slot.put(&next, newest);
         }
-        let place = set.entries.partition_point(|known| known.time <= entry.time);
-        set.entries.insert(place, entry);
-        let newest = set.entries.last().map_or(i64::MIN, |last| last.time);
-        set.shed(newest.saturating_sub(self.slot.def.keep_ms), self.slot.cap());
-        self.slot.put(&set.write(), newest);
     }
 
     /// The different values of the last `span` up to now, both ends included.

@@ -99,38 +99,36 @@ impl Join {
         value: &str,
         fits: impl Fn(i64, i64) -> bool,
     ) -> Option<(Half, Half)> {
-        let stored = self.slot.get().unwrap_or_default();
         let own = Entry {
             side,
             time: row.time().as_ms(),
             event: row.handle().event,
             value: cut(value),
         };
-        let mut known: Vec<Entry<'_>> = entries(&stored).filter(|known| known.event != own.event).collect();
-        let place = known.partition_point(|other| other.time <= own.time);
-        known.insert(place, own.clone());
-        let newest = known.last().map_or(own.time, |last| last.time);
-        shed(
-            &mut known,
-            newest.saturating_sub(self.slot.def.keep_ms),
-            Entry::time,
-            Entry::size,
-        );
-        let of_side = known.iter().filter(|other| other.side == side).count();
-        if of_side > self.slot.cap()
-            && let Some(first) = known.iter().position(|other| other.side == side)
-        {
-            known.remove(first);
-        }
-        let mut next = Vec::with_capacity(known.iter().map(Entry::size).sum());
-        known.iter().for_each(|entry| entry.write(&mut next));
-        self.slot.put(&next, newest);
+        let (next, newest, pair) = self.slot.look(|stored| {
+            let mut known: Vec<Entry<'_>> = entries(stored).filter(|known| known.event != own.event).collect();
+            let place = known.partition_point(|other| other.time <= own.time);
+            known.insert(place, own.clone());
+            let newest = known.last().map_or(own.time, |last| last.time);
+            let oldest = newest.saturating_sub(self.slot.def.keep_ms);
+            shed(&mut known, oldest, Entry::time, Entry::size);
+            let of_side = known.iter().filter(|other| other.side == side).count();
+            if of_side > self.slot.cap()
+                && let Some(first) = known.iter().position(|other| other.side == side)
+            {
+                known.remove(first);
+            }
+            let mut next = Vec::with_capacity(known.iter().map(Entry::size).sum());
+            known.iter().for_each(|entry| entry.write(&mut next));
 
-        let others = known
-            .iter()
-            .filter(|other| other.side != side && fits(other.time, own.time));
-        let nearest = others.min_by_key(|other| (other.time.abs_diff(own.time), other.time, other.event))?;
-        Some((own.half(), nearest.half()))
+            let others = known
+                .iter()
+                .filter(|other| other.side != side && fits(other.time, own.time));
+            let nearest = others.min_by_key(|other| (other.time.abs_diff(own.time), other.time, other.event));
+            (next, newest, nearest.map(|nearest| (own.half(), nearest.half())))
+        });
+        self.slot.put(&next, newest);
+        pair
     }
 }
 

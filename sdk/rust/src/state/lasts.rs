@@ -1,6 +1,6 @@
 //! Last values: what something was the last time.
 
-use super::{Reader, Slot, cut, write_text};
+use super::{Reader, Slot, cut, same, write_text};
 use crate::define::{Store, StoreDef};
 
 /// The last value of each key.
@@ -40,12 +40,13 @@ impl Last {
         let Some(value) = value.into().map(cut) else {
             return false;
         };
-        let stored = self.slot.get();
-        let last = stored.as_deref().and_then(read);
-        let same = last.is_some_and(|(_, last)| last == value);
-        let now = self.slot.now;
-        let fresh =
-            last.is_some_and(|(at, _)| now < at.saturating_add(if same { self.slot.slack().max(1) } else { 0 }));
+        let (now, slack) = (self.slot.now, self.slot.slack().max(1));
+        let (same, fresh) = self.slot.look(|stored| {
+            let last = read(stored);
+            let same = last.is_some_and(|(_, last)| same(last.as_bytes(), value.as_bytes()));
+            let renewed = if same { slack } else { 0 };
+            (same, last.is_some_and(|(at, _)| now < at.saturating_add(renewed)))
+        });
         if !fresh {
             let mut next = Vec::with_capacity(10 + value.len());
             next.extend_from_slice(&now.to_le_bytes());
@@ -58,11 +59,7 @@ impl Last {
     /// The last value.
     #[must_use]
     pub fn get(&self) -> Option<String> {
-        self.slot
-            .get()
-            .as_deref()
-            .and_then(read)
-            .map(|(_, value)| value.to_owned())
+        self.slot.look(|stored| read(stored).map(|(_, value)| value.to_owned()))
     }
 }
 

@@ -5,7 +5,8 @@
 //!
 //! - **Event time only.** What is in a window, what is forgotten and what expires follows from the times of rows, so a replay
 //!   remembers what the live rule remembered.
-//! - **Split invariance.** Nothing is cached between rows: after a call the state is what row-by-row calls would have left.
+//! - **Split invariance.** What a call has read and written it need not ask for again, and after it the state is what row-by-row
+//!   calls would have left.
 //! - **Few writes.** A value that only needs renewing is renewed at most once in a sixteenth of the time it is kept, so that
 //!   it lives between `keep` and 17/16 of it after it was last used.
 //!
@@ -17,8 +18,8 @@ mod baselines;
 mod distincts;
 mod firsts;
 mod joins;
+pub(crate) mod known;
 mod lasts;
-pub(crate) mod recent;
 mod sequences;
 mod silences;
 mod windows;
@@ -59,26 +60,20 @@ impl Slot {
         }
     }
 
-    fn get(&self) -> Option<Vec<u8>> {
-        recent::read(&self.key, |value| value.map(<[u8]>::to_vec))
-            .unwrap_or_else(|| host::with(|host| host.get(&self.key, self.now)))
+    /// Looks at the value; none: there is none. Nothing of the state may be asked meanwhile.
+    fn read<R>(&self, look: impl FnOnce(Option<&[u8]>) -> R) -> R {
+        known::read(&self.key, self.now, look)
     }
 
     /// Looks at the value, which is empty if there is none.
-    fn look<R>(&self, look: impl Fn(&[u8]) -> R) -> R {
-        recent::read(&self.key, |value| look(value.unwrap_or_default())).unwrap_or_else(|| {
-            let value = host::with(|host| host.get(&self.key, self.now));
-            look(&value.unwrap_or_default())
-        })
+    fn look<R>(&self, look: impl FnOnce(&[u8]) -> R) -> R {
+        self.read(|value| look(value.unwrap_or_default()))
     }
 
     /// Keeps a value that was last used at `used` (ms).
     fn put(&self, value: &[u8], used: i64) {
         let expires_at = used.saturating_add(self.def.keep_ms).saturating_add(self.slack());
-        if host::with(|host| host.put(&self.key, value, self.now, expires_at)) {
-            recent::wrote(&self.key, Some(value).filter(|_| expires_at > self.now));
-        } else {
-            recent::forget();
+        if !known::write(&self.key, value, self.now, expires_at) {
             self.is_full();
         }
     }
@@ -88,8 +83,7 @@ impl Slot {
     }
 
     fn delete(&self) {
-        host::with(|host| host.delete(&self.key, self.now));
-        recent::wrote(&self.key, None);
+        known::delete(&self.key, self.now);
     }
 
     /// How long a value may go without being renewed.
@@ -145,6 +139,19 @@ impl<'v> Reader<'v> {
     fn is_done(&self) -> bool {
         self.rest.is_empty()
     }
+}
+
+/// Whether two keys or texts are the same, a word at a time: what the compiler has for it on wasm32 takes it byte by byte, and
+/// that was most of what a look cost.
+fn same(left: &[u8], right: &[u8]) -> bool {
+    let ((left, left_rest), (right, right_rest)) = (left.as_chunks::<8>(), right.as_chunks::<8>());
+    let words = || left.iter().zip(right).all(|(left, right)| word(left) == word(right));
+    let rest = || left_rest.iter().zip(right_rest).all(|(left, right)| left == right);
+    left.len() == right.len() && left_rest.len() == right_rest.len() && words() && rest()
+}
+
+fn word(bytes: &[u8; 8]) -> u64 {
+    u64::from_le_bytes(*bytes)
 }
 
 /// Removes entries older than `oldest` (ms), and then, the first of them first, what there is no room for. They are in order of time.

@@ -51,21 +51,23 @@ impl<const N: usize> Sequence<N> {
     /// Of several sequences through the row, the one with the steps nearest to it.
     pub fn mark<T, const M: usize>(&mut self, place: usize, row: &Row<T>, within: &[Span; M]) -> Option<Steps> {
         const { assert!(M + 1 == N, "between N steps there are N - 1 spans") }
-        let stored = self.slot.get().unwrap_or_default();
         let mark = Mark {
             place,
             time: row.time().as_ms(),
             event: row.handle().event,
         };
-        let newest = marks(&stored)
-            .map(|known| known.time)
-            .max()
-            .unwrap_or(mark.time)
-            .max(mark.time);
-        let oldest = newest.saturating_sub(self.slot.def.keep_ms);
-        let mut known: Vec<Mark> = marks(&stored)
-            .filter(|known| known.time >= oldest && *known != mark)
-            .collect();
+        let (mut known, newest) = self.slot.look(|stored| {
+            let newest = marks(stored)
+                .map(|known| known.time)
+                .max()
+                .unwrap_or(mark.time)
+                .max(mark.time);
+            let oldest = newest.saturating_sub(self.slot.def.keep_ms);
+            let known: Vec<Mark> = marks(stored)
+                .filter(|known| known.time >= oldest && *known != mark)
+                .collect();
+            (known, newest)
+        });
         let position = known.partition_point(|other| other.time <= mark.time);
         known.insert(position, mark);
         let of_place = || known.iter().filter(|other| other.place == place);

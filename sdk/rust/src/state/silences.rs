@@ -8,10 +8,9 @@
 //! A rule with a `Silences` needs `#[rule(on_timer = ...)]`, and asks there what the timer means: [`Silences::rang`].
 
 use super::joins::Within;
-use super::{MOST_BYTES, Reader, Slot, cut, write_text};
+use super::{MOST_BYTES, Reader, Slot, cut, known, write_text};
 use crate::alert::Handle;
 use crate::define::{Store, StoreDef};
-use crate::host;
 use crate::row::{Row, Timer};
 use crate::time::{Span, Time};
 
@@ -55,7 +54,7 @@ impl Silences {
         let name = timer.key.strip_prefix(self.def.name.as_bytes())?;
         let key = std::str::from_utf8(name.strip_prefix(&[0])?).ok()?;
         let slot = Slot::new(self.def, key);
-        let mut awaited = Awaited::read(&slot.get().unwrap_or_default());
+        let mut awaited = slot.look(Awaited::read);
         let (silent, rest) = awaited.rows.into_iter().partition(|row| row.until <= slot.now);
         let silent: Vec<Awaiting> = silent;
         awaited.rows = rest;
@@ -75,7 +74,7 @@ impl Silence {
     /// The row awaits something: no more than `within.before` earlier and no more than `within.after` later than itself. The
     /// timer rings once the latter is over.
     pub fn expect<T>(&mut self, row: &Row<T>, value: &str, within: Within) {
-        let mut awaited = Awaited::read(&self.slot.get().unwrap_or_default());
+        let mut awaited = self.slot.look(Awaited::read);
         let (time, event) = (row.time().as_ms(), row.handle().event);
         if within.holds(time, awaited.came) || awaited.rows.iter().any(|known| known.event == event) {
             return;
@@ -94,7 +93,7 @@ impl Silence {
     /// What was awaited has come, with this row. Of what came only the last is remembered, for rows that await it and are late.
     pub fn came<T>(&mut self, row: &Row<T>) {
         let time = row.time().as_ms();
-        let mut awaited = Awaited::read(&self.slot.get().unwrap_or_default());
+        let mut awaited = self.slot.look(Awaited::read);
         let waited = awaited.rows.len();
         awaited.rows.retain(|known| !(known.from..=known.until).contains(&time));
         if time > awaited.came || awaited.rows.len() < waited {
@@ -108,7 +107,7 @@ impl Silence {
     pub fn beat<T>(&mut self, row: &Row<T>, span: Span) -> bool {
         let time = row.time().as_ms();
         let slack = span.as_ms() / 16;
-        let mut awaited = Awaited::read(&self.slot.get().unwrap_or_default());
+        let mut awaited = self.slot.look(Awaited::read);
         let last = awaited.rows.last().map(|last| last.time);
         if last.is_some_and(|last| time.saturating_sub(last) < slack.max(1)) {
             return false;
@@ -218,11 +217,11 @@ impl Awaited {
     fn keep(&self, slot: &Slot) {
         match self.rows.iter().map(|row| row.until).min() {
             Some(until) => {
-                if !host::with(|host| host.set_timer(&slot.key, until)) {
+                if !known::set_timer(&slot.key, until) {
                     slot.is_full();
                 }
             }
-            None => host::with(|host| host.cancel_timer(&slot.key)),
+            None => known::cancel_timer(&slot.key),
         }
         // Whoever waits is remembered until the timer has rung, however short `keep` is.
         let used = self

@@ -72,16 +72,20 @@ impl Window {
 
     /// The events of the last `span`; they and all older ones are forgotten.
     pub fn take(&mut self, span: Span) -> Burst {
-        let Some(value) = self.slot.get() else {
+        let now = self.slot.now;
+        let taken = self.slot.read(|value| {
+            let value = value?;
+            let mut rest = Vec::new();
+            let mut newest = None;
+            for entry in entries(value).filter(|entry| entry.time > now) {
+                entry.write(&mut rest);
+                newest = newest.max(Some(entry.time));
+            }
+            Some((self.up_to_now(value, span), rest, newest))
+        });
+        let Some((burst, rest, newest)) = taken else {
             return Burst::default();
         };
-        let burst = self.up_to_now(&value, span);
-        let mut rest = Vec::new();
-        let mut newest = None;
-        for entry in entries(&value).filter(|entry| entry.time > self.slot.now) {
-            entry.write(&mut rest);
-            newest = newest.max(Some(entry.time));
-        }
         match newest {
             Some(newest) => self.slot.put(&rest, newest),
             None => self.slot.delete(),
@@ -112,27 +116,33 @@ impl Window {
     }
 
     fn insert(&mut self, handle: Handle, text: &str) {
-        let value = self.slot.get().unwrap_or_default();
         let entry = Entry {
             time: handle.time.as_ms(),
             event: handle.event,
             value: cut(text),
         };
-        if let Some(next) = self.appended(&value, &entry) {
-            self.slot.put(&next, entry.time);
-            return;
-        }
-        let newest = entries(&value)
+        let (next, newest) = self.slot.look(|value| match self.appended(value, &entry) {
+            Some(next) => (next, entry.time),
+            None => self.inserted(value, &entry),
+        });
+        self.slot.put(&next, newest);
+    }
+}
+
+impl Window {
+    /// The window with the entry where it belongs, without what is too old or too much; and the time of the newest.
+    fn inserted(&self, value: &[u8], entry: &Entry<'_>) -> (Vec<u8>, i64) {
+        let newest = entries(value)
             .map(|known| known.time)
             .max()
             .unwrap_or(entry.time)
             .max(entry.time);
         let oldest = newest.saturating_sub(self.slot.def.keep_ms);
-        let alive = || entries(&value).filter(|known| known.time >= oldest);
+        let alive = || entries(value).filter(|known| known.time >= oldest);
         // A late row older than everything kept has no place where the window is full already.
         let surplus = (alive().count() + 1)
             .saturating_sub(self.slot.cap())
-            .max(too_many(alive(), &entry));
+            .max(too_many(alive(), entry));
         let mut next = Vec::with_capacity(value.len() + Entry::HEAD + entry.value.len());
         let mut skipped = 0;
         let mut write = |entry: &Entry<'_>| {
@@ -142,7 +152,7 @@ impl Window {
                 entry.write(&mut next);
             }
         };
-        let mut waiting = Some(&entry);
+        let mut waiting = Some(entry);
         for known in alive() {
             if let Some(entry) = waiting.take_if(|entry| known.time > entry.time) {
                 write(entry);
@@ -152,11 +162,9 @@ impl Window {
         if let Some(entry) = waiting {
             write(entry);
         }
-        self.slot.put(&next, newest);
+        (next, newest)
     }
-}
 
-impl Window {
     /// The ordinary case: the entry is the newest, nothing is too old, and there is room.
     fn appended(&self, value: &[u8], entry: &Entry<'_>) -> Option<Vec<u8>> {
         let oldest = entry.time.saturating_sub(self.slot.def.keep_ms);

@@ -1,0 +1,559 @@
+//! What a call knows of its state: what it has read, and what it has written.
+//!
+//! A look across the boundary costs as much as judging a row. So what the host has said is asked once: it says until when an
+//! entry is remembered, and nobody but the rule changes it within the call. Entries that later rows will want are asked for all
+//! at once ([`foresee`](crate::foresee)). Every write goes to the host at once, since only the host knows whether it has room.
+//!
+//! After a call state, alerts and clock are what row-by-row calls without any of this would have left:
+//!
+//! - an entry is gone once the rule's clock reaches its expiry, here as there. The clock is the greatest `now` of all looks, of
+//!   those too that the host has not been bothered with; it is told with the next, and at the end;
+//! - a timer is fetched when the host would have given it: when one is due is asked once, and again when one was set;
+//! - a late row's write that is expired already is forgotten by the host at once, and seen by that row alone.
+//!
+//! What is kept here is bounded: past [`MOST`] bytes nothing more is, and when it is nearly full the next row begins anew.
+
+use std::cell::RefCell;
+
+use super::{same, word};
+use crate::host;
+
+/// Bytes of keys and values.
+const MOST: usize = 256 << 10;
+/// With more than this a row does not begin: the longest value fits beside it.
+const FULL: usize = MOST - (64 << 10);
+
+/// What a small call looks at: so many keys, and 128 bytes for each of them with its value.
+const FACTS: usize = 32;
+
+thread_local! {
+    static KNOWN: RefCell<Known> = const { RefCell::new(Known::new()) };
+}
+
+/// One key.
+struct Fact {
+    hash: u32,
+    /// Where the key is in the store of bytes.
+    key: Place,
+    value: Place,
+    /// None: the host has to be asked.
+    expires_at: Option<i64>,
+    /// The row that wrote a value which the host has not kept: it sees it.
+    seen_by: Option<u32>,
+}
+
+#[derive(Clone, Copy)]
+struct Place {
+    start: usize,
+    len: usize,
+    /// As much would fit there.
+    room: usize,
+}
+
+struct Known {
+    facts: Vec<Fact>,
+    /// By hash: the number of a fact, from 1. Its length is a power of two.
+    table: Vec<u32>,
+    bytes: Vec<u8>,
+    /// The greatest time passed, ms.
+    clock: i64,
+    /// The greatest of which the host has been told.
+    told: i64,
+    /// Counts rows and timers.
+    row: u32,
+    /// Facts that this row had to ask for.
+    asked: Vec<u32>,
+    /// No timer is due before this time, ms. None: the host has to be asked.
+    quiet: Option<i64>,
+}
+
+/// A call begins.
+pub(crate) fn begin() {
+    KNOWN.with_borrow_mut(|known| {
+        known.clear();
+        (known.clock, known.told, known.quiet) = (i64::MIN, i64::MIN, None);
+    });
+}
+
+/// A row or timer begins.
+pub(crate) fn next_row() {
+    KNOWN.with_borrow_mut(|known| {
+        known.row = known.row.wrapping_add(1);
+        known.asked.clear();
+        if known.bytes.len() > FULL {
+            known.clear();
+        }
+    });
+}
+
+/// A call ends well.
+pub(crate) fn end() {
+    KNOWN.with_borrow_mut(Known::tell);
+}
+
+/// Looks at the value of a key; none: there is none.
+pub(super) fn read<R>(key: &[u8], now: i64, look: impl FnOnce(Option<&[u8]>) -> R) -> R {
+    KNOWN.with_borrow_mut(|known| {
+        known.pass(now);
+        let number = known.fact(key);
+        if let Some(value) = number.and_then(|number| known.value(number)) {
+            return look(value);
+        }
+        let entry = host::with(|host| host.get_entry(key, known.clock));
+        known.told = known.clock;
+        let entry = entry
+            .as_ref()
+            .map(|(value, expires_at)| (value.as_slice(), *expires_at));
+        if let Some(number) = number {
+            known.learn(number, entry);
+            known.asked.push(number);
+        }
+        look(entry.map(|(value, _)| value))
+    })
+}
+
+/// Keeps a value. False: the host has no room, and nothing changed.
+pub(super) fn write(key: &[u8], value: &[u8], now: i64, expires_at: i64) -> bool {
+    KNOWN.with_borrow_mut(|known| {
+        known.pass(now);
+        let kept = host::with(|host| host.put_entry(key, value, known.clock, expires_at));
+        known.told = known.clock;
+        let Some(kept) = kept else {
+            // What the host has is what there is.
+            known.row = known.row.wrapping_add(1);
+            return false;
+        };
+        if kept == i64::MIN && expires_at > now {
+            known.show(key, value);
+        } else if let Some(number) = known.fact(key) {
+            known.learn(number, (kept != i64::MIN).then_some((value, kept)));
+        }
+        true
+    })
+}
+
+/// Forgets a key.
+pub(super) fn delete(key: &[u8], now: i64) {
+    KNOWN.with_borrow_mut(|known| {
+        known.pass(now);
+        let number = known.fact(key);
+        if !matches!(number.and_then(|number| known.value(number)), Some(None)) {
+            host::with(|host| host.delete(key, known.clock));
+            known.told = known.clock;
+        }
+        if let Some(number) = number {
+            known.learn(number, None);
+        }
+    });
+}
+
+/// Hands over the keys that this row had to ask for; nothing if it had to ask for none.
+pub(crate) fn asked(mut each: impl FnMut(&[u8])) {
+    KNOWN.with_borrow_mut(|known| {
+        for number in &known.asked {
+            let fact = known.facts.get(*number as usize);
+            each(fact.map_or(&[], |fact| known.bytes_at(fact.key)));
+        }
+    });
+}
+
+/// Whether this row had to ask for something.
+pub(crate) fn has_asked() -> bool {
+    KNOWN.with_borrow(|known| !known.asked.is_empty())
+}
+
+/// Asks for what is not known of some keys, all at once. The keys are named one by one, until the answer is that it is enough.
+pub(crate) fn fetch(name: impl FnOnce(&mut dyn FnMut(&[u8]) -> bool)) {
+    KNOWN.with_borrow_mut(|known| known.fetch(name));
+}
+
+/// Takes the next timer that is due before `before` or by the clock.
+pub(crate) fn next_timer(before: i64) -> Option<(Vec<u8>, i64)> {
+    KNOWN.with_borrow_mut(|known| {
+        let quiet = match known.quiet {
+            Some(quiet) => quiet,
+            None => host::with(|host| host.first_timer()).unwrap_or(i64::MAX),
+        };
+        known.quiet = Some(quiet);
+        if quiet >= before && quiet > known.clock {
+            return None;
+        }
+        known.quiet = None;
+        known.tell();
+        let timer = host::with(|host| host.next_timer(before))?;
+        known.pass(timer.1);
+        known.told = known.clock;
+        Some(timer)
+    })
+}
+
+/// Sets a timer. False: the host has no room, and nothing changed.
+pub(crate) fn set_timer(key: &[u8], at: i64) -> bool {
+    KNOWN.with_borrow_mut(|known| known.quiet = None);
+    host::with(|host| host.set_timer(key, at))
+}
+
+/// Cancels a timer.
+pub(crate) fn cancel_timer(key: &[u8]) {
+    // Where there are none at all, there is nothing to cancel.
+    if KNOWN.with_borrow(|known| known.quiet) != Some(i64::MAX) {
+        host::with(|host| host.cancel_timer(key));
+    }
+}
+
+impl Known {
+    const fn new() -> Self {
+        Known {
+            facts: Vec::new(),
+            table: Vec::new(),
+            bytes: Vec::new(),
+            clock: i64::MIN,
+            told: i64::MIN,
+            row: 0,
+            asked: Vec::new(),
+            quiet: None,
+        }
+    }
+
+    /// Knows nothing any more but the time.
+    fn clear(&mut self) {
+        self.facts.clear();
+        self.table.fill(0);
+        self.bytes.clear();
+        self.asked.clear();
+    }
+
+    fn pass(&mut self, now: i64) {
+        self.clock = self.clock.max(now);
+    }
+
+    /// The host's clock follows.
+    fn tell(&mut self) {
+        if self.clock > self.told {
+            // There is no such key, and the time is passed all the same.
+            host::with(|host| host.get_entry(&[], self.clock));
+            self.told = self.clock;
+        }
+    }
+
+    /// What is known of a value; the inner none: there is none.
+    fn value(&self, number: u32) -> Option<Option<&[u8]>> {
+        let fact = self.facts.get(number as usize)?;
+        let expires_at = fact.expires_at?;
+        let is_there = expires_at > self.clock || fact.seen_by == Some(self.row);
+        Some(is_there.then(|| self.bytes_at(fact.value)))
+    }
+
+    /// The host says this of a key. Where there is no room to know it, it will be asked again.
+    fn learn(&mut self, number: u32, entry: Option<(&[u8], i64)>) {
+        let (value, expires_at) = entry.unwrap_or((&[], i64::MIN));
+        let has_room = self.bytes.len() + value.len() <= MOST;
+        let place = if has_room {
+            self.store(number, value)
+        } else {
+            Place::NONE
+        };
+        if let Some(fact) = self.facts.get_mut(number as usize) {
+            fact.value = place;
+            fact.expires_at = has_room.then_some(expires_at);
+            fact.seen_by = None;
+        }
+    }
+
+    /// The host has not kept what the row wrote: the row sees it, whatever room there is.
+    fn show(&mut self, key: &[u8], value: &[u8]) {
+        let number = self.find(key).unwrap_or_else(|hash| self.add(hash, key));
+        let place = self.store(number, value);
+        let row = self.row;
+        if let Some(fact) = self.facts.get_mut(number as usize) {
+            fact.value = place;
+            fact.expires_at = Some(i64::MIN);
+            fact.seen_by = Some(row);
+        }
+    }
+
+    /// In the old value's place, if that is large enough; else with room to grow, since what grows once does so again.
+    fn store(&mut self, number: u32, value: &[u8]) -> Place {
+        let old = self.facts.get(number as usize).map_or(Place::NONE, |fact| fact.value);
+        let own = self
+            .bytes
+            .get_mut(old.start..)
+            .and_then(|from| from.get_mut(..value.len()));
+        match own.filter(|_| value.len() <= old.room) {
+            Some(own) => {
+                own.copy_from_slice(value);
+                Place {
+                    len: value.len(),
+                    ..old
+                }
+            }
+            None => {
+                let place = self.append(value);
+                let more = if old.room > 0 { value.len() / 4 } else { 0 };
+                self.bytes.resize(self.bytes.len() + more, 0);
+                Place {
+                    room: place.room + more,
+                    ..place
+                }
+            }
+        }
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> Place {
+        let (start, len) = (self.bytes.len(), bytes.len());
+        self.bytes.extend_from_slice(bytes);
+        Place { start, len, room: len }
+    }
+
+    fn bytes_at(&self, place: Place) -> &[u8] {
+        let from = self.bytes.get(place.start..).unwrap_or_default();
+        from.get(..place.len).unwrap_or_default()
+    }
+
+    /// The fact about a key; none yet: the key's hash.
+    fn find(&self, key: &[u8]) -> Result<u32, u32> {
+        let hash = hash(key);
+        let mask = self.table.len().wrapping_sub(1);
+        let mut place = hash as usize & mask;
+        while let Some(number) = self.table.get(place).and_then(|number| number.checked_sub(1)) {
+            let fact = self.facts.get(number as usize);
+            if fact.is_some_and(|fact| fact.hash == hash && same(self.bytes_at(fact.key), key)) {
+                return Ok(number);
+            }
+            place = (place + 1) & mask;
+        }
+        Err(hash)
+    }
+
+    /// The fact about a key. None: there is no room for one.
+    fn fact(&mut self, key: &[u8]) -> Option<u32> {
+        match self.find(key) {
+            Ok(number) => Some(number),
+            Err(hash) => (self.bytes.len() + key.len() <= MOST).then(|| self.add(hash, key)),
+        }
+    }
+
+    fn add(&mut self, hash: u32, key: &[u8]) -> u32 {
+        if self.facts.capacity() == 0 {
+            self.facts.reserve(FACTS);
+            self.bytes.reserve(FACTS * 128);
+        }
+        if (self.facts.len() + 1) * 2 > self.table.len() {
+            self.table.clear();
+            self.table
+                .resize(((self.facts.len() + 1) * 8).next_power_of_two().max(64), 0);
+            for number in 0..self.facts.len() {
+                let hash = self.facts.get(number).map_or(0, |fact| fact.hash);
+                self.enter(hash, number);
+            }
+        }
+        let number = self.facts.len();
+        self.enter(hash, number);
+        let key = self.append(key);
+        self.facts.push(Fact {
+            hash,
+            key,
+            value: Place::NONE,
+            expires_at: None,
+            seen_by: None,
+        });
+        u32::try_from(number).unwrap_or(u32::MAX)
+    }
+
+    fn enter(&mut self, hash: u32, number: usize) {
+        let mask = self.table.len().wrapping_sub(1);
+        let mut place = hash as usize & mask;
+        while self.table.get(place).is_some_and(|taken| *taken != 0) {
+            place = (place + 1) & mask;
+        }
+        if let Some(free) = self.table.get_mut(place) {
+            *free = u32::try_from(number + 1).unwrap_or(0);
+        }
+    }
+
+    fn fetch(&mut self, name: impl FnOnce(&mut dyn FnMut(&[u8]) -> bool)) {
+        let (first, mut asked, mut ends) = (self.facts.len(), Vec::new(), Vec::new());
+        name(&mut |key| {
+            if self.bytes.len() + key.len() > MOST / 4 {
+                return false;
+            }
+            if let Err(hash) = self.find(key) {
+                self.add(hash, key);
+                asked.extend_from_slice(key);
+                ends.push(u32::try_from(asked.len()).unwrap_or(u32::MAX));
+            }
+            true
+        });
+        if ends.is_empty() {
+            return;
+        }
+        let room = (MOST / 2).saturating_sub(self.bytes.len());
+        let room = u32::try_from(room).unwrap_or(0);
+        let found = host::with(|host| host.get_entries(&asked, &ends, self.clock, room));
+        self.told = self.clock;
+        // Once, and with room for what grows.
+        self.bytes.reserve(found.values.len() * 2);
+        let mut start = 0;
+        for (number, (end, expires_at)) in (first..).zip(found.ends.iter().zip(&found.expires_at)) {
+            let end = *end as usize;
+            let value = found.values.get(start..end).unwrap_or_default();
+            start = end;
+            let entry = (*expires_at != i64::MIN).then_some((value, *expires_at));
+            self.learn(u32::try_from(number).unwrap_or(u32::MAX), entry);
+        }
+    }
+}
+
+impl Place {
+    const NONE: Place = Place {
+        start: 0,
+        len: 0,
+        room: 0,
+    };
+}
+
+/// Nobody gains by a key that collides: all there can be of them are in one call, and that has its fuel.
+fn hash(key: &[u8]) -> u32 {
+    const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
+    let mut hash = key.len() as u64;
+    let (words, rest) = key.as_chunks::<8>();
+    for bytes in words {
+        hash = (hash.rotate_left(5) ^ word(bytes)).wrapping_mul(MULTIPLIER);
+    }
+    for byte in rest {
+        hash = (hash.rotate_left(5) ^ u64::from(*byte)).wrapping_mul(MULTIPLIER);
+    }
+    (hash >> 32) as u32
+}
+
+#[cfg(all(test, feature = "testing"))]
+mod tests {
+    use std::cell::RefCell;
+    use std::collections::HashMap;
+    use std::rc::Rc;
+
+    use picket_contract::state::{ENTRY_COST, StateLimits};
+    use picket_contract::{RuleState, StateOverlay};
+
+    use super::*;
+    use crate::host::native::install;
+    use crate::testing::Services;
+
+    struct Dice(u64);
+
+    impl Dice {
+        fn roll(&mut self, sides: u64) -> i64 {
+            self.0 = self
+                .0
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            i64::try_from((self.0 >> 33) % sides).unwrap()
+        }
+
+        fn key(&mut self) -> Vec<u8> {
+            format!("store\0{}", self.roll(12)).into_bytes()
+        }
+
+        /// Some so long that not all of them find a place.
+        fn value(&mut self) -> Vec<u8> {
+            let length = if self.roll(4) == 0 {
+                self.roll(60_000)
+            } else {
+                self.roll(40)
+            };
+            vec![b'a' + self.roll(26) as u8; length as usize]
+        }
+    }
+
+    /// The same done with and without knowing anything: what the rule sees at every step, and the state in the end.
+    #[test]
+    fn whoever_knows_sees_what_whoever_asks_sees() {
+        let (mut unseen, mut refused) = (0, 0);
+        for seed in 0..600 {
+            let mut dice = Dice(seed);
+            let limits = StateLimits {
+                entries: 3 + dice.roll(20) as usize,
+                total_bytes: if seed % 2 == 0 {
+                    8 << 20
+                } else {
+                    8 * ENTRY_COST + dice.roll(200_000) as usize
+                },
+                ..StateLimits::default()
+            };
+            let mut state = RuleState::default();
+            for _call in 0..4 {
+                let services = Rc::new(RefCell::new(Services::of_state(state.clone(), limits)));
+                let outer = install(Some(Box::new(services.clone())));
+                let mut asks = StateOverlay::new(&state, limits);
+                begin();
+                let mut now = dice.roll(100);
+                let mut only_now: HashMap<Vec<u8>, Vec<u8>> = HashMap::new();
+                for _row in 0..12 {
+                    // Late rows and timers go back.
+                    now = if dice.roll(4) == 0 {
+                        dice.roll(200)
+                    } else {
+                        now + dice.roll(20)
+                    };
+                    next_row();
+                    only_now.clear();
+                    for _step in 0..dice.roll(6) {
+                        let key = dice.key();
+                        match dice.roll(12) {
+                            0..=3 => {
+                                let expected = only_now.get(&key).cloned();
+                                unseen += usize::from(expected.is_some());
+                                let expected = expected.or_else(|| asks.get(&key, now).map(|value| value.to_vec()));
+                                read(&key, now, |value| assert_eq!(value, expected.as_deref(), "seed {seed}"));
+                            }
+                            4..=6 => {
+                                let (value, expires_at) = (dice.value(), now + 1 + dice.roll(120));
+                                let kept = asks.put(&key, &value, now, expires_at);
+                                only_now.remove(&key);
+                                match kept {
+                                    Ok(i64::MIN) => _ = only_now.insert(key.clone(), value.clone()),
+                                    Ok(_) => {}
+                                    Err(_) => only_now.clear(),
+                                }
+                                refused += usize::from(kept.is_err());
+                                assert_eq!(write(&key, &value, now, expires_at), kept.is_ok(), "seed {seed}");
+                            }
+                            7 => {
+                                asks.delete(&key, now);
+                                only_now.remove(&key);
+                                delete(&key, now);
+                            }
+                            8 => {
+                                let at = now + dice.roll(60) - 20;
+                                assert_eq!(set_timer(&key, at), asks.set_timer(&key, at).is_ok(), "seed {seed}");
+                            }
+                            9 => {
+                                asks.cancel_timer(&key);
+                                cancel_timer(&key);
+                            }
+                            10 => {
+                                let due = asks.next_timer(now).map(|(key, at)| (key.to_vec(), at));
+                                assert_eq!(next_timer(now), due, "seed {seed}");
+                            }
+                            _ => {
+                                // What is foreseen is asked for at the row's time.
+                                asks.get(&key, now);
+                                read(&key, now, |_| ());
+                                fetch(|want| _ = (0..6).all(|_| want(&dice.key())));
+                            }
+                        }
+                    }
+                }
+                end();
+                install(outer);
+                let services = Rc::into_inner(services).unwrap().into_inner();
+                let changes = asks.finish();
+                let mut knows = state.clone();
+                knows.apply(&services.state.finish());
+                state.apply(&changes);
+                assert_eq!(knows, state, "seed {seed}");
+            }
+        }
+        assert!(unseen > 20 && refused > 20, "{unseen} {refused}");
+    }
+}
