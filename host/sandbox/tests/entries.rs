@@ -5,9 +5,8 @@ use std::sync::Arc;
 
 use picket_contract::state::StateEntry;
 use picket_contract::{FailureKind, RuleState};
-use picket_hostile::craft::component_of;
 use picket_sandbox::Module;
-use support::{call, call_on, engine, module_with, rows};
+use support::{call, call_on, component_of, engine, module_with, rows};
 
 const WIT: &str = include_str!("../../../sdk/wit/rule.wit");
 
