@@ -59,7 +59,7 @@ pub(super) fn no_login(stage: &mut Stage<'_>, dice: &mut Dice) -> Option<()> {
         let number = format!("+{dial}555{:07}", dice.between(0, 9_999_999));
         let message = Message {
             time_us,
-            kind: *dice.pick(&["sms", "sms", "phone"]),
+            kind: dice.pick::<&str>(&["sms", "sms", "phone"]),
             context: "authentication",
             number: &number,
             txid: &dice.uuid(),
