@@ -393,6 +393,77 @@ pub struct EventFilter {
     pub tail: Option<usize>,
 }
 
+/// One version of a module: the content that a file of the rules directory has or had.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VersionRow {
+    /// The file, relative to the rules directory.
+    pub file: Arc<str>,
+    /// Digest of the content, `sha256:...`.
+    pub digest: Arc<str>,
+    /// How it stands.
+    pub state: VersionState,
+    /// When it came into this state, wall clock, ms.
+    pub since: i64,
+    /// Why, in words.
+    pub reason: Arc<str>,
+    /// Its rules: id and version of each.
+    pub rules: Vec<(String, String)>,
+}
+
+/// How a version stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VersionState {
+    /// It judges.
+    Live,
+    /// It has passed and raises other alerts than the one that judges: somebody has to decide.
+    Waiting,
+    /// It judged, and another took its place: it can be gone back to.
+    Replaced,
+    /// It judged, and was taken back.
+    RolledBack,
+    /// It did not pass.
+    Refused,
+    /// It judged until its file was deleted.
+    Retired,
+}
+
+/// One step on the way of a version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StepRow {
+    /// The file, relative to the rules directory.
+    pub file: Arc<str>,
+    /// Digest of the content, `sha256:...`.
+    pub digest: Arc<str>,
+    /// When it ended, wall clock, ms.
+    pub time: i64,
+    /// Which, in one word, as `admission` or `shadow`.
+    pub step: Arc<str>,
+    /// How it ended.
+    pub outcome: StepOutcome,
+    /// Why, in words.
+    pub reason: Arc<str>,
+    /// What was found, JSON.
+    pub detail: Option<Arc<str>>,
+}
+
+/// How a step ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StepOutcome {
+    /// The version goes on.
+    Passed,
+    /// It goes no further.
+    Failed,
+    /// Somebody has to decide.
+    Waits,
+}
+
+/// How many versions of each file are kept that do not judge and do not wait: the latest.
+pub const MOST_VERSIONS: usize = 50;
+/// How many steps are kept of each file: the latest.
+pub const MOST_STEPS: usize = 500;
+
 /// A transaction that is on its way to the disk.
 pub struct Committing(Box<dyn FnOnce() -> Result<(), StoreError> + Send>);
 
@@ -418,8 +489,8 @@ impl std::fmt::Debug for Committing {
 }
 
 /// What must survive. Every method blocks. Only [`Store::transact`], [`Store::begin`], [`Store::delivered`],
-/// [`Store::set_note`], [`Store::note_audit`], [`Store::note_generation`], [`Store::discard`], [`Store::forget`] and
-/// [`Store::forget_ids`] write. What one call reads is of one moment; a call sees
+/// [`Store::set_note`], [`Store::keep_versions`], [`Store::note_audit`], [`Store::note_generation`], [`Store::discard`],
+/// [`Store::forget`] and [`Store::forget_ids`] write. What one call reads is of one moment; a call sees
 /// everything that was acknowledged before it.
 pub trait Store: Send + Sync {
     /// Writes everything of `transaction` or nothing, durably. Of concurrent calls, several may share one commit. `tenant` may
@@ -624,6 +695,38 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// The engine's.
     fn generations(&self, tenant: &str) -> Result<Vec<GenerationRow>, StoreError>;
+
+    /// Takes note of versions of modules, by file and digest, and of steps on their way, all together. Of each file the latest
+    /// [`MOST_VERSIONS`] that do not judge and do not wait are kept, and the latest [`MOST_STEPS`] steps.
+    ///
+    /// # Errors
+    /// [`StoreError::Engine`]: outcome unknown.
+    fn keep_versions(&self, versions: Vec<VersionRow>, steps: Vec<StepRow>) -> Result<(), StoreError>;
+
+    /// Every version, in the order in which they came into their state.
+    ///
+    /// # Errors
+    /// The engine's.
+    fn versions(&self) -> Result<Vec<VersionRow>, StoreError>;
+
+    /// The steps of a file's versions, the oldest first.
+    ///
+    /// # Errors
+    /// The engine's.
+    fn version_steps(&self, file: &str) -> Result<Vec<StepRow>, StoreError>;
+
+    /// The number after which the journal has every event whose order time is `from` (ms) or later; where these are more than
+    /// `most`, the number after which there are about so many (whole admissions).
+    ///
+    /// # Errors
+    /// The engine's.
+    fn since(&self, tenant: &str, from: i64, most: u64) -> Result<u64, StoreError>;
+
+    /// The earliest order time (ms) of the events that the journal holds of these logs of Duo's.
+    ///
+    /// # Errors
+    /// The engine's.
+    fn earliest(&self, tenant: &str, logs: &[&str]) -> Result<Option<i64>, StoreError>;
 
     /// Forgets events of one of Duo's logs: every admission all of whose events are older than `before` (order time, ms).
     /// Marks stay, and so does what ids are known. Returns how many events were forgotten. What a rule had not been shown of

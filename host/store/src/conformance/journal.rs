@@ -214,6 +214,7 @@ pub(super) fn marks_between_which_something_stands_are_not_merged(store: &dyn St
     let idle = |seq, to| admission(seq, "authentication", &[], &[complete("authentication", to)]);
     let generation = Mark::Generation {
         number: 1,
+        judged: None,
         hash: "h".into(),
     };
     ok(

@@ -14,6 +14,7 @@ mod model;
 mod progress;
 mod record;
 mod suite;
+mod versions;
 
 use std::sync::Arc;
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use picket_contract::{RuleState, StateChanges};
 
-use super::{admission, alert, journal, object, progress, record, rule};
+use super::{admission, alert, journal, object, progress, record, rule, versions};
 use crate::{AlertFilter, CursorRow, Store, StoreError, Transaction};
 
 /// Runs every test of the suite, each on an empty store of its own.
@@ -31,6 +31,9 @@ pub fn check(empty: &dyn Fn() -> Box<dyn Store>) {
     progress::the_inventory_is_what_the_last_snapshot_said(&*empty());
     tenants_do_not_see_each_other(&*empty());
     progress::notes_are_kept(&*empty());
+    versions::a_version_is_one_row_and_its_steps_are_told_in_order(&*empty());
+    versions::what_is_kept_of_versions_is_bounded(&*empty());
+    versions::a_time_is_found_in_the_journal(&*empty());
     journal::ids_are_forgotten_by_age(&*empty());
     progress::shadow_is_kept_apart(&*empty());
     progress::poison_is_bounded_and_its_fate_changes(&*empty());

@@ -262,6 +262,44 @@ impl<'c> Journal<'c> {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
+    pub(super) fn since(&self, from: i64, most: u64) -> Result<u64, Fault> {
+        // Arrival and time are nearly one order: the walk from the end on is over once there are enough, or once no entry is left
+        // that has an event so late.
+        let sql = "SELECT min(first_seq) FROM admission WHERE tenant = ?1 AND events > 0 AND t_max >= ?2";
+        let first: Option<u64> = self
+            .connection
+            .prepare_cached(sql)?
+            .query_row(params![self.tenant, from], |row| row.get(0))?;
+        let Some(first) = first else { return self.last_seq() };
+        let sql = "SELECT first_seq, events FROM admission WHERE tenant = ?1 AND events > 0 ORDER BY last_seq DESC";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let mut rows = statement.query([self.tenant])?;
+        let (mut after, mut events) = (self.last_seq()?, 0_u64);
+        while let Some(row) = rows.next()? {
+            let (first_seq, more): (u64, u64) = (row.get(0)?, row.get(1)?);
+            events = events.saturating_add(more);
+            if first_seq < first || (events > most && events != more) {
+                break;
+            }
+            after = first_seq.saturating_sub(1);
+        }
+        Ok(after)
+    }
+
+    pub(super) fn earliest(&self, logs: &[&str]) -> Result<Option<i64>, Fault> {
+        let sql = "SELECT min(t_min) FROM admission WHERE tenant = ?1 AND log = ?2 AND events > 0";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let mut earliest: Option<i64> = None;
+        for log in logs {
+            let of_log: Option<i64> = statement.query_row(params![self.tenant, log], |row| row.get(0))?;
+            earliest = match (earliest, of_log) {
+                (Some(one), Some(other)) => Some(one.min(other)),
+                (one, other) => one.or(other),
+            };
+        }
+        Ok(earliest)
+    }
+
     fn whole(&self, entry: &Entry) -> Result<(Vec<EventRecord>, Vec<Mark>), Fault> {
         Ok((self.events_of(entry)?, self.marks(entry)?))
     }

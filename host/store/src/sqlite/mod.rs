@@ -15,6 +15,7 @@ mod progress;
 mod record;
 mod submission;
 mod unpacked;
+mod versions;
 mod write;
 mod writer;
 
@@ -35,8 +36,8 @@ use crate::block::Packers;
 use crate::segment;
 use crate::{
     AlertFilter, AlertRow, AuditFilter, AuditRow, Committing, CursorRow, DedupRow, EventFilter, EventHead, Forgotten,
-    GenerationRow, InventoryRow, OutboxRow, PoisonRow, RuleRow, Store, StoreError, StoredAdmission, StoredEvent,
-    SuppressedCount, Transaction,
+    GenerationRow, InventoryRow, OutboxRow, PoisonRow, RuleRow, StepRow, Store, StoreError, StoredAdmission,
+    StoredEvent, SuppressedCount, Transaction, VersionRow,
 };
 
 /// How a store is opened.
@@ -392,6 +393,32 @@ impl Store for SqliteStore {
 
     fn note(&self, tenant: &str, name: &str) -> Result<Option<String>, StoreError> {
         self.query("reading a note", |connection| progress::note(connection, tenant, name))
+    }
+
+    fn keep_versions(&self, versions: Vec<VersionRow>, steps: Vec<StepRow>) -> Result<(), StoreError> {
+        self.write(Work::Versions { versions, steps }).map(|_| ())
+    }
+
+    fn versions(&self) -> Result<Vec<VersionRow>, StoreError> {
+        self.query("reading the versions of modules", versions::all)
+    }
+
+    fn version_steps(&self, file: &str) -> Result<Vec<StepRow>, StoreError> {
+        self.query("reading what became of versions", |connection| {
+            versions::steps(connection, file)
+        })
+    }
+
+    fn since(&self, tenant: &str, from: i64, most: u64) -> Result<u64, StoreError> {
+        self.journal(tenant, "looking for a time in the journal", |journal| {
+            journal.since(from, most)
+        })
+    }
+
+    fn earliest(&self, tenant: &str, logs: &[&str]) -> Result<Option<i64>, StoreError> {
+        self.journal(tenant, "looking for the journal's beginning", |journal| {
+            journal.earliest(logs)
+        })
     }
 
     fn forget_ids(&self, tenant: &str, before: i64) -> Result<u64, StoreError> {

@@ -8,7 +8,8 @@ use super::fault::Fault;
 use super::held::Ids;
 use crate::block::{Block, Packers};
 use crate::{
-    AlertRow, AuditRow, CursorRow, GenerationRow, InventoryChange, PoisonRow, Repeat, RuleCommit, Transaction,
+    AlertRow, AuditRow, CursorRow, GenerationRow, InventoryChange, PoisonRow, Repeat, RuleCommit, StepRow, Transaction,
+    VersionRow,
 };
 
 /// One thing to be written as a whole.
@@ -26,6 +27,10 @@ pub(super) enum Work {
         tenant: String,
         name: String,
         value: Option<String>,
+    },
+    Versions {
+        versions: Vec<VersionRow>,
+        steps: Vec<StepRow>,
     },
     Discard {
         segment: String,

@@ -7,6 +7,7 @@ use super::fault::Fault;
 use super::held::{self, Ids};
 use super::record;
 use super::submission::{Entry, Submission, Work, json};
+use super::versions;
 use crate::segment;
 use crate::{AlertRow, InventoryChange, MOST_POISON, PoisonRow, Repeat, RuleCommit};
 
@@ -39,6 +40,7 @@ pub(super) fn apply(connection: &Connection, work: &Work) -> Result<u64, Fault> 
             connection.prepare_cached(sql)?.execute(params![tenant, name])?;
             Ok(0)
         }
+        Work::Versions { versions, steps } => versions::keep(connection, versions, steps).map(|()| 0),
         Work::Discard { segment } => {
             for table in ["rule", "cursor", "poison"] {
                 let sql = format!("DELETE FROM {table} WHERE tenant = (SELECT id FROM tenant WHERE name = ?1)");
