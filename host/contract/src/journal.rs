@@ -80,6 +80,24 @@ pub enum Mark {
         number: u64,
         /// Hash of modules, parameters, tables, limits and engine version.
         hash: Arc<str>,
+        /// The journal number up to which the generation before it has judged: mostly that right before the mark, less where
+        /// judging was behind. None: an older Picket's mark.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        judged: Option<u64>,
+    },
+    /// From here on this version of a rule judges what comes after a position of its own: mostly right before the mark, but
+    /// further back where the rule stood still, or had to remember what it was shown. A replay obeys it.
+    Takeover {
+        /// The rule's id.
+        rule: Arc<str>,
+        /// Its version, as it says itself.
+        version: Arc<str>,
+        /// Digest of its module, `sha256:...`.
+        module: Arc<str>,
+        /// Version of its state's meaning.
+        state_version: u32,
+        /// Where it goes on, or begins.
+        from: Box<Position>,
     },
 }
 

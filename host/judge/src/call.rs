@@ -47,6 +47,8 @@ pub(crate) struct Slot {
     pub(crate) dirty: bool,
     /// It has burnt its share for once, and stands back.
     pub(crate) held: bool,
+    /// It has been put in place and has no reader yet: it is given one when what it begins with is on the disk.
+    pub(crate) fresh: bool,
     /// How many rows at once are known to be within its budget, since more were not.
     pub(crate) fits: usize,
     /// What it has missed, and nobody has been told yet.

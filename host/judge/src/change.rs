@@ -1,18 +1,42 @@
 //! Another set of rules taking over in memory. What is kept, and from where a rule begins, is decided by `pipeline::swap`.
+//!
+//! Judging stands still meanwhile, so whatever takes time is done before ([`Prepared`]) or after: a rule that finds no reader at
+//! its position is given one when what it begins with is on the disk ([`TenantJudge::sit`]).
 
 use std::sync::Arc;
 
-use picket_contract::{Key, Position, StateChanges};
+use picket_contract::{Position, StateChanges};
+use picket_event::{Page, Plan, Selector};
+use picket_store::{Forgotten, StoreError};
 
 use crate::acquaintance;
 use crate::call::Slot;
 use crate::evidence::Rebuild;
-use crate::judge::{TenantJudge, is_aside, plan, slot};
+use crate::gaps;
+use crate::judge::{TenantJudge, is_aside, slot};
 use crate::marks::Basis;
 use crate::queue::Adopted;
 use crate::reader::Reader;
 use crate::rule::JudgedRule;
 use crate::verdict::JudgeError;
+
+/// What can be made ready for other rules while the ones before still judge.
+#[derive(Debug, Default)]
+pub(crate) struct Prepared {
+    /// What the rules read.
+    pub(crate) plan: Plan,
+    /// Pages that wait, as that plan reads them.
+    pub(crate) adopted: Adopted,
+}
+
+/// A rule without a reader, and the reader it wants.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Unseated {
+    rule: String,
+    logs: Vec<Arc<str>>,
+    basis: Basis,
+    position: Position,
+}
 
 impl TenantJudge {
     /// Takes a rule out, with its position and state, if it is there in this state version.
@@ -26,64 +50,59 @@ impl TenantJudge {
         })
     }
 
-    /// The position of a rule that begins at the journal's number `head`: what waits for the marks, it will be shown.
-    pub(crate) fn here(
-        &self,
-        logs: Vec<Arc<str>>,
-        basis: Basis,
-        head: u64,
-        journal: &dyn Rebuild,
-    ) -> Result<Position, JudgeError> {
-        if let Some(reader) = self
-            .readers
-            .iter()
-            .find(|reader| reader.logs == logs && reader.basis == basis && reader.seq() == head)
-        {
-            return Ok(reader.position().clone());
-        }
-        if head == 0 {
-            return Ok(Position::start());
-        }
-        let marks = journal.pending(head, i64::MAX)?;
-        let start = Position {
-            seq: head,
-            released: Key::start(),
-        };
-        let watermark = Reader::rebuild(logs, basis, start, &marks, &self.plan, 1).watermark();
-        let released = if watermark == i64::MIN {
-            Key::start()
-        } else {
-            Key::end_of(watermark)
-        };
-        Ok(Position { seq: head, released })
+    /// Pages whose rows wait for the marks.
+    pub(crate) fn pages(&self) -> Vec<Arc<Page>> {
+        let mut pages = Vec::new();
+        self.readers.iter().for_each(|reader| reader.pages(&mut pages));
+        pages
     }
 
-    /// The judge with other rules. Readers that have rows waiting keep them.
+    /// The judge with other rules, and what is left of the ones before. Readers that have rows waiting keep them.
     pub(crate) fn replace(
         self,
         generation: u64,
-        rules: Vec<JudgedRule>,
+        rules: Vec<(JudgedRule, Selector)>,
+        prepared: &mut Prepared,
         journal: &dyn Rebuild,
-    ) -> Result<Self, JudgeError> {
-        let plan = plan(&rules, &self.tenant.mask);
-        let slots = rules
-            .into_iter()
-            .map(|rule| slot(rule, &plan))
-            .collect::<Result<Vec<_>, _>>()?;
+    ) -> Result<(Self, Vec<Slot>), JudgeError> {
+        let slots = rules.into_iter().map(|(rule, selector)| slot(rule, selector)).collect();
         let mut judge = TenantJudge {
             generation,
-            slots,
-            plan,
+            plan: prepared.plan.clone(),
             ..self
         };
-        let mut adopted = Adopted::default();
+        let before = std::mem::replace(&mut judge.slots, slots);
         for reader in &mut judge.readers {
             reader.members.clear();
-            reader.adopt(&judge.plan, &mut adopted);
+            reader.adopt(&judge.plan, &mut prepared.adopted);
         }
-        judge.take_seats(journal)?;
+        judge.acquaintance.fit(&judge.plan);
+        let at = |readers: &mut Vec<Reader>, logs: &[Arc<str>], basis: Basis, position: &Position, index: usize| {
+            let same =
+                |reader: &&mut Reader| reader.logs == logs && reader.basis == basis && reader.position() == position;
+            let found = readers.iter_mut().find(same);
+            found.map(|reader| reader.members.push(index)).is_some()
+        };
+        let house = [Arc::from(acquaintance::LOG)];
+        let stands = judge.acquaintance.position.clone();
+        if !at(
+            &mut judge.readers,
+            &house,
+            Basis::Complete,
+            &stands,
+            acquaintance::INDEX,
+        ) {
+            judge.seat(acquaintance::INDEX, journal, &journal.forgotten()?)?;
+        }
+        for (index, slot) in judge.slots.iter_mut().enumerate() {
+            if !is_aside(slot) {
+                let rule = &slot.rule;
+                let basis = Basis::of(&rule.manifest);
+                slot.fresh = !at(&mut judge.readers, &rule.logs(), basis, &rule.position, index);
+            }
+        }
         judge.join();
-        Ok(judge)
+        Ok((judge, before))
     }
 
     /// A rule begins with this as its first changes.
@@ -91,6 +110,49 @@ impl TenantJudge {
         if let Some(slot) = self.slots.iter_mut().find(|slot| slot.rule.manifest.id == rule) {
             slot.changes = changes;
             slot.dirty = true;
+        }
+    }
+
+    /// Rules that wait for a reader.
+    pub(crate) fn unseated(&self) -> Vec<Unseated> {
+        let fresh = self.slots.iter().filter(|slot| slot.fresh);
+        fresh
+            .map(|slot| Unseated {
+                rule: slot.rule.manifest.id.clone(),
+                logs: slot.rule.logs(),
+                basis: Basis::of(&slot.rule.manifest),
+                position: slot.rule.position.clone(),
+            })
+            .collect()
+    }
+
+    /// Puts a rule that waits for a reader on this one, or on an equal one that is there. What was forgotten while the rule stood
+    /// at its position, it has missed.
+    pub(crate) fn sit(&mut self, unseated: &Unseated, reader: Option<Reader>, forgotten: &[Forgotten]) {
+        let waits = |slot: &Slot| {
+            slot.fresh && slot.rule.manifest.id == unseated.rule && slot.rule.position == unseated.position
+        };
+        let Some(index) = self.slots.iter().position(waits) else {
+            return;
+        };
+        let same = |reader: &&mut Reader| {
+            reader.logs == unseated.logs && reader.basis == unseated.basis && *reader.position() == unseated.position
+        };
+        let seated = match (self.readers.iter_mut().find(same), reader) {
+            (Some(there), _) => {
+                there.members.push(index);
+                true
+            }
+            (None, Some(mut reader)) => {
+                reader.members.push(index);
+                self.readers.push(reader);
+                true
+            }
+            (None, None) => false,
+        };
+        if let Some(slot) = self.slots.get_mut(index).filter(|_| seated) {
+            slot.fresh = false;
+            slot.missed = gaps::missed(&slot.rule, forgotten);
         }
     }
 
@@ -104,5 +166,23 @@ impl TenantJudge {
             }
         }
         Ok(())
+    }
+}
+
+impl Unseated {
+    /// Whether one reader is enough for both.
+    pub(crate) fn shares_with(&self, other: &Unseated) -> bool {
+        self.logs == other.logs && self.basis == other.basis && self.position == other.position
+    }
+
+    /// The reader, with exactly what was pending at the position.
+    pub(crate) fn reader(&self, plan: &Plan, most_rows: usize, journal: &dyn Rebuild) -> Result<Reader, StoreError> {
+        let stored = if self.position.seq == 0 {
+            Vec::new()
+        } else {
+            journal.pending(self.position.seq, self.position.released.time)?
+        };
+        let (logs, position) = (self.logs.clone(), self.position.clone());
+        Ok(Reader::rebuild(logs, self.basis, position, &stored, plan, most_rows))
     }
 }

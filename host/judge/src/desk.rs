@@ -69,6 +69,7 @@ impl Judge for Desk<'_> {
                     .push(poison(&rule, &row, &failure, self.now, Fate::Skipped));
                 self.verdict.troubles.push(Trouble {
                     rule: rule.clone(),
+                    module: slot.rule.module.clone(),
                     code: failure.code,
                     reason: failure.to_string(),
                     report: failure.report(Some(&row)),
@@ -129,6 +130,7 @@ impl Desk<'_> {
         };
         self.verdict.troubles.push(Trouble {
             rule,
+            module: slot.rule.module.clone(),
             code: failure.code,
             reason: failure.to_string(),
             report,

@@ -47,10 +47,11 @@ pub(crate) fn note(gaps: &mut Vec<Gap>, gap: Gap) {
 }
 
 /// A gap, told.
-pub(crate) fn trouble(rule: &str, gap: &Gap) -> Trouble {
+pub(crate) fn trouble(rule: &JudgedRule, gap: &Gap) -> Trouble {
     let reason = words(gap);
     Trouble {
-        rule: rule.into(),
+        rule: rule.manifest.id.as_str().into(),
+        module: rule.module.clone(),
         code: "gap",
         report: reason.clone(),
         reason,

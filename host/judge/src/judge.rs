@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use picket_contract::{Admission, Position, StateChanges, Usage};
+use picket_contract::{Admission, Params, Position, RuleManifest, StateChanges, Usage};
 use picket_event::{Mask, Permission, Plan, Selector};
 use picket_store::{Forgotten, Gap, Quarantine, RuleCommit, StoreError};
 
@@ -55,11 +55,13 @@ impl TenantJudge {
         acquaintance: Acquaintance,
         journal: &dyn Rebuild,
     ) -> Result<Self, JudgeError> {
-        let plan = plan(&rules, &tenant.mask);
-        let slots = rules
-            .into_iter()
-            .map(|rule| slot(rule, &plan))
-            .collect::<Result<Vec<_>, _>>()?;
+        let read = rules.iter().map(|rule| (&*rule.manifest, &*rule.terms.permission));
+        let plan = plan(read, &tenant.mask);
+        let seated = |rule: JudgedRule| {
+            let selector = selector(&rule.manifest, &rule.params, &rule.terms.permission, &plan)?;
+            Ok(slot(rule, selector))
+        };
+        let slots = rules.into_iter().map(seated).collect::<Result<Vec<_>, JudgeError>>()?;
         let mut judge = TenantJudge {
             tenant,
             settings,
@@ -177,7 +179,7 @@ impl TenantJudge {
         let due = |slot: &Slot| {
             let quarantine = slot.rule.standing.quarantine.as_ref();
             match quarantine {
-                _ if slot.rule.terms.mode == Mode::Paused => false,
+                _ if slot.rule.terms.mode == Mode::Paused || slot.fresh => false,
                 _ if slot.held => held_too,
                 Some(quarantine) => quarantine.retry_at <= now,
                 None => false,
@@ -209,6 +211,11 @@ impl TenantJudge {
     #[must_use]
     pub fn behind(&self, head: u64) -> Option<u64> {
         self.readers.iter().map(Reader::seq).filter(|seq| *seq < head).min()
+    }
+
+    /// The journal number up to which rules have judged: of those that are furthest.
+    pub(crate) fn judged(&self) -> u64 {
+        self.readers.iter().map(Reader::seq).max().unwrap_or_default()
     }
 
     /// What is read of events.
@@ -341,8 +348,7 @@ impl TenantJudge {
         for slot in self.slots.iter_mut().filter(|slot| !slot.missed.is_empty()) {
             for missed in std::mem::take(&mut slot.missed) {
                 let gap = Gap { found: now, ..missed };
-                let rule = slot.rule.manifest.id.as_str();
-                verdict.troubles.push(gaps::trouble(rule, &gap));
+                verdict.troubles.push(gaps::trouble(&slot.rule, &gap));
                 gaps::note(&mut slot.rule.standing.gaps, gap);
             }
             slot.dirty = true;
@@ -373,11 +379,11 @@ impl TenantJudge {
 }
 
 /// What all rules read, and the acquaintance with them.
-pub(crate) fn plan(rules: &[JudgedRule], mask: &Arc<Mask>) -> Plan {
+pub(crate) fn plan<'a>(rules: impl IntoIterator<Item = (&'a RuleManifest, &'a Permission)>, mask: &Arc<Mask>) -> Plan {
     let (house, ordinary) = (acquaintance::manifest(), Permission::default());
-    let of_rules = rules.iter().flat_map(|rule| {
-        let sources = rule.manifest.sources.iter();
-        sources.map(|source| (source, &*rule.terms.permission))
+    let of_rules = rules.into_iter().flat_map(|(manifest, permission)| {
+        let sources = manifest.sources.iter();
+        sources.map(move |source| (source, permission))
     });
     Plan::of(
         of_rules.chain(house.sources.iter().map(|source| (source, &ordinary))),
@@ -385,16 +391,22 @@ pub(crate) fn plan(rules: &[JudgedRule], mask: &Arc<Mask>) -> Plan {
     )
 }
 
-pub(crate) fn slot(rule: JudgedRule, plan: &Plan) -> Result<Slot, JudgeError> {
-    let selector =
-        Selector::permitted(&rule.manifest, &rule.params, plan, &rule.terms.permission).map_err(|source| {
-            JudgeError::Select {
-                rule: rule.manifest.id.clone(),
-                source,
-            }
-        })?;
+/// Which rows a rule gets.
+pub(crate) fn selector(
+    manifest: &RuleManifest,
+    params: &Params,
+    permission: &Permission,
+    plan: &Plan,
+) -> Result<Selector, JudgeError> {
+    Selector::permitted(manifest, params, plan, permission).map_err(|source| JudgeError::Select {
+        rule: manifest.id.clone(),
+        source,
+    })
+}
+
+pub(crate) fn slot(rule: JudgedRule, selector: Selector) -> Slot {
     let unreadable: BTreeMap<String, u64> = rule.standing.unreadable.iter().cloned().collect();
-    Ok(Slot {
+    Slot {
         rule,
         selector,
         changes: StateChanges::default(),
@@ -404,18 +416,19 @@ pub(crate) fn slot(rule: JudgedRule, plan: &Plan) -> Result<Slot, JudgeError> {
         historic_until: 0,
         dirty: false,
         held: false,
+        fresh: false,
         fits: usize::MAX,
         missed: Vec::new(),
-    })
+    }
 }
 
-/// Paused; held back; or quarantined, and by the module and the limits that still serve: others deserve a try at once.
+/// Paused; held back; without a reader yet; or quarantined, and by the module and the limits that still serve: others deserve a try at once.
 pub(crate) fn is_aside(slot: &Slot) -> bool {
     let rule = &slot.rule;
     let is_same = |quarantine: &Quarantine| {
         quarantine.module == *rule.module && (quarantine.limits == rule.terms.limits || quarantine.limits.is_empty())
     };
-    rule.terms.mode == Mode::Paused || slot.held || rule.standing.quarantine.as_ref().is_some_and(is_same)
+    rule.terms.mode == Mode::Paused || slot.held || slot.fresh || rule.standing.quarantine.as_ref().is_some_and(is_same)
 }
 
 fn is_dirty(slot: &Slot) -> bool {

@@ -46,10 +46,13 @@ mod quota;
 mod ration;
 mod reader;
 pub mod reference;
+pub mod rejudge;
 pub mod replay;
 mod rule;
+pub mod shadow;
 mod sheet;
 mod sift;
+mod stretch;
 mod verdict;
 
 pub use evidence::{Evidence, InJournal, Rebuild};

@@ -76,7 +76,7 @@ impl Marks {
                 let (log, from) = (log.clone(), *from);
                 feeds.push(Feed { from, log });
             }
-            Mark::Generation { .. } => {}
+            Mark::Generation { .. } | Mark::Takeover { .. } => {}
         }
     }
 

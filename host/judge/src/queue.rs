@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use picket_contract::Key;
 use picket_event::{Page, Plan, RowRef};
+use rustc_hash::FxHashMap;
 
 /// The release order.
 pub(crate) fn order(a: &RowRef, b: &RowRef) -> Ordering {
@@ -40,8 +41,18 @@ pub(crate) fn is_late(row: &RowRef, released: &Key) -> bool {
 }
 
 /// Pages, and what they are under another plan: readers share pages, and judging stands still while they are read anew.
+///
+/// Each is found by the address of the page as it was, which is kept here and so cannot be another's.
 #[derive(Debug, Default)]
-pub(crate) struct Adopted(Vec<(Arc<Page>, Arc<Page>)>);
+pub(crate) struct Adopted(FxHashMap<usize, (Arc<Page>, Arc<Page>)>);
+
+impl Adopted {
+    /// The page under this plan.
+    pub(crate) fn of(&mut self, page: &Arc<Page>, plan: &Plan) -> Arc<Page> {
+        let fresh = || (page.clone(), plan.adopt(page));
+        self.0.entry(Arc::as_ptr(page) as usize).or_insert_with(fresh).1.clone()
+    }
+}
 
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
@@ -76,12 +87,25 @@ impl Queue {
 
     /// Pages of another plan are read anew, each once.
     pub(crate) fn adopt(&mut self, plan: &Plan, adopted: &mut Adopted) {
+        // Rows of one page mostly stand together.
+        let mut last: Option<(Arc<Page>, Arc<Page>)> = None;
         for row in &mut self.rows {
-            let known = adopted.0.iter().rev().find(|(old, _)| Arc::ptr_eq(old, &row.page));
-            let page = known.map_or_else(|| plan.adopt(&row.page), |(_, new)| new.clone());
-            let old = std::mem::replace(&mut row.page, page.clone());
-            if known.is_none() {
-                adopted.0.push((old, page));
+            let (old, new) = match last.take() {
+                Some(last) if Arc::ptr_eq(&last.0, &row.page) => last,
+                _ => (row.page.clone(), adopted.of(&row.page, plan)),
+            };
+            if !Arc::ptr_eq(&old, &new) {
+                row.page = new.clone();
+            }
+            last = Some((old, new));
+        }
+    }
+
+    /// The pages whose rows wait.
+    pub(crate) fn pages(&self, found: &mut Vec<Arc<Page>>) {
+        for row in &self.rows {
+            if found.last().is_none_or(|last| !Arc::ptr_eq(last, &row.page)) {
+                found.push(row.page.clone());
             }
         }
     }

@@ -4,7 +4,7 @@ use std::cell::OnceCell;
 use std::sync::Arc;
 
 use picket_contract::{Admission, Key, Mark, Position};
-use picket_event::{Plan, RowRef};
+use picket_event::{Page, Plan, RowRef};
 use picket_store::{StoreError, StoredAdmission};
 
 use crate::marks::{self, Basis, Marks};
@@ -148,6 +148,11 @@ impl Reader {
     /// Pages of another plan are read anew.
     pub(crate) fn adopt(&mut self, plan: &Plan, adopted: &mut Adopted) {
         self.queues.iter_mut().for_each(|queue| queue.adopt(plan, adopted));
+    }
+
+    /// The pages whose rows wait.
+    pub(crate) fn pages(&self, found: &mut Vec<Arc<Page>>) {
+        self.queues.iter().for_each(|queue| queue.pages(found));
     }
 
     /// How many rows wait.

@@ -206,7 +206,7 @@ impl Reference {
                     Mark::Stalled { to, .. } => stalled = stalled.max(Some(*to)),
                     Mark::Closed { .. } => is_closed = true,
                     Mark::Open { .. } => is_closed = false,
-                    Mark::Feed { .. } | Mark::Generation { .. } => {}
+                    Mark::Feed { .. } | Mark::Generation { .. } | Mark::Takeover { .. } => {}
                 }
             }
             let reads_history = live > complete;
@@ -234,7 +234,7 @@ fn log_of(mark: &Mark) -> Option<&Arc<str>> {
         | Mark::Stalled { log, .. }
         | Mark::Closed { log }
         | Mark::Open { log } => Some(log),
-        Mark::Feed { .. } | Mark::Generation { .. } => None,
+        Mark::Feed { .. } | Mark::Generation { .. } | Mark::Takeover { .. } => None,
     }
 }
 

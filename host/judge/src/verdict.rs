@@ -78,6 +78,8 @@ pub struct Verdict {
 pub struct Trouble {
     /// The rule's id.
     pub rule: Arc<str>,
+    /// Digest of the module that judged, `sha256:...`.
+    pub module: Arc<str>,
     /// What, in one word, as `divide-by-zero` or `gap`.
     pub code: &'static str,
     /// In one line.

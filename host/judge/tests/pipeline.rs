@@ -438,7 +438,7 @@ async fn a_swap_keeps_what_a_rule_remembers_and_marks_the_journal() {
     let journal = house.store.read("acme", 0, 1000).unwrap();
     let marks = journal.iter().flat_map(|admission| &admission.marks);
     let generations = marks.filter_map(|mark| match mark {
-        Mark::Generation { number, hash } => Some((*number, hash.to_string())),
+        Mark::Generation { number, hash, .. } => Some((*number, hash.to_string())),
         _ => None,
     });
     assert_eq!(

@@ -93,7 +93,7 @@ impl Inner {
             .iter()
             .flat_map(|admission| &admission.marks)
             .filter_map(|mark| match mark {
-                Mark::Generation { number, hash } => Some((*number, hash.to_string())),
+                Mark::Generation { number, hash, .. } => Some((*number, hash.to_string())),
                 _ => None,
             });
         Ok(generations.next_back())
@@ -107,7 +107,7 @@ pub(super) fn find<'a>(rows: &'a [RuleRow], rule: &str, state_version: u32) -> O
 
 impl RuleSpec {
     /// The rule at a position, with what it remembers.
-    pub(super) fn judged(&self, position: Position, state: Remembered, standing: Standing) -> JudgedRule {
+    pub(crate) fn judged(&self, position: Position, state: Remembered, standing: Standing) -> JudgedRule {
         JudgedRule {
             manifest: self.manifest.clone(),
             evaluator: self.evaluator.clone(),

@@ -16,6 +16,7 @@ mod admit;
 mod composition;
 mod follow;
 mod history;
+mod learning;
 mod load;
 mod swap;
 
@@ -39,6 +40,7 @@ use crate::verdict::{JudgeError, Outcome, Said, Settings, Trouble};
 
 pub use admit::{Admitted, Page, Rows};
 pub use history::{FIRST_START, first_start};
+pub use learning::learning;
 pub use swap::{Beginning, SwapReport};
 
 /// Wall clock, ms since the Unix epoch.
@@ -309,6 +311,18 @@ impl Pipeline {
     pub fn set_terms(&self, settings: Settings, fuel_per_minute: u64) {
         *self.inner.settings.write().unwrap_or_else(PoisonError::into_inner) = settings;
         self.inner.options.ration.set_per_minute(fuel_per_minute);
+    }
+
+    /// The time by the tenant's clock, ms.
+    #[must_use]
+    pub fn now(&self) -> i64 {
+        (self.inner.options.clock)()
+    }
+
+    /// How the tenant's rules are judged.
+    #[must_use]
+    pub fn settings(&self) -> Settings {
+        self.inner.settings()
     }
 
     /// How the tenant's fuel stands.

@@ -1,0 +1,279 @@
+//! A shadow run: a version of rules, and the one it is to replace, over the same stretch of the stored journal.
+//!
+//! Both begin with nothing in memory, a look-back before what is compared, so that neither is on better footing than the other;
+//! then the same rows are shown to both in the same way. What each raises, burns and fails on is compared: by the alerts' ids,
+//! which do not depend on the version, and by what they say. Nothing of it is stored, and the tenant's fuel is not touched; the
+//! new version may burn so much and no more.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use picket_contract::Severity;
+use picket_store::{AlertRow, Repeat, Store};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::evidence::InJournal;
+use crate::pipeline::RuleSpec;
+use crate::rule::Tenant;
+use crate::stretch::Stretch;
+use crate::verdict::{JudgeError, Outcome, Settings, Verdict};
+
+/// How much of a look-back is read before what is compared, in multiples of the events compared: the rest of it matters little
+/// to a comparison, since neither version has it.
+const WARM_UP: u64 = 10;
+/// Alerts kept of one version: past it the run is over, since nobody would read more.
+const MOST_ALERTS: usize = 20_000;
+
+/// What is run.
+#[derive(Clone, Copy)]
+pub struct Run<'a> {
+    /// The tenant's journal, which is only read.
+    pub store: &'a Arc<dyn Store>,
+    /// Whose.
+    pub tenant: &'a Arc<Tenant>,
+    /// How rules are judged.
+    pub settings: Settings,
+    /// The version that judges; empty: there is none.
+    pub old: &'a [RuleSpec],
+    /// The version that is to.
+    pub new: &'a [RuleSpec],
+    /// Order time from which on events are compared, ms by Duo's clock.
+    pub from: i64,
+    /// Events compared at most, the latest.
+    pub most_events: u64,
+    /// Fuel that the new version may burn in all.
+    pub most_fuel: u64,
+    /// Wall clock, ms.
+    pub now: i64,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shadowed {
+    /// Events that both were compared on.
+    pub events: u64,
+    /// Order time of the earliest and of the latest of them, ms; none: there were none.
+    pub span: Option<(i64, i64)>,
+    /// What the version before did.
+    pub old: Side,
+    /// What the new version did.
+    pub new: Side,
+    /// It was stopped before its end.
+    pub stopped: Option<Stopped>,
+}
+
+/// Why a run was stopped before its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stopped {
+    /// Whoever asked for it wants it no more.
+    Cancelled,
+    /// The new version has burnt what it might.
+    Fuel,
+    /// One of the versions raises alerts without end.
+    Alerts,
+}
+
+/// What one version did.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Side {
+    /// Fuel burnt, by rule; that of the look-back too.
+    pub fuel: BTreeMap<String, u64>,
+    /// What its rules failed on.
+    pub failures: Vec<Failed>,
+    /// Alerts on the events compared, in the order raised.
+    pub alerts: Vec<Told>,
+}
+
+/// A rule failed on a row.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failed {
+    /// The rule's id.
+    pub rule: String,
+    /// The failure's code.
+    pub code: String,
+    /// In words.
+    pub reason: String,
+    /// With everything that its author needs, on several lines.
+    pub report: String,
+    /// Id of the row that fails alone.
+    pub event: Option<String>,
+}
+
+/// An alert, as far as it is compared and told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Told {
+    /// Its id, which it has whichever version raises it.
+    pub id: String,
+    /// The rule's id.
+    pub rule: String,
+    /// Event time, ms.
+    pub time: i64,
+    /// How bad.
+    pub severity: Severity,
+    /// The rule's title.
+    pub title: String,
+    /// The subject's name.
+    pub about: String,
+    /// Ids of the evidence.
+    pub events: Vec<String>,
+    /// How often it was repeated.
+    pub repeats: u64,
+}
+
+/// How what two versions raise differs.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Difference {
+    /// Only the new version raises these.
+    pub gained: Vec<Told>,
+    /// Only the version before raises these.
+    pub lost: Vec<Told>,
+    /// Both raise these, with another severity, title or evidence: as it was, and as it is.
+    pub changed: Vec<(Told, Told)>,
+    /// How many both raise alike.
+    pub same: u64,
+}
+
+impl Difference {
+    /// Whether both raise the same.
+    #[must_use]
+    pub fn is_none(&self) -> bool {
+        self.gained.is_empty() && self.lost.is_empty() && self.changed.is_empty()
+    }
+}
+
+impl Side {
+    /// Of all its rules.
+    #[must_use]
+    pub fn all_fuel(&self) -> u64 {
+        self.fuel.values().fold(0, |all, fuel| all.saturating_add(*fuel))
+    }
+
+    fn hear(&mut self, verdict: Verdict) {
+        for said in verdict.said {
+            let fuel = self.fuel.entry(said.rule.to_string()).or_default();
+            *fuel = fuel.saturating_add(said.usage.fuel);
+        }
+        let failed = verdict
+            .troubles
+            .into_iter()
+            .filter(|trouble| trouble.outcome != Outcome::Missed);
+        self.failures.extend(failed.map(|trouble| Failed {
+            rule: trouble.rule.to_string(),
+            code: trouble.code.to_owned(),
+            reason: trouble.reason,
+            report: trouble.report,
+            event: trouble.event.map(|event| event.to_string()),
+        }));
+        self.alerts.extend(verdict.alerts.iter().map(Told::of));
+        for Repeat { id, count, .. } in verdict.repeats {
+            if let Some(told) = self.alerts.iter_mut().rev().find(|told| *told.id == *id) {
+                told.repeats = told.repeats.saturating_add(count);
+            }
+        }
+    }
+}
+
+impl Told {
+    fn of(row: &AlertRow) -> Self {
+        let json: Value = serde_json::from_str(&row.json).unwrap_or_default();
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        Told {
+            id: row.id.to_string(),
+            rule: row.rule.to_string(),
+            time: row.time,
+            severity: row.severity,
+            title: json.get("title").map(text).unwrap_or_default(),
+            about: row.about.to_string(),
+            events: json
+                .get("events")
+                .and_then(Value::as_array)
+                .map(|events| events.iter().map(text).collect())
+                .unwrap_or_default(),
+            repeats: 0,
+        }
+    }
+}
+
+impl Shadowed {
+    /// How what the two raised differs.
+    #[must_use]
+    pub fn difference(&self) -> Difference {
+        let by_id = |side: &Side| -> BTreeMap<String, Told> {
+            side.alerts.iter().map(|told| (told.id.clone(), told.clone())).collect()
+        };
+        let (old, mut new) = (by_id(&self.old), by_id(&self.new));
+        let mut difference = Difference::default();
+        for (id, was) in old {
+            match new.remove(&id) {
+                None => difference.lost.push(was),
+                Some(is) if (is.severity, &is.title, &is.events) == (was.severity, &was.title, &was.events) => {
+                    difference.same += 1;
+                }
+                Some(is) => difference.changed.push((was, is)),
+            }
+        }
+        difference.gained.extend(new.into_values());
+        difference.gained.sort_by_key(|told| told.time);
+        difference.lost.sort_by_key(|told| told.time);
+        difference
+    }
+}
+
+/// Runs both. `is_wanted` is asked between pieces.
+///
+/// # Errors
+/// [`JudgeError`]: the store's, or rules that cannot be judged.
+pub fn run(what: Run<'_>, is_wanted: impl Fn() -> bool) -> Result<Shadowed, JudgeError> {
+    let journal = InJournal {
+        store: what.store.clone(),
+        tenant: what.tenant.id.clone(),
+    };
+    let (store, tenant) = (&journal.store, &*journal.tenant);
+    let to = store.last_seq(tenant)?;
+    let from = store.since(tenant, what.from, what.most_events)?;
+    let look_back = what.old.iter().chain(what.new).map(look_back).max();
+    let warm_from = match look_back.filter(|look_back| *look_back > 0) {
+        Some(look_back) => {
+            let events = what.most_events.saturating_mul(WARM_UP + 1);
+            let earliest = what.from.saturating_sub(look_back);
+            store.since(tenant, earliest, events)?.min(from)
+        }
+        None => from,
+    };
+    let mut shadowed = Shadowed::default();
+    if from >= to {
+        return Ok(shadowed);
+    }
+    let sets: Vec<&[RuleSpec]> = if what.old.is_empty() {
+        vec![what.new]
+    } else {
+        vec![what.old, what.new]
+    };
+    let newest = sets.len() - 1;
+    let mut stretch = Stretch::begin(&journal, what.tenant, what.settings, &sets, (warm_from, to))?;
+    stretch.past_ends_at(from);
+    stretch.read(to, what.now, |index, verdict| {
+        let is_new = index == newest;
+        let side = if is_new { &mut shadowed.new } else { &mut shadowed.old };
+        side.hear(verdict);
+        shadowed.stopped = if !is_wanted() {
+            Some(Stopped::Cancelled)
+        } else if is_new && side.all_fuel() > what.most_fuel {
+            Some(Stopped::Fuel)
+        } else if side.alerts.len() > MOST_ALERTS {
+            Some(Stopped::Alerts)
+        } else {
+            None
+        };
+        shadowed.stopped.is_none()
+    })?;
+    (shadowed.events, shadowed.span) = (stretch.events, stretch.span);
+    Ok(shadowed)
+}
+
+/// How far back a rule wants to look, ms.
+fn look_back(spec: &RuleSpec) -> i64 {
+    spec.manifest.state.look_back_ms
+}
