@@ -1,7 +1,8 @@
 //! What a change of rules costs.
 //!
 //! - `admit_child`, `admit_in_process`: admitting a stock module, with the compiler in a process of its own or here ([`compiler`]).
-//! - `live`: from the write of a changed module to its judging, in a real daemon ([`live`]).
+//! - `live`: from the write of a changed module to its judging, in a real daemon, a shadow run over 10,000 stored events included
+//!   ([`live`]).
 //! - `swap_pause`: how long judging stands still while changed modules take over the rules' positions and state, as the
 //!   pipeline reports it, over many changes of all rules at once while pages keep coming. The commit is on its way to the disk when
 //!   judging goes on, and is not waited for in the pause.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::DEFAULT_CONFIG;
+use crate::control::VersionVerb;
 
 /// Collects Cisco Duo logs and judges every event with sandboxed detection rules.
 #[derive(Debug, Parser)]
@@ -226,6 +227,28 @@ pub(crate) enum RuleVerb {
     },
     /// Make a key to sign with: NAME.key, to be kept secret, and NAME.pub.
     Keygen(Keygen),
+    /// Have a version go live that waits, or try one again that was refused or taken back.
+    Promote(Version),
+    /// Go back to the version that judged before.
+    Rollback(Version),
+    /// Stop a rule where it stands, over restarts and updates, until it is resumed. It misses nothing.
+    Pause(Version),
+    /// Have a paused rule go on from where it stopped.
+    Resume(Version),
+    /// What became of every version of a module, step by step.
+    History {
+        /// A rule's id, or a module's file.
+        name: String,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// What a version that waits, or the last one compared, raised otherwise than the one it replaces.
+    Diff {
+        /// A rule's id, or a module's file.
+        name: String,
+        #[command(flatten)]
+        output: Output,
+    },
     /// Run the timed cases of modules in the production sandbox.
     Test {
         /// Modules, or directories of modules.
@@ -234,6 +257,30 @@ pub(crate) enum RuleVerb {
         #[command(flatten)]
         output: Output,
     },
+}
+
+impl RuleVerb {
+    /// What is asked of the daemon about versions, if that is what it is.
+    pub(crate) fn change(&self) -> Option<(VersionVerb, &Version)> {
+        match self {
+            RuleVerb::Promote(asked) => Some((VersionVerb::Promote, asked)),
+            RuleVerb::Rollback(asked) => Some((VersionVerb::Rollback, asked)),
+            RuleVerb::Pause(asked) => Some((VersionVerb::Pause, asked)),
+            RuleVerb::Resume(asked) => Some((VersionVerb::Resume, asked)),
+            _ => None,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Version {
+    /// A rule's id, or a module's file.
+    pub(crate) name: String,
+    /// Why, for the history and the audit log.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: Option<String>,
+    #[command(flatten)]
+    pub(crate) output: Output,
 }
 
 #[derive(Debug, Args)]

@@ -42,6 +42,42 @@ pub(crate) enum Request {
     },
     /// Every backfill and how it stands.
     Backfills,
+    /// Change which version of a rule judges, or whether it does.
+    Version {
+        /// What.
+        what: VersionVerb,
+        /// A rule's id, or a module's file.
+        name: String,
+        /// In the words of whoever asks; may be empty.
+        #[serde(default)]
+        reason: String,
+    },
+}
+
+/// What can be asked for by a rule's name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum VersionVerb {
+    /// The version that waits goes live.
+    Promote,
+    /// The version before judges again.
+    Rollback,
+    /// It stops where it stands.
+    Pause,
+    /// It goes on.
+    Resume,
+}
+
+impl VersionVerb {
+    /// As it is written.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            VersionVerb::Promote => "promote",
+            VersionVerb::Rollback => "rollback",
+            VersionVerb::Pause => "pause",
+            VersionVerb::Resume => "resume",
+        }
+    }
 }
 
 /// An answer is a value, or an error in words.

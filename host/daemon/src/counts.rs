@@ -8,11 +8,14 @@ use picket_judge::{Outcome, Said, Trouble};
 use serde::Serialize;
 
 use crate::daemon::lock;
+use crate::probation::Probation;
 
 /// Of every rule and tenant. Hears what happens while judging, and has it logged.
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
     rules: Mutex<BTreeMap<Arc<str>, OfTenant>>,
+    /// New versions that are watched.
+    pub(crate) probation: Probation,
     logged: Logged,
 }
 
@@ -86,6 +89,7 @@ impl Observe for Counts {
                 counts.quarantined += 1;
             }
         });
+        self.probation.hear(tenant, trouble);
         self.logged.trouble(tenant, trouble);
     }
 

@@ -19,6 +19,7 @@ mod exceptions;
 mod filed;
 mod out;
 mod phone_key;
+mod probation;
 mod registry;
 mod repeated;
 mod rules_view;
@@ -26,6 +27,7 @@ mod ruleset;
 mod signature;
 mod status;
 mod stock;
+mod trial;
 mod warming;
 mod watch;
 mod when;
@@ -175,10 +177,18 @@ async fn configured(cli: &Cli, config: config::Config) -> anyhow::Result<bool> {
             verb: RuleVerb::Verify { modules, output, .. },
         } => return commands::rule_sign::verify(modules, &config.signatures, output.format),
         Verb::Rule {
-            verb: RuleVerb::Test { .. } | RuleVerb::Sign(_) | RuleVerb::Keygen(_),
+            verb: RuleVerb::History { name, output },
+        } => commands::versions::history(&config, name, output.format)?,
+        Verb::Rule {
+            verb: RuleVerb::Diff { name, output },
+        } => commands::versions::diff(&config, name, output.format)?,
+        Verb::Rule { verb } if verb.change().is_some() => {
+            if let Some((what, asked)) = verb.change() {
+                let (name, reason, format) = (&asked.name, asked.reason.as_deref(), asked.output.format);
+                return commands::versions::change(&config, what, name, reason, format).await;
+            }
         }
-        | Verb::Run
-        | Verb::Replay(_) => {}
+        Verb::Rule { .. } | Verb::Run | Verb::Replay(_) => {}
     }
     Ok(true)
 }

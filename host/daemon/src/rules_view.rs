@@ -83,6 +83,12 @@ pub(crate) fn list(
             poison.insert(&tenant.id, store.poison(&tenant.id)?);
         }
     }
+    let mut learning = BTreeMap::new();
+    for tenant in configured {
+        learning.insert(tenant.id.as_str(), picket_judge::pipeline::learning(store, &tenant.id)?);
+    }
+    let now = when::now();
+    let pauses = registry.pauses();
     let mut rules: Vec<(u8, Value)> = Vec::new();
     let mut stale = stale(configured, registry);
     for (path, slot) in registry.slots().iter() {
@@ -99,6 +105,7 @@ pub(crate) fn list(
             }
             rules.push((0, value));
         }
+        rules.extend(to_come(path, slot).map(|value| (1, value)));
         let Some(live) = &slot.live else { continue };
         let tenants: Vec<&TenantConfig> = configured
             .iter()
@@ -108,12 +115,53 @@ pub(crate) fn list(
         for rule in &live.module.manifest.rules {
             let (mut state, mut reason, troubled) =
                 standing(&rule.id, rule.state.version, &tenants, &progress, refused);
+            if let Some(pause) = pauses
+                .get(&rule.id)
+                .filter(|_| state != "off" && state != "quarantined")
+            {
+                state = "paused";
+                let why = if pause.reason.is_empty() { "" } else { ": " };
+                let words = format!(
+                    "by {} since {}{why}{}",
+                    pause.by,
+                    when::rfc3339(pause.since),
+                    pause.reason
+                );
+                reason = if reason.is_empty() {
+                    words
+                } else {
+                    format!("{words}; {reason}")
+                };
+            }
             let warming = tenants
                 .iter()
                 .filter(|tenant| !is_off(tenant, &rule.id))
                 .filter_map(|tenant| histories.get(&tenant.id)?.of_rule(rule))
                 .reduce(Warming::later)
                 .filter(|_| state == "active");
+            let learns_until = tenants
+                .iter()
+                .filter_map(|tenant| {
+                    learning
+                        .get(&*tenant.id)?
+                        .get(&(rule.id.clone(), rule.state.version))
+                        .copied()
+                })
+                .filter(|until| *until > now)
+                .max()
+                .filter(|_| state == "active");
+            if let Some(until) = learns_until.filter(|_| warming.is_none()) {
+                let learns = format!(
+                    "it looked back as far as the journal goes, which is less than it wants: it learns until {}",
+                    when::rfc3339(until)
+                );
+                state = "learning";
+                reason = [learns, reason]
+                    .into_iter()
+                    .filter(|text| !text.is_empty())
+                    .collect::<Vec<_>>()
+                    .join("; ");
+            }
             if warming.is_some() {
                 let learns = "it reads its logs' past first; alerts of live events follow";
                 state = "warming";
@@ -219,6 +267,34 @@ fn severity(tenants: &[&TenantConfig], rule: &RuleManifest) -> Severity {
     first
         .filter(|first| all.all(|other| other == Some(*first)))
         .unwrap_or(rule.severity)
+}
+
+/// A version that is being tried, or waits for somebody to decide.
+fn to_come(path: &Path, slot: &Slot) -> Option<Value> {
+    let (digest, rules, reason) = match (&slot.candidate, &slot.waiting) {
+        (Some(candidate), _) => {
+            let rules = candidate.live.module.manifest.rules.iter();
+            let rules = rules.map(|rule| (rule.id.clone(), rule.version.clone())).collect();
+            let digest = candidate.live.module.digest.to_string();
+            (digest, rules, "it is tried on stored events".to_owned())
+        }
+        (None, Some(waiting)) => {
+            let reason = format!("since {}: {}", when::rfc3339(waiting.since), waiting.reason);
+            (waiting.digest.clone(), waiting.rules.clone(), reason)
+        }
+        (None, None) => return None,
+    };
+    let id = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+    let mut versions: Vec<&str> = rules
+        .iter()
+        .map(|(_, version): &(String, String)| version.as_str())
+        .collect();
+    versions.dedup();
+    let mut value = row(id, path, &versions.join(", "), "shadow", &reason, &digest, &[], &[]);
+    if let Value::Object(object) = &mut value {
+        object.insert("waits".to_owned(), json!(slot.candidate.is_none()));
+    }
+    Some(value)
 }
 
 fn scope(slot: &Slot) -> String {

@@ -120,15 +120,26 @@ impl Holdings {
         config: &TenantConfig,
         generation: impl Fn(Vec<JudgedRule>) -> RuleSet,
     ) -> anyhow::Result<RuleSet> {
-        let rules = ruleset::rules(live, &config.into()).map_err(|wrong| anyhow!(wrong.join("\n")))?;
+        let set = self.set(live, config, generation)?;
         self.say_stale(live, config);
+        let logs = set
+            .rules
+            .iter()
+            .flat_map(|rule| rule.manifest.logs().into_iter().map(str::to_owned));
+        self.listeners.set(logs.collect::<BTreeSet<String>>());
+        Ok(set)
+    }
+
+    fn set(
+        &self,
+        live: &[Arc<Live>],
+        config: &TenantConfig,
+        generation: impl Fn(Vec<JudgedRule>) -> RuleSet,
+    ) -> anyhow::Result<RuleSet> {
+        let rules = ruleset::rules(live, &config.into()).map_err(|wrong| anyhow!(wrong.join("\n")))?;
         for (rule, why) in ruleset::blind(live, &config.permissions) {
             tracing::warn!(tenant = %self.tenant, rule, "the rule does not judge: {why}");
         }
-        let logs: BTreeSet<String> = rules
-            .iter()
-            .flat_map(|rule| rule.manifest.logs().into_iter().map(str::to_owned))
-            .collect();
         let mut set = generation(rules);
         if looks_up(live) {
             let stale = self.stale.swap(false, Ordering::AcqRel);
@@ -153,7 +164,6 @@ impl Holdings {
             }
             *lock(&self.tables) = Some(lookup);
         }
-        self.listeners.set(logs);
         Ok(set)
     }
 
@@ -193,7 +203,7 @@ impl Holdings {
         generation: impl Fn(Vec<JudgedRule>) -> RuleSet,
     ) -> anyhow::Result<RuleSet> {
         let was_stale = self.stale.load(Ordering::Acquire);
-        let set = self.rules(live, config, generation);
+        let set = self.set(live, config, generation);
         if was_stale {
             self.stale.store(true, Ordering::Release);
         }

@@ -51,10 +51,6 @@ impl Who {
     }
 
     /// Picket itself: what a policy or its watching decided.
-    #[allow(
-        dead_code,
-        reason = "policies that act by themselves come with the path of a new version"
-    )]
     pub(crate) fn picket() -> Self {
         Who {
             name: "picket".into(),

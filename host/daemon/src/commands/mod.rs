@@ -14,6 +14,7 @@ pub(crate) mod rule_sign;
 pub(crate) mod rule_test;
 pub(crate) mod status;
 pub(crate) mod timeline;
+pub(crate) mod versions;
 
 use std::collections::HashSet;
 use std::sync::Arc;

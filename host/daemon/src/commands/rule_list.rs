@@ -1,6 +1,7 @@
 //! `picket rule list`: every rule, how it stands and why.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use comfy_table::{ContentArrangement, Table, presets};
 use picket_contract::evaluate::{grouped, mebibytes};
@@ -11,7 +12,7 @@ use crate::cli::Format;
 use crate::config::Config;
 use crate::control::{Request, ask};
 use crate::out::out;
-use crate::registry::{Registry, Terms};
+use crate::registry::{Archive, Books, Registry, Terms};
 use crate::warming::Histories;
 use crate::{rules_view, when};
 
@@ -24,20 +25,23 @@ pub(crate) async fn run(config: &Config, format: Format, verbose: bool) -> anyho
         Some(Value::Array(rules)) => rules,
         Some(_) => anyhow::bail!("the daemon's answer is not a list: is it of another version?"),
         None => {
-            let registry = Registry::new(Terms::of(config), config.sandbox.start(None)?);
-            registry.scan()?;
             let store = super::store(config).or_else(|_| SqliteStore::in_memory().map_err(anyhow::Error::from))?;
+            let store = Arc::new(store);
+            let registry = Registry::new(Terms::of(config), config.sandbox.start(None)?);
+            let registry = registry.with(Books::to_read(store.clone(), Archive::new(&config.data_dir)));
+            registry.restore();
+            registry.scan()?;
             let tenants: Vec<_> = config.tenants.iter().collect();
             let mut histories = BTreeMap::new();
             for tenant in &tenants {
-                histories.insert(tenant.id.clone(), Histories::of(&store, &tenant.id, None)?);
+                histories.insert(tenant.id.clone(), Histories::of(&*store, &tenant.id, None)?);
             }
             let late = BTreeMap::new();
             let details = verbose.then_some(rules_view::Seen {
                 counts: None,
                 late: &late,
             });
-            rules_view::list(&tenants, &registry, &store, &BTreeMap::new(), &histories, details)?
+            rules_view::list(&tenants, &registry, &*store, &BTreeMap::new(), &histories, details)?
         }
     };
     if format == Format::Ndjson {

@@ -78,6 +78,11 @@ pub(crate) async fn reload(config: &Config, format: Format) -> anyhow::Result<bo
         let of = |index: usize| refusal.get(index).map(word).unwrap_or_default();
         out!("refused  {}: {}", of(0), of(1));
     }
+    for waiting in list("/changes/waiting") {
+        let of = |index: usize| waiting.get(index).map(word).unwrap_or_default();
+        out!("waits    {}: {}", of(0), of(1));
+        said += 1;
+    }
     for kept in &kept {
         out!("kept     {}", word(kept));
     }

@@ -9,6 +9,7 @@ use serde_saphyr::Spanned;
 
 use super::exceptions::ExceptionFile;
 use super::overrides::{Groups, ScopedFile};
+use super::reload::ReloadFile;
 use super::sandbox::{SandboxFile, TenantSandboxFile};
 use super::signatures::SignaturesFile;
 use super::tables::TableFile;
@@ -35,6 +36,8 @@ pub(super) struct RootFile {
     pub(super) sinks: Vec<Spanned<SinkFile>>,
     #[serde(default)]
     pub(super) sandbox: SandboxFile,
+    #[serde(default)]
+    pub(super) reload: ReloadFile,
     #[serde(default)]
     pub(super) alerts: AlertsFile,
     /// Whose signatures of modules count.

@@ -110,6 +110,7 @@ fn read_all(path: &Path) -> Result<Loaded, Problems> {
     let watching = shared.watching(&root.watch, &mut problems);
     let tables = shared.tables(&root.tables, true, &mut problems);
     let sinks = shared.sinks(&root.sinks, &mut problems);
+    let reload = shared.reload(&root.reload, &mut problems);
 
     let mut entries = Vec::new();
     if let Some(source) = &root.source {
@@ -206,6 +207,7 @@ fn read_all(path: &Path) -> Result<Loaded, Problems> {
         watching,
         tables,
         sandbox,
+        reload,
         clear_numbers: root.alerts.clear_numbers,
         exceptions_dir,
         data_dir,

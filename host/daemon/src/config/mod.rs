@@ -11,6 +11,7 @@ mod load;
 mod network;
 mod overrides;
 mod problem;
+mod reload;
 mod sandbox;
 mod secret;
 mod signatures;
@@ -38,6 +39,7 @@ pub(crate) use load::{Loaded, load_for_run, load_whole};
 pub(crate) use network::Network;
 pub(crate) use overrides::{AllOverrides, Common};
 pub(crate) use problem::{Problem, Problems, edits};
+pub(crate) use reload::{OnDifference, Reload, ReloadPolicy};
 pub(crate) use sandbox::{ModulePolicy, Sandbox, thread_stack as sandbox_thread_stack};
 pub(crate) use secret::{SecretSource, readers};
 pub(crate) use signatures::Signatures;
@@ -76,6 +78,8 @@ pub(crate) struct Config {
     pub(crate) tables: Tables,
     /// What rules may spend.
     pub(crate) sandbox: Sandbox,
+    /// What new versions of rules have to show.
+    pub(crate) reload: Reload,
     /// Whether alerts keep the phone numbers of their evidence in clear.
     pub(crate) clear_numbers: bool,
     /// Accounts with a key of their own, by id. Those that a parent's key reads are found by asking: see `crate::accounts`.

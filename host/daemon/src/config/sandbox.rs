@@ -300,7 +300,7 @@ impl Checker<'_> {
     ) -> ModulePolicy {
         let file = &module.value;
         let place = format!("modules: {name}");
-        self.module_file(name, module.referenced, problems);
+        self.module_file("sandbox", name, module.referenced, problems);
         let given = Given {
             fuel: file.fuel.as_ref(),
             memory_mb: file.memory_mb.as_ref(),
@@ -315,9 +315,10 @@ impl Checker<'_> {
         }
     }
 
-    fn module_file(&self, name: &str, at: Location, problems: &mut Vec<Problem>) {
+    /// Whether a name is that of a file in the rules directory.
+    pub(super) fn module_file(&self, section: &str, name: &str, at: Location, problems: &mut Vec<Problem>) {
         if !name.ends_with(".wasm") || name.starts_with('/') || name.split('/').any(|part| part == "..") {
-            let problem = self.problem(at, format!("sandbox: `{name}` is no module's file"));
+            let problem = self.problem(at, format!("{section}: `{name}` is no module's file"));
             problems
                 .push(problem.hint("write it as it lies in rules_dir: acme-vpn.wasm, or acme/vpn.wasm for one tenant"));
         }
@@ -327,7 +328,7 @@ impl Checker<'_> {
     pub(super) fn permissions(&self, file: &TenantSandboxFile, problems: &mut Vec<Problem>) -> Permissions {
         let mut permissions = Permissions::new();
         for (name, module) in &file.modules {
-            self.module_file(name, module.referenced, problems);
+            self.module_file("sandbox", name, module.referenced, problems);
             let TenantModuleFile { deny_fields, grant } = &module.value;
             let permission = self.permission(&format!("modules: {name}"), deny_fields, grant, problems);
             permissions.insert(name.clone(), permission);

@@ -78,7 +78,7 @@ pub(crate) struct Reloads {
 impl Daemon {
     /// Reads configuration and rules again; what came of it.
     pub(crate) async fn reload(self: &Arc<Self>, trigger: &Trigger) -> Value {
-        let _one = self.reloading.lock().await;
+        let one = self.reloading.lock().await;
         let began = Instant::now();
         let unsettled = loop {
             let unsettled = self.unsettled();
@@ -91,7 +91,10 @@ impl Daemon {
             configuration: true,
             rules: true,
         };
-        self.again(trigger, areas, unsettled, began).await
+        let mut report = self.again(trigger, areas, unsettled, began).await;
+        drop(one);
+        self.when_tried(&mut report).await;
+        report
     }
 
     /// The same, of what the watcher found changed. `unsettled`: files that are being written, and stay as they were.

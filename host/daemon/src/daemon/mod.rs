@@ -9,9 +9,10 @@ mod fleet;
 mod parent;
 mod reload;
 mod tenant;
+mod versions;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -31,7 +32,7 @@ use crate::control::{self, Handler, Request};
 use crate::counts::Counts;
 use crate::deliver::Delivery;
 use crate::filed::Cabinet;
-use crate::registry::{Changes, Registry, Terms};
+use crate::registry::{Archive, Books, Changes, Registry, Terms};
 use crate::watch::{Seeing, Settling};
 use crate::{rules_view, status, watch, when};
 pub(crate) use again::{Areas, Reloads, Trigger};
@@ -39,6 +40,7 @@ use fleet::Fleet;
 use parent::{Follower, ParentHealth};
 pub(crate) use tenant::Running;
 use tenant::Shared;
+use versions::{Trials, watch_versions};
 
 /// How often quarantined rules are looked at, and skews taken over.
 const TICK: Duration = Duration::from_secs(1);
@@ -73,6 +75,9 @@ pub(crate) struct Daemon {
     pub(crate) settling: Mutex<Settling>,
     /// How changes of files are seen.
     pub(crate) seeing: Mutex<Seeing>,
+    trials: Trials,
+    /// For tasks that outlive the call which began them.
+    me: Weak<Daemon>,
     pub(crate) started: i64,
 }
 
@@ -84,13 +89,19 @@ pub(crate) async fn run(loaded: Loaded) -> anyhow::Result<()> {
     let shutdown = CancellationToken::new();
     let tasks = TaskTracker::new();
     let (daemon, unfinished) = start(loaded, &shutdown).await?;
-    let daemon = Arc::new(daemon);
+    let daemon = Arc::new_cyclic(|me| Daemon {
+        me: me.clone(),
+        ..daemon
+    });
+    daemon.watch_again();
     let config = daemon.config();
     let listener = control::listen(&config.control_socket)?;
     tasks.spawn(control::serve(listener, Arc::new(daemon.clone()), shutdown.clone()));
     tasks.spawn(tick(daemon.clone(), shutdown.clone()));
     daemon.delivery.begin(&shutdown);
     daemon.follow(config.parents.clone());
+    tasks.spawn(watch_versions(daemon.clone(), shutdown.clone()));
+    daemon.try_out(daemon.registry.candidates());
     if unfinished {
         // The modules that took too long to wait for.
         let daemon = daemon.clone();
@@ -104,6 +115,7 @@ pub(crate) async fn run(loaded: Loaded) -> anyhow::Result<()> {
     tracing::info!(tenants = daemon.fleet.running().len(), store = %config.data_dir.display(), "picket runs");
     signals(&daemon, &tasks, &shutdown).await?;
     tracing::info!("stopping");
+    daemon.stop_trials();
     tasks.close();
     let ended = async {
         for tenant in daemon.fleet.running() {
@@ -142,7 +154,9 @@ async fn start(loaded: Loaded, shutdown: &CancellationToken) -> anyhow::Result<(
     for loss in engine.host().losses() {
         tracing::warn!("{loss}");
     }
-    let registry = Registry::new(Terms::of(&config), engine.clone());
+    let books = Books::new(store.clone(), Archive::new(&config.data_dir), config.reload.keep);
+    let registry = Registry::new(Terms::of(&config), engine.clone()).with(books);
+    registry.restore();
     let changes = registry.scan().with_context(|| {
         format!(
             "rules_dir {}: cannot be read; make it, or copy the stock rules there",
@@ -203,6 +217,8 @@ async fn start(loaded: Loaded, shutdown: &CancellationToken) -> anyhow::Result<(
         cabinet,
         settling: Mutex::default(),
         seeing: Mutex::default(),
+        trials: Trials::default(),
+        me: Weak::new(),
         started: when::now(),
     };
     Ok((daemon, changes.is_unfinished))
@@ -252,6 +268,7 @@ impl Handler for Arc<Daemon> {
                 tokio::task::block_in_place(|| Ok(Value::Array(rules_view::of(self, verbose)?)))
             }
             Request::Reload => Ok(self.reload(&Trigger::Asked(Who::asked(uid, "reload"))).await),
+            Request::Version { what, name, reason } => self.version(what, &name, &reason, uid).await,
             Request::Backfill { tenant, logs, from, to } => {
                 let running = self.tenant(tenant.as_deref())?;
                 tokio::task::block_in_place(|| running.backfills.ask(&logs, from, to))
@@ -269,7 +286,10 @@ impl Handler for Arc<Daemon> {
 
 fn say(changes: &Changes) {
     for path in &changes.live {
-        tracing::info!(module = %path, "module live: it passes its own tests");
+        tracing::info!(module = %path, "module live");
+    }
+    for (path, reason) in &changes.waiting {
+        tracing::warn!(module = %path, "module waits, what ran before still runs: {reason}");
     }
     for (path, reason) in &changes.refused {
         tracing::error!(module = %path, "module refused, what ran before still runs: {reason}");

@@ -5,17 +5,39 @@ use std::time::Instant;
 use picket_judge::pipeline::SwapReport;
 use serde_json::{Value, json};
 
+use super::versions::end_of;
 use super::{Daemon, Running, lock, say};
 use crate::registry::Changes;
 
 impl Daemon {
-    /// Reads the rules directory again and puts what changed in force, between two calls.
+    /// Reads the rules directory again, and has what is new in it tried on stored events. What passes takes over when it has; here
+    /// nobody waits for it.
     ///
     /// # Errors
     /// The directory cannot be read.
     pub(crate) async fn reload_rules(&self) -> anyhow::Result<Value> {
         let _one = self.reloading.lock().await;
         self.rules_again().await
+    }
+
+    /// Waits for everything that is being tried, and adds what came of it to a report of [`Daemon::rules_again`].
+    pub(super) async fn when_tried(&self, report: &mut Value) {
+        for ended in self.trials_under_way() {
+            let changes = end_of(ended).await;
+            let of = [
+                ("live", json!(changes.live)),
+                ("refused", json!(changes.refused)),
+                ("waiting", json!(changes.waiting)),
+            ];
+            for (name, more) in of {
+                let list = report
+                    .pointer_mut(&format!("/changes/{name}"))
+                    .and_then(Value::as_array_mut);
+                if let (Some(list), Value::Array(more)) = (list, more) {
+                    list.extend(more);
+                }
+            }
+        }
     }
 
     pub(super) async fn rules_again(&self) -> anyhow::Result<Value> {
@@ -28,6 +50,7 @@ impl Daemon {
             let found = tokio::task::spawn_blocking(move || registry.scan()).await??;
             say(&found);
             swaps.extend(self.in_force(&found).await);
+            self.try_out(found.candidates.iter().cloned());
             changes.and_then(found);
             if !changes.is_unfinished {
                 break;
@@ -39,7 +62,7 @@ impl Daemon {
     }
 
     /// Puts what changed in force, and says of each tenant what came of it.
-    async fn in_force(&self, changes: &Changes) -> Vec<Value> {
+    pub(super) async fn in_force(&self, changes: &Changes) -> Vec<Value> {
         let mut swaps = Vec::new();
         for tenant in self.fleet.running().iter().filter(|tenant| {
             // A swap that failed is tried again, changes or none.

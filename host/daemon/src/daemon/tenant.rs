@@ -21,7 +21,7 @@ use crate::account::{Account, Door, Transports};
 use crate::backfill::{Backfills, Parts, Rules};
 use crate::config::{Config, TenantConfig};
 use crate::counts::Counts;
-use crate::registry::Registry;
+use crate::registry::{Live, Registry};
 use crate::repeated::Repeated;
 use crate::stock::Holdings;
 use crate::warming::Paces;
@@ -100,7 +100,8 @@ impl Running {
         let live = shared.registry.live(&config.id);
         let mask = phone_key::open(&shared.data_dir, &config.id, &*shared.store)?;
         let holdings = Holdings::new(shared.store.clone(), config.id.as_str().into(), mask.clone());
-        let rules = holdings.rules(&live, config, |rules| ruleset(&shared.engine, &mask, rules))?;
+        let on_terms = |rules| ruleset(&shared.engine, &mask, shared.registry.on_terms(rules));
+        let rules = holdings.rules(&live, config, on_terms)?;
         let now = Arc::new(ArcSwap::from_pointee(config.clone()));
         let account = Arc::new(Account::open(&config.source, &shared.transports)?);
         let logs = config
@@ -199,9 +200,27 @@ impl Running {
     /// What is wrong with the rules' parameters, or the store: the rules before stay.
     pub(crate) async fn swap(&self) -> anyhow::Result<SwapReport> {
         let live = || self.registry.live(&self.id);
-        let generation = |rules| ruleset(&self.engine, &self.pipeline.tenant().mask, rules);
+        let generation = |rules| {
+            ruleset(
+                &self.engine,
+                &self.pipeline.tenant().mask,
+                self.registry.on_terms(rules),
+            )
+        };
         let config = || self.config();
         self.holdings.swap(live, config, &self.pipeline, generation).await
+    }
+
+    /// The rules of a module as they would judge this tenant, with its parameters, permissions and tables.
+    ///
+    /// # Errors
+    /// Every parameter that is wrong; or the store's.
+    pub(crate) fn judged_by(&self, live: &Arc<Live>) -> anyhow::Result<Vec<RuleSpec>> {
+        let generation = |rules| ruleset(&self.engine, &self.pipeline.tenant().mask, rules);
+        let set = self
+            .holdings
+            .rules_beside(std::slice::from_ref(live), &self.config(), generation)?;
+        Ok(set.rules)
     }
 
     /// Rules that look things up are given new tables when the inventory has changed.
@@ -274,7 +293,9 @@ fn in_force(config: Arc<ArcSwap<TenantConfig>>, shared: &Shared, holdings: Arc<H
     Box::new(move || {
         let config = config.load_full();
         let live = registry.live(&config.id);
-        holdings.rules_beside(&live, &config, |rules| ruleset(&engine, &mask, rules))
+        holdings.rules_beside(&live, &config, |rules| {
+            ruleset(&engine, &mask, registry.on_terms(rules))
+        })
     })
 }
 

@@ -2,24 +2,33 @@
 //!
 //! `*.wasm` in the directory judge every tenant, `<tenant>/*.wasm` only that one. A new or changed file is read when it is
 //! stable on disk, admitted by the sandbox, checked against the rules that are live already, and put through its own timed
-//! cases in the production sandbox. Only then does it take the place of what its file held before; any failure leaves the
-//! running version where it is and says why, until the file changes again.
+//! cases in the production sandbox ([`scan`]). It is then a *candidate*: the daemon shows it stored events beside the version
+//! that it replaces, and decides ([`settle`]). Only then does it take the place of what its file held before; any failure
+//! leaves the running version where it is and says why, until the file changes again.
+//!
+//! What is in force is not what lies in the directory: a version that waits or was taken back lies there, too. So the store
+//! says which version of each file judges, and its content is kept apart ([`Books`]); a start begins with these.
 //!
 //! Admitting takes its time: a compiler's process, then the cases. Whoever asks how the rules stand, and whoever starts a
-//! tenant, never waits for it: what is in force is one value, which a scan replaces when it is done ([`scan`]).
+//! tenant, never waits for it: what is in force is one value, which a scan replaces when it is done.
 
+mod archive;
+mod books;
 mod cases;
 mod files;
 mod scan;
+mod settle;
 mod signed;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
 use picket_contract::{Params, RuleManifest, params};
 use picket_event::Permission;
+use picket_judge::{JudgedRule, Mode, OnPoison};
 use picket_sandbox::{Engine, Module};
 use serde::Serialize;
 
@@ -28,6 +37,10 @@ use crate::daemon::lock;
 use files::Content;
 use signed::Beside;
 pub(crate) use signed::Signed;
+
+pub(crate) use archive::Archive;
+pub(crate) use books::{Books, Pause, Pauses};
+pub(crate) use settle::{Decision, NotDone};
 
 /// Whom a module judges.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -170,12 +183,56 @@ pub(crate) struct Refusal {
     is_passing: bool,
 }
 
+/// A version that passed its own tests and is yet to be compared.
+#[derive(Debug, Clone)]
+pub(crate) struct Candidate {
+    pub(crate) live: Arc<Live>,
+    bytes: Arc<[u8]>,
+    /// Somebody asked for it by name: alerts that differ do not keep it waiting.
+    pub(crate) is_asked_for: bool,
+}
+
+/// A version that passed everything and waits for somebody to decide.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Waiting {
+    pub(crate) digest: String,
+    /// In words, with what differs.
+    pub(crate) reason: String,
+    /// Ids and versions of its rules.
+    pub(crate) rules: Vec<(String, String)>,
+    /// Wall clock, ms.
+    pub(crate) since: i64,
+}
+
 /// One file.
 #[derive(Debug, Clone)]
 pub(crate) struct Slot {
     pub(crate) scope: Scope,
+    /// What judges.
     pub(crate) live: Option<Arc<Live>>,
+    /// Since when, wall clock, ms.
+    pub(crate) since: i64,
+    /// What judged before, to go back to at once.
+    previous: Option<Arc<Live>>,
+    /// What is being tried.
+    pub(crate) candidate: Option<Candidate>,
+    /// What waits.
+    pub(crate) waiting: Option<Waiting>,
     pub(crate) refusal: Option<Refusal>,
+}
+
+impl Slot {
+    fn empty(scope: Scope) -> Self {
+        Slot {
+            scope,
+            live: None,
+            since: 0,
+            previous: None,
+            candidate: None,
+            waiting: None,
+            refusal: None,
+        }
+    }
 }
 
 /// What a scan changed.
@@ -191,6 +248,11 @@ pub(crate) struct Changes {
     pub(crate) retired: Vec<String>,
     /// Directories of tenants that are gone: what they held stays in force.
     pub(crate) kept: BTreeSet<String>,
+    /// Files whose content has passed and waits for somebody to decide, and why.
+    pub(crate) waiting: Vec<(String, String)>,
+    /// Files whose content is to be tried on stored events.
+    #[serde(skip)]
+    pub(crate) candidates: Vec<PathBuf>,
     #[serde(skip)]
     scopes: BTreeSet<Scope>,
     /// There is more to admit: scan again, once these are in force.
@@ -199,6 +261,14 @@ pub(crate) struct Changes {
 }
 
 impl Changes {
+    /// Nothing but that everybody's rules are to be looked at again.
+    pub(crate) fn of_all() -> Self {
+        Changes {
+            scopes: BTreeSet::from([Scope::All]),
+            ..Changes::default()
+        }
+    }
+
     /// Whether the tenant's rules are others now.
     pub(crate) fn touch(&self, tenant: &str) -> bool {
         self.scopes.iter().any(|scope| scope.covers(tenant))
@@ -214,6 +284,8 @@ impl Changes {
         self.still_refused = still.collect();
         self.retired.extend(later.retired);
         self.kept = later.kept;
+        self.waiting = later.waiting;
+        self.candidates.extend(later.candidates);
         self.scopes.extend(later.scopes);
         self.is_unfinished = later.is_unfinished;
     }
@@ -255,8 +327,16 @@ pub(crate) fn live_in(slots: &Slots, tenant: &str) -> Vec<Arc<Live>> {
 pub(crate) struct Registry {
     engine: Engine,
     terms: ArcSwap<Terms>,
+    /// None: what lies in the directory is all there is.
+    books: Option<Books>,
     slots: ArcSwap<Slots>,
-    /// One scan at a time.
+    /// What the operator paused.
+    pauses: ArcSwap<Pauses>,
+    /// Digests of versions that are watched.
+    watched: ArcSwap<BTreeSet<Arc<str>>>,
+    /// Nothing has been scanned yet.
+    is_first: AtomicBool,
+    /// One scan or decision at a time.
     scanning: Mutex<()>,
     /// Files that are being written: they stay as they are.
     held: Mutex<BTreeSet<PathBuf>>,
@@ -265,12 +345,16 @@ pub(crate) struct Registry {
 }
 
 impl Registry {
-    /// Nothing is live before the first [`Registry::scan`].
+    /// Nothing is live before the first [`Registry::scan`], or [`Registry::restore`].
     pub(crate) fn new(terms: Terms, engine: Engine) -> Self {
         Registry {
             engine,
             terms: ArcSwap::from_pointee(terms),
+            books: None,
             slots: ArcSwap::default(),
+            pauses: ArcSwap::default(),
+            watched: ArcSwap::default(),
+            is_first: AtomicBool::new(true),
             scanning: Mutex::default(),
             held: Mutex::default(),
             device: Mutex::default(),
@@ -280,6 +364,85 @@ impl Registry {
     /// What the operator says of modules, as it is now.
     pub(crate) fn terms(&self) -> Arc<Terms> {
         self.terms.load_full()
+    }
+
+    /// The same with books in which what becomes of versions is written.
+    pub(crate) fn with(self, books: Books) -> Self {
+        Registry {
+            books: Some(books),
+            ..self
+        }
+    }
+
+    /// What the operator paused.
+    pub(crate) fn pauses(&self) -> Arc<Pauses> {
+        self.pauses.load_full()
+    }
+
+    /// From now on these versions are watched: a row that one of them fails on is never skipped, since another version is to
+    /// go on right before it.
+    pub(crate) fn watch(&self, digests: BTreeSet<Arc<str>>) {
+        self.watched.store(Arc::new(digests));
+    }
+
+    /// Rules on the terms that hold beside what is configured: paused by the operator, or watched.
+    pub(crate) fn on_terms(&self, mut rules: Vec<JudgedRule>) -> Vec<JudgedRule> {
+        let (pauses, watched) = (self.pauses.load(), self.watched.load());
+        for rule in &mut rules {
+            if pauses.contains_key(&rule.manifest.id) {
+                rule.terms.mode = Mode::Paused;
+            }
+            if watched.contains(&rule.module) {
+                rule.terms.on_poison = OnPoison::Quarantine;
+            }
+        }
+        rules
+    }
+
+    /// The file that is meant by its name, with or without `.wasm`, or by a rule of its versions.
+    ///
+    /// # Errors
+    /// In words: there is none, or several.
+    pub(crate) fn file(&self, name: &str) -> Result<PathBuf, String> {
+        let slots = self.slots();
+        let shown = |path: &Path| path.display().to_string();
+        let by_name = slots
+            .keys()
+            .find(|path| shown(path) == name || shown(path) == format!("{name}.wasm"));
+        if let Some(path) = by_name {
+            return Ok(path.clone());
+        }
+        let has = |slot: &Slot| {
+            let of = |live: &Arc<Live>| live.rules.iter().any(|(rule, _)| rule.id == name);
+            slot.live.as_ref().is_some_and(of)
+                || slot.candidate.as_ref().is_some_and(|candidate| of(&candidate.live))
+                || slot
+                    .waiting
+                    .as_ref()
+                    .is_some_and(|waiting| waiting.rules.iter().any(|(rule, _)| rule == name))
+        };
+        let found: Vec<&PathBuf> = slots
+            .iter()
+            .filter(|(_, slot)| has(slot))
+            .map(|(path, _)| path)
+            .collect();
+        match found.as_slice() {
+            [only] => Ok((*only).clone()),
+            [] => Err(format!(
+                "there is no rule and no module `{name}`; `picket rule list` shows both"
+            )),
+            several => Err(format!(
+                "several modules have the rule `{name}`: name one of {}",
+                several.iter().map(|path| shown(path)).collect::<Vec<_>>().join(", ")
+            )),
+        }
+    }
+
+    /// Whether some live module has a rule of this id.
+    pub(crate) fn has_rule(&self, id: &str) -> bool {
+        let slots = self.slots();
+        let mut live = slots.values().filter_map(|slot| slot.live.as_ref());
+        live.any(|live| live.rules.iter().any(|(rule, _)| rule.id == id))
     }
 
     /// How every file stands, as the last scan left it.

@@ -6,36 +6,64 @@
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use picket_sandbox::{Engine, Rejected};
+use picket_store::{StepOutcome, StepRow, VersionRow, VersionState};
 
-use crate::daemon::lock;
-
+use super::books::{Entry, rules_of};
 use super::files::{self, Content};
 use super::signed::{self, Beside, Signed};
-use super::{Changes, Live, Refusal, Registry, Scope, Slot, Slots, Terms, cases};
+use super::{Candidate, Changes, Live, Refusal, Registry, Scope, Slot, Slots, Terms, Waiting, cases};
+use crate::daemon::lock;
+use crate::when;
 
 /// How long one scan admits.
 const SLICE: Duration = Duration::from_secs(15);
 
 /// Why a module is not admitted.
-struct Refused {
-    code: &'static str,
+pub(super) struct Refused {
+    pub(super) code: &'static str,
     /// With the code before it.
-    reason: String,
+    pub(super) reason: String,
     rival: Option<String>,
     is_passing: bool,
 }
 
 impl Refused {
-    fn new(code: &'static str, sentence: impl std::fmt::Display) -> Self {
+    pub(super) fn new(code: &'static str, sentence: impl std::fmt::Display) -> Self {
+        Refused::told(code, format!("{code}: {sentence}"))
+    }
+
+    /// One whose reason begins with the code already.
+    pub(super) fn told(code: &'static str, reason: impl Into<String>) -> Self {
         Refused {
             code,
-            reason: format!("{code}: {sentence}"),
+            reason: reason.into(),
             rival: None,
             is_passing: false,
+        }
+    }
+
+    /// One that says nothing about the content: it is tried again at the next scan.
+    pub(super) fn passing(code: &'static str, sentence: impl std::fmt::Display) -> Self {
+        Refused {
+            is_passing: true,
+            ..Refused::new(code, sentence)
+        }
+    }
+
+    /// Of content, and of what lay beside it for a signature.
+    pub(super) fn refusal(self, digest: impl Into<String>, mark: &str) -> Refusal {
+        Refusal {
+            digest: digest.into(),
+            mark: mark.to_owned(),
+            code: self.code,
+            reason: self.reason,
+            rival: self.rival,
+            is_passing: self.is_passing,
         }
     }
 }
@@ -49,37 +77,123 @@ impl From<Rejected> for Refused {
     }
 }
 
+/// Codes of versions that the books say are not to be tried again by themselves.
+pub(super) const ROLLED_BACK: &str = "rolled-back";
+pub(super) const SHADOW: &str = "shadow";
+
 impl Registry {
-    /// Reads the directory again and puts what passes in force. Blocks: compiling and testing a module takes tens of
+    /// Reads the directory again. What passes its own tests is to be tried on stored events ([`Changes::candidates`]); without
+    /// books, and where nothing was ever written in them, it is in force. Blocks: compiling and testing a module takes tens of
     /// milliseconds, and a hostile one seconds.
     ///
     /// # Errors
     /// The directory cannot be read.
     pub(crate) fn scan(&self) -> std::io::Result<Changes> {
         let _one = self.scanning.lock().unwrap_or_else(PoisonError::into_inner);
+        let rows = self.rows();
+        let is_first = self.is_first.swap(false, Ordering::AcqRel);
         let mut scan = Scan {
             registry: self,
             terms: self.terms(),
             slots: self.slots().as_ref().clone(),
             changes: Changes::default(),
+            // At the start of a daemon that never wrote anything down, what lies there is what judged, or a fresh installation.
+            adopts: self.books.is_none() || (is_first && rows.is_empty()),
+            rows,
+            versions: Vec::new(),
+            steps: Vec::new(),
             until: Instant::now() + SLICE,
         };
         // A rule may move from one file to another in one deploy: what stood in its way is then gone on a second look.
         for _ in 0..3 {
-            let before = scan.changes.live.len() + scan.changes.retired.len();
+            let before = scan.changed();
             scan.changes.refused.clear();
             scan.changes.still_refused.clear();
+            scan.changes.waiting.clear();
             scan.changes.is_unfinished = false;
             scan.look()?;
             let is_waiting = |slot: &Slot| slot.refusal.as_ref().is_some_and(|refusal| refusal.rival.is_some());
-            let changed = scan.changes.live.len() + scan.changes.retired.len() != before;
-            if !changed || !scan.slots.values().any(is_waiting) {
+            if scan.changed() == before || !scan.slots.values().any(is_waiting) {
                 break;
             }
         }
+        let (versions, steps) = (std::mem::take(&mut scan.versions), std::mem::take(&mut scan.steps));
+        self.write(versions, steps);
         self.slots.store(Arc::new(scan.slots));
         Ok(scan.changes)
     }
+
+    /// What the books say of every version; none if there are none.
+    pub(super) fn rows(&self) -> Vec<VersionRow> {
+        let Some(books) = &self.books else { return Vec::new() };
+        books.versions().unwrap_or_else(|error| {
+            tracing::error!("what is known of versions cannot be read: {error}");
+            Vec::new()
+        })
+    }
+
+    pub(super) fn write(&self, versions: Vec<VersionRow>, steps: Vec<StepRow>) {
+        if let Some(books) = &self.books {
+            books.write(versions, steps);
+        }
+    }
+
+    pub(super) fn keep(&self, digest: &str, bytes: &[u8]) {
+        if let Some(books) = &self.books {
+            books.keep(digest, bytes);
+        }
+    }
+
+    /// Everything that content has to pass by itself, before it is compared with anything: what is checked of its bytes comes
+    /// first, then it is compiled and described, then its own cases run.
+    pub(super) fn examine(
+        &self,
+        path: &Path,
+        scope: &Scope,
+        bytes: &[u8],
+        signed: Signed,
+        slots: &Slots,
+    ) -> Result<Arc<Live>, Refused> {
+        let policy = self.terms().sandbox.module(&path.display().to_string());
+        let module = Arc::new(self.engine.load_under(bytes, policy.limits)?);
+        for rule in &module.manifest.rules {
+            if let Some(other) = owner(slots, path, scope, &rule.id) {
+                return Err(taken(&rule.id, other));
+            }
+        }
+        let cases = cases::run(&module.manifest.rules, module.clone(), cases::Budget::default());
+        let cases = cases.map_err(|(code, why)| Refused::new(code, why))?;
+        let live = Live::new(module, path.display().to_string(), policy, cases, signed)
+            .map_err(|why| Refused::new("parameter", why))?;
+        Ok(Arc::new(live))
+    }
+}
+
+pub(super) fn taken(rule: &str, other: &Path) -> Refused {
+    let sentence = format!(
+        "rule `{rule}` is in {} already; two rules of one id would share their state: rename one",
+        other.display()
+    );
+    Refused {
+        rival: Some(rule.to_owned()),
+        ..Refused::new("rule-taken", sentence)
+    }
+}
+
+/// Another file that has a live rule of this id for a tenant that `scope` covers too.
+pub(super) fn owner<'s>(slots: &'s Slots, path: &Path, scope: &Scope, rule: &str) -> Option<&'s Path> {
+    let meets = |other: &Scope| match (scope, other) {
+        (Scope::Tenant(one), Scope::Tenant(other)) => one == other,
+        _ => true,
+    };
+    let mut others = slots
+        .iter()
+        .filter(|(other, slot)| *other != path && meets(&slot.scope));
+    let has = |slot: &Slot| {
+        let rules = slot.live.as_ref().map(|live| &live.module.manifest.rules);
+        rules.is_some_and(|rules| rules.iter().any(|other| other.id == rule))
+    };
+    others.find(|(_, slot)| has(slot)).map(|(other, _)| other.as_path())
 }
 
 struct Scan<'r> {
@@ -87,11 +201,21 @@ struct Scan<'r> {
     terms: Arc<Terms>,
     slots: Slots,
     changes: Changes,
+    /// What passes is in force at once.
+    adopts: bool,
+    /// What the books say.
+    rows: Vec<VersionRow>,
+    versions: Vec<VersionRow>,
+    steps: Vec<StepRow>,
     /// No further module is admitted after this.
     until: Instant,
 }
 
 impl Scan<'_> {
+    fn changed(&self) -> usize {
+        self.changes.live.len() + self.changes.retired.len() + self.changes.candidates.len()
+    }
+
     fn look(&mut self) -> std::io::Result<()> {
         let files = files::list(&self.terms.directory)?;
         self.is_the_same_disk(files.is_empty())?;
@@ -110,17 +234,39 @@ impl Scan<'_> {
                 self.changes.kept.insert(within.display().to_string());
                 continue;
             }
-            if let Some(slot) = self.slots.remove(&path)
-                && slot.live.is_some()
-            {
-                self.changes.scopes.insert(slot.scope);
-                self.changes.retired.push(path.display().to_string());
-            }
+            self.retire(&path);
         }
         for (path, scope) in files {
             self.file(path, scope);
         }
         Ok(())
+    }
+
+    /// The file is gone, and with it whatever was to come of its content.
+    fn retire(&mut self, path: &Path) {
+        let Some(slot) = self.slots.remove(path) else { return };
+        let shown = path.display().to_string();
+        let gone = "its file is gone";
+        if let Some(waiting) = &slot.waiting {
+            let entry = Entry {
+                file: &shown,
+                digest: &waiting.digest,
+            };
+            self.versions
+                .push(entry.stands(VersionState::Retired, gone, waiting.rules.clone()));
+            self.steps.push(entry.step("retire", StepOutcome::Failed, gone));
+        }
+        if let Some(live) = &slot.live {
+            let entry = Entry {
+                file: &shown,
+                digest: &live.module.digest,
+            };
+            self.versions
+                .push(entry.stands(VersionState::Retired, gone, rules_of(live)));
+            self.steps.push(entry.step("retire", StepOutcome::Passed, gone));
+            self.changes.scopes.insert(slot.scope);
+            self.changes.retired.push(shown);
+        }
     }
 
     /// An empty directory on another device than that of the last scan is one under which a disk is not mounted (or was).
@@ -163,104 +309,168 @@ impl Scan<'_> {
             ),
             Err(error) => (error.to_string(), Err(Refused::new("unreadable", error))),
         };
-        let slot = self.slots.get(&path);
-        let live = slot.and_then(|slot| slot.live.clone());
-        let is_live = live.as_ref().is_some_and(|live| *live.module.digest == *digest);
-        let is_signed_alike = live.as_ref().is_some_and(|live| live.signed.mark == beside.mark);
-        let refusal = slot.and_then(|slot| slot.refusal.as_ref());
+        let mut slot = self
+            .slots
+            .get(&path)
+            .cloned()
+            .unwrap_or_else(|| Slot::empty(scope.clone()));
+        if slot
+            .candidate
+            .as_ref()
+            .is_some_and(|candidate| *candidate.live.module.digest == *digest)
+        {
+            return;
+        }
+        // Whatever was tried of this file is not what lies there any more.
+        slot.candidate = None;
+        let entry = Entry {
+            file: &shown,
+            digest: &digest,
+        };
+        let is_live = slot.live.as_ref().is_some_and(|live| *live.module.digest == *digest);
+        let is_signed_alike = slot.live.as_ref().is_some_and(|live| live.signed.mark == beside.mark);
+        if is_live && !is_signed_alike && !slot.refusal.as_ref().is_some_and(|refusal| refusal.mark == beside.mark) {
+            // The same version, whose file has another signature beside it.
+            let checked = match &content {
+                Ok(bytes) => beside
+                    .check(&path, bytes, &self.terms.signatures)
+                    .map_err(|why| Refused::new("signature", why)),
+                Err(_) => return,
+            };
+            match checked {
+                Ok(signed) => {
+                    slot.live = slot.live.map(|live| live.signed_by(signed));
+                    slot.refusal = None;
+                    self.changes.live.push(shown);
+                }
+                Err(refused) => {
+                    self.changes.refused.push((shown, refused.reason.clone()));
+                    slot.refusal = Some(refused.refusal(digest, &beside.mark));
+                }
+            }
+            self.slots.insert(path, slot);
+            return;
+        }
+        if is_live && is_signed_alike {
+            let had_more = slot.refusal.take().is_some() | slot.waiting.is_some();
+            if let Some(waiting) = slot.waiting.take() {
+                let withdrawn = Entry {
+                    file: &shown,
+                    digest: &waiting.digest,
+                };
+                let why = "its file holds the version that judges again";
+                self.versions
+                    .push(withdrawn.stands(VersionState::Retired, why, waiting.rules));
+                self.steps.push(withdrawn.step("withdrawn", StepOutcome::Failed, why));
+            }
+            if had_more {
+                self.changes.live.push(shown.clone());
+            }
+            self.slots.insert(path, slot);
+            return;
+        }
+        if let Some(waiting) = slot.waiting.as_ref().filter(|waiting| waiting.digest == digest) {
+            self.changes.waiting.push((shown, waiting.reason.clone()));
+            self.slots.insert(path, slot);
+            return;
+        }
         let stands = |refusal: &&Refusal| {
             let rival = refusal.rival.as_ref();
             refusal.digest == digest
                 && refusal.mark == beside.mark
                 && !refusal.is_passing
-                && rival.is_none_or(|rule| self.owner(&path, &scope, rule).is_some())
+                && rival.is_none_or(|rule| owner(&self.slots, &path, &scope, rule).is_some())
         };
-        if let Some(refusal) = refusal.filter(stands) {
+        if let Some(refusal) = slot.refusal.as_ref().filter(stands) {
             self.changes.still_refused.push((shown, refusal.reason.clone()));
+            self.slots.insert(path, slot);
             return;
         }
-        if is_live && is_signed_alike && refusal.is_none() {
+        if self.is_decided((&digest, &beside.mark), &shown, &mut slot) {
+            self.slots.insert(path, slot);
             return;
         }
-        let admitted = match content {
+        let examined = match content {
+            Ok(_) if Instant::now() >= self.until => {
+                self.changes.is_unfinished = true;
+                return;
+            }
             // Before anything else is done with bytes of strangers.
-            Ok(bytes) => match beside.check(&path, &bytes, &self.terms.signatures) {
-                Err(why) => Err(Refused::new("signature", why)),
-                Ok(signed) if is_live => Ok(live.as_ref().map(|live| live.signed_by(signed))),
-                Ok(_) if Instant::now() >= self.until => {
-                    self.changes.is_unfinished = true;
-                    return;
-                }
-                Ok(signed) => self.admit(&path, &scope, &bytes, signed).map(Some),
-            },
+            Ok(bytes) => beside
+                .check(&path, &bytes, &self.terms.signatures)
+                .map_err(|why| Refused::new("signature", why))
+                .and_then(|signed| self.registry.examine(&path, &scope, &bytes, signed, &self.slots))
+                .map(|live| (live, bytes)),
             Err(refused) => Err(refused),
         };
-        let slot = match admitted {
-            Ok(admitted) => {
-                self.changes.scopes.insert(scope.clone());
-                self.changes.live.push(shown);
-                Slot {
-                    scope,
-                    live: admitted,
-                    refusal: None,
+        match examined {
+            Ok((live, bytes)) => {
+                let rules = rules_of(&live);
+                let said = format!(
+                    "{} {}, {} {} pass",
+                    rules.len(),
+                    when::plural(rules.len(), "rule"),
+                    live.cases,
+                    when::plural(live.cases, "case")
+                );
+                self.steps.push(entry.step("admission", StepOutcome::Passed, said));
+                slot.refusal = None;
+                if self.adopts {
+                    self.registry.keep(&digest, &bytes);
+                    let why = "in force when versions were first written down";
+                    self.versions.push(entry.stands(VersionState::Live, why, rules));
+                    self.steps.push(entry.step("live", StepOutcome::Passed, why));
+                    slot.since = when::now();
+                    slot.live = Some(live);
+                    self.changes.scopes.insert(scope);
+                    self.changes.live.push(shown);
+                } else {
+                    slot.candidate = Some(Candidate {
+                        live,
+                        bytes: bytes.into(),
+                        is_asked_for: false,
+                    });
+                    self.changes.candidates.push(path.clone());
                 }
             }
             Err(refused) => {
-                self.changes.refused.push((shown, refused.reason.clone()));
-                Slot {
-                    scope,
-                    live,
-                    refusal: Some(Refusal {
-                        digest,
-                        mark: beside.mark,
-                        code: refused.code,
-                        reason: refused.reason,
-                        rival: refused.rival,
-                        is_passing: refused.is_passing,
-                    }),
+                self.changes.refused.push((shown.clone(), refused.reason.clone()));
+                if let Some(books) = &self.registry.books {
+                    books.write_news(entry.step("admission", StepOutcome::Failed, refused.reason.as_str()));
                 }
+                slot.refusal = Some(refused.refusal(digest, &beside.mark));
             }
-        };
+        }
         self.slots.insert(path, slot);
     }
 
-    fn admit(&self, path: &Path, scope: &Scope, bytes: &[u8], signed: Signed) -> Result<Arc<Live>, Refused> {
-        let policy = self.terms.sandbox.module(&path.display().to_string());
-        let module = Arc::new(self.registry.engine.load_under(bytes, policy.limits)?);
-        for rule in &module.manifest.rules {
-            if let Some(other) = self.owner(path, scope, &rule.id) {
-                let sentence = format!(
-                    "rule `{}` is in {} already; two rules of one id would share their state: rename one",
-                    rule.id,
-                    other.display()
-                );
-                return Err(Refused {
-                    rival: Some(rule.id.clone()),
-                    ..Refused::new("rule-taken", sentence)
-                });
-            }
-        }
-        let cases = cases::run(&module.manifest.rules, module.clone(), cases::Budget::default());
-        let cases = cases.map_err(|(code, why)| Refused::new(code, why))?;
-        let live = Live::new(module, path.display().to_string(), policy, cases, signed)
-            .map_err(|why| Refused::new("parameter", why))?;
-        Ok(Arc::new(live))
-    }
-
-    /// Another file that has a live rule of this id for a tenant that `scope` covers too.
-    fn owner(&self, path: &Path, scope: &Scope, rule: &str) -> Option<&Path> {
-        let meets = |other: &Scope| match (scope, other) {
-            (Scope::Tenant(one), Scope::Tenant(other)) => one == other,
-            _ => true,
-        };
-        let mut others = self
-            .slots
+    /// Whether the books say of this content that it is not to be tried again by itself; then the slot says why.
+    fn is_decided(&mut self, (digest, mark): (&str, &str), shown: &str, slot: &mut Slot) -> bool {
+        let known = self
+            .rows
             .iter()
-            .filter(|(other, slot)| *other != path && meets(&slot.scope));
-        let has = |slot: &Slot| {
-            let rules = slot.live.as_ref().map(|live| &live.module.manifest.rules);
-            rules.is_some_and(|rules| rules.iter().any(|other| other.id == rule))
+            .find(|row| *row.file == *shown && *row.digest == *digest);
+        let Some(row) = known else { return false };
+        let code = match row.state {
+            VersionState::Waiting => {
+                slot.waiting = Some(Waiting {
+                    digest: digest.to_owned(),
+                    reason: row.reason.to_string(),
+                    rules: row.rules.clone(),
+                    since: row.since,
+                });
+                self.changes.waiting.push((shown.to_owned(), row.reason.to_string()));
+                return true;
+            }
+            VersionState::RolledBack => ROLLED_BACK,
+            VersionState::Refused => SHADOW,
+            VersionState::Live | VersionState::Replaced | VersionState::Retired => return false,
         };
-        others.find(|(_, slot)| has(slot)).map(|(other, _)| other.as_path())
+        let refused = Refused::told(code, &*row.reason);
+        self.changes
+            .still_refused
+            .push((shown.to_owned(), refused.reason.clone()));
+        slot.refusal = Some(refused.refusal(digest, mark));
+        true
     }
 }

@@ -70,7 +70,7 @@ pub(crate) fn of(daemon: &Daemon) -> anyhow::Result<Value> {
         "troubles": troubles.into_iter().map(|trouble| trouble.text).collect::<Vec<_>>(),
         "tenants": tenants.into_iter().map(|(_, tenant)| tenant).collect::<Vec<_>>(),
         "parents": parents(daemon),
-        "rules": {"active": counted("active"), "shadow": counted("shadow"), "warming": counted("warming"),
+        "rules": {"active": counted("active"), "shadow": counted("shadow"), "warming": counted("warming"), "learning": counted("learning"),
             "paused": counted("paused"), "quarantined": counted("quarantined"),
             "rejected": counted("rejected"), "off": counted("off")},
         "sinks": daemon.delivery.names(),

@@ -63,7 +63,7 @@ pub(crate) fn text(status: &Value, tenant: Option<&str>) -> String {
         if number(rules, "warming") > 0 {
             parts.push(format!("{} warming (picket rule list)", number(rules, "warming")));
         }
-        for state in ["shadow", "paused"] {
+        for state in ["shadow", "paused", "learning"] {
             if number(rules, state) > 0 {
                 parts.push(format!(
                     "{} {}{state}",

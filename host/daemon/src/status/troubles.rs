@@ -90,6 +90,10 @@ pub(super) fn of_rules(rules: &[Value]) -> Vec<Trouble> {
                 1,
                 format!("module {} is refused: {}", of("module"), of("reason")),
             )),
+            "shadow" if rule.get("waits") == Some(&Value::Bool(true)) => troubles.push(trouble(
+                1,
+                format!("a version of module {} waits {}", of("module"), of("reason")),
+            )),
             "quarantined" => troubles.push(trouble(
                 1,
                 format!("rule {} is quarantined: {}", of("id"), of("reason")),
