@@ -280,7 +280,10 @@ fn changes(before: &Config, now: &Config, sinks: &deliver::Changed) -> Vec<Chang
         push("sandbox", "modules may spend or read other than before".to_owned());
     }
     if before.reload != now.reload {
-        push("reload", "new versions of rules are tried otherwise than before".to_owned());
+        push(
+            "reload",
+            "new versions of rules are tried otherwise than before".to_owned(),
+        );
     }
     if before.clear_numbers != now.clear_numbers {
         let kept = if now.clear_numbers {
