@@ -280,6 +280,10 @@ fn foreign(directory: &Path) -> Option<String> {
         (0x0116_1970, "GFS2"),
         (0xaad7_aaea, "PanFS"),
     ];
+    #[allow(
+        clippy::useless_conversion,
+        reason = "the kernel's type for it is another on other machines"
+    )]
     let kind = i64::from(statfs(directory).ok()?.filesystem_type().0) & 0xffff_ffff;
     let known = FAR.iter().find(|(magic, _)| *magic == kind);
     known.map(|(_, name)| (*name).to_owned())
