@@ -18,6 +18,7 @@ const IMPORTS: &str = r#"
     (import "picket:rule/timers@1.0.0" "first" (func $first (param i32)))"#;
 
 /// The texts are written for 1.0.0.
+#[allow(clippy::unwrap_used, reason = "tests fail by panicking, in their helpers as well")]
 fn of_1_1(body: &str) -> Module {
     let text = module_with(IMPORTS, r#"(data (i32.const 600) "abc")"#, body).replace("@1.0.0", "@1.1.0");
     engine().load(&component_of(&text, WIT)).unwrap()

@@ -447,7 +447,7 @@ mod tests {
                 .0
                 .wrapping_mul(6_364_136_223_846_793_005)
                 .wrapping_add(1_442_695_040_888_963_407);
-            i64::try_from((self.0 >> 33) % sides).unwrap()
+            ((self.0 >> 33) % sides) as i64
         }
 
         fn key(&mut self) -> Vec<u8> {
