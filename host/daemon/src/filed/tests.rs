@@ -108,7 +108,7 @@ fn a_wrong_line_is_named_with_its_number_and_what_would_be_right() {
             "a.ndjson",
             "{\"host\":\"a\"}\n{\"host\":\n",
             exact,
-            ":2:9: EOF",
+            ":2:8: EOF",
             "object a line",
         ),
         (
