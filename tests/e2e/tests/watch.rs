@@ -42,10 +42,15 @@ fn module(name: &str) -> Vec<u8> {
     std::fs::read(stock(name)).unwrap()
 }
 
-/// States of the rules of a file, each once.
+/// States of the rules of a file, each once: `active`, in whatever way, or why not.
 fn states(site: &Site, file: &str) -> BTreeSet<String> {
     let rules = site.rules().into_iter().filter(|rule| rule["module"] == file);
-    rules.map(|rule| rule["state"].as_str().unwrap().to_owned()).collect()
+    // A rule that looks back, or reads its logs' past first, is in force.
+    let state = |rule: Value| match rule["state"].as_str().unwrap() {
+        "learning" | "warming" => "active".to_owned(),
+        state => state.to_owned(),
+    };
+    rules.map(state).collect()
 }
 
 fn wait_for(site: &Site, file: &str, state: Option<&str>) {
