@@ -1,5 +1,5 @@
-//! How soon a changed file judges: a real `picket run` with all stock rules, which has collected what a company did in a day
-//! from a simulator that is idle since.
+//! How soon a changed file judges: a real `picket run` with all stock rules, whose store holds what a company did in six weeks,
+//! collecting from an idle simulator.
 //!
 //! Each time one module is put in place with another digest (a custom section more, so that nothing else changes), by a rename,
 //! as `cargo xtask rules` does it. The clock stops at the daemon's line that its rules are swapped. That includes the watcher's
@@ -11,25 +11,23 @@ use std::time::{Duration, Instant};
 
 use duo_simulator::company::{Options as CompanyOptions, generate};
 use duo_simulator::server::{Options, Simulator};
-use picket_store::{SqliteStore, Store as _};
+use picket_judge::pipeline::{Page, RuleSet};
 
 use crate::daemon::Daemon;
+use crate::pipeline;
 
 const CHANGES: u32 = 40;
 const CHANGED: &str = "push-abuse.wasm";
 const SWAPPED: &str = "rules swapped";
-/// How long collecting them may take.
-const PATIENCE: Duration = Duration::from_secs(120);
-/// Events that are to be stored of the last day: more than a shadow run reads.
-const STORED: usize = 12_000;
-
 /// From the file's rename to the swap, for every change.
 ///
 /// # Errors
 /// The daemon or the simulator cannot be had, or a change is not taken up.
-pub(super) async fn changes(picket: &Path, stock: &Path) -> anyhow::Result<Vec<Duration>> {
+pub(super) async fn changes(picket: &Path, stock: &Path, stored: Vec<Page>) -> anyhow::Result<Vec<Duration>> {
     let quiet = CompanyOptions {
-        target_events: Some(STORED + 1000),
+        users: 60,
+        days: 3,
+        target_events: None,
         plant: false,
         ..CompanyOptions::default()
     };
@@ -49,18 +47,23 @@ pub(super) async fn changes(picket: &Path, stock: &Path) -> anyhow::Result<Vec<D
             std::fs::copy(&path, rules.join(name))?;
         }
     }
+    let pipeline = pipeline::open(&root.join("data"), RuleSet::default()).await?;
+    for page in stored {
+        pipeline.admit(page).await?;
+    }
+    pipeline.settle().await?;
+    drop(pipeline);
     std::fs::write(root.join("ca.pem"), duo.ca_pem())?;
     let config = format!(
         "data_dir: ./data\nrules_dir: ./rules\ntenant: acme\nsource:\n  type: duo\n  api_hostname: \"{}\"\n  \
          integration_key: {ikey}\n  secret_key: ${{BENCH_SECRET}}\n  ca_file: ./ca.pem\n  poll_interval: 1\n  \
-         collect: [authentication, activity, telephony]\n",
+         collect: [authentication, activity, telephony]\nreload: {{shadow: {{history: 90d, events: 10000}}}}\n",
         duo.host()
     );
     std::fs::write(root.join("picket.yaml"), config)?;
     let (picket, stock) = (picket.to_owned(), stock.to_owned());
     let took = tokio::task::spawn_blocking(move || {
         let daemon = Daemon::start(&picket, directory.path(), &skey)?;
-        wait_for_events(&directory.path().join("data"))?;
         let bytes = std::fs::read(stock.join(CHANGED))?;
         let target = rules.join(CHANGED);
         let mut took = Vec::new();
@@ -80,26 +83,6 @@ pub(super) async fn changes(picket: &Path, stock: &Path) -> anyhow::Result<Vec<D
     let took = took.await??;
     duo.stop().await;
     Ok(took)
-}
-
-/// Waits until everything is stored.
-fn wait_for_events(data: &Path) -> anyhow::Result<()> {
-    let began = Instant::now();
-    let (mut stored, mut still) = (0, 0);
-    // Half a second without a further event, after most of them: pages come within some milliseconds of each other.
-    while still < 5 {
-        anyhow::ensure!(began.elapsed() < PATIENCE, "only {stored} events were stored in time");
-        std::thread::sleep(Duration::from_millis(100));
-        let now = SqliteStore::open_read_only(data)?.count("acme")?;
-        let now: u64 = now.into_iter().map(|(_, count)| count).sum();
-        still = if now == stored && now >= STORED as u64 {
-            still + 1
-        } else {
-            0
-        };
-        stored = now;
-    }
-    Ok(())
 }
 
 /// The component with a custom section more.

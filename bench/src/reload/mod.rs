@@ -29,7 +29,8 @@ pub(crate) fn run(stock: &Path, picket: &Path, printer: &Printer) -> anyhow::Res
     let engine = rules::engine()?;
     let modules = rules::load_all(&engine, stock)?;
     let sets = [rules::set(&modules, "one")?, rules::set(&modules, "other")?];
-    let pages = pipeline::pages(&Company::new())?;
+    let company = Company::new();
+    let pages = pipeline::pages(&company)?;
 
     say(&format!("{SWAPS} changes of rules while pages come"));
     let directory = tempfile::tempdir()?;
@@ -59,7 +60,7 @@ pub(crate) fn run(stock: &Path, picket: &Path, printer: &Printer) -> anyhow::Res
     say("compiling in a process of its own, and here");
     compiler::run(stock, picket, printer)?;
     say("changed files under a running daemon");
-    let took = runtime.block_on(live::changes(picket, stock))?;
+    let took = runtime.block_on(live::changes(picket, stock, pipeline::pages(&company)?))?;
     printer.print(
         "reload/live_ms_p50",
         "ms",
