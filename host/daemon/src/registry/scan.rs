@@ -329,7 +329,8 @@ impl Scan<'_> {
         };
         let is_live = slot.live.as_ref().is_some_and(|live| *live.module.digest == *digest);
         let is_signed_alike = slot.live.as_ref().is_some_and(|live| live.signed.mark == beside.mark);
-        if is_live && !is_signed_alike && !slot.refusal.as_ref().is_some_and(|refusal| refusal.mark == beside.mark) {
+        let was_refused = slot.refusal.as_ref().is_some_and(|refusal| refusal.mark == beside.mark);
+        if is_live && !is_signed_alike && !was_refused {
             // The same version, whose file has another signature beside it.
             let checked = match &content {
                 Ok(bytes) => beside
