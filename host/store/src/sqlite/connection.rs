@@ -6,6 +6,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::StoreError;
@@ -193,7 +194,9 @@ impl Place {
         }
         connection.set_prepared_statement_cache_capacity(64);
         connection
-            .busy_timeout(BUSY_TIMEOUT)
+            // Plans do not depend on what is bound: else each step with other values prepares its statement anew.
+            .set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)
+            .and_then(|_| connection.busy_timeout(BUSY_TIMEOUT))
             .and_then(|()| connection.execute_batch("PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF;"))
             .map_err(self.engine("setting up"))
     }
