@@ -95,6 +95,12 @@ fn what_is_no_rule_leaves_the_old_one_running_and_says_why() {
     site.install(&push_abuse(), "push-abuse.wasm");
     site.tenant(&Source::of("acme"));
     site.run();
+    // Until its history is read the rule is warming.
+    site.wait("the rules to be active", || {
+        let rules = listed(&site, "push-abuse.wasm");
+        let is_active = !rules.is_empty() && rules.iter().all(|rule| rule["state"] == "active");
+        is_active.then_some(())
+    });
     let good = push_abuse();
     let unknown_import = wat::parse_str(
         r#"(component (import "wasi:clocks/wall-clock@0.2.0" (instance (export "now" (func (result u64))))))"#,
