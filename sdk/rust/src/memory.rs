@@ -43,9 +43,9 @@ fn top() -> usize {
 fn raise(end: usize) -> bool {
     let have = END.load(Relaxed);
     if end > have {
-        // At least a megabyte at once, because each growth has a price; less where only less is to be had.
+        // At least half a megabyte at once, because each growth has a price; less where only less is to be had.
         let needed = (end - have).div_ceil(PAGE);
-        let grown = [needed.max(16), needed]
+        let grown = [needed.max(8), needed]
             .into_iter()
             .find(|pages| core::arch::wasm32::memory_grow(0, *pages) != usize::MAX);
         let Some(pages) = grown else { return false };

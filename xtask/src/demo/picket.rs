@@ -57,6 +57,11 @@ impl Picket {
         Ok(self.rules()?.into_iter().find(|rule| rule.id == id))
     }
 
+    /// `picket rule promote`.
+    pub(super) fn promote(&self, rule: &str, reason: &str) -> anyhow::Result<()> {
+        self.ask(&["rule", "promote", rule, "--reason", reason]).map(drop)
+    }
+
     /// `picket alerts`: every alert of the store.
     pub(super) fn alerts(&self) -> anyhow::Result<Vec<Alert>> {
         self.ask(&["alerts"])?.into_iter().map(Alert::read).collect()

@@ -67,11 +67,22 @@ fn edit(day: &mut Day<'_>) -> anyhow::Result<()> {
     let compiled = ms(began);
     let began = Instant::now();
     install(&module, &day.place.own_module(EXAMPLE))?;
-    live(day, EXAMPLE, &before.digest)?;
+    let waits = day.wait(PATIENCE, "the new version to wait for a decision", |day| {
+        let mut own = day.picket.rules()?.into_iter().filter(|rule| rule.id == EXAMPLE);
+        Ok(own.find(|rule| rule.state == "shadow" && rule.reason.starts_with("since ")))
+    })?;
     let took = ms(began);
     day.show.step(&format!(
-        "   compiled in {compiled}; its own tests passed and it was live {took} after the file was written"
+        "   compiled in {compiled}; {took} after the file was written it had passed its own tests and a run over stored events:"
     ));
+    let (_, told) = waits.reason.split_once("Z: ").unwrap_or(("", &waits.reason));
+    let told = told.split(';').next().unwrap_or_default();
+    day.show.step(&format!("   {told}. It waits for us."));
+    let began = Instant::now();
+    day.picket.promote(EXAMPLE, "night begins at 20")?;
+    live(day, EXAMPLE, &before.digest)?;
+    day.show
+        .step(&format!("   picket rule promote {EXAMPLE}: live after {}", ms(began)));
     let pause = pause(day)?;
     let now = day.picket.status()?.map_or(0, |status| status.events());
     day.show.step(&format!(
@@ -84,7 +95,8 @@ fn edit(day: &mut Day<'_>) -> anyhow::Result<()> {
 /// A hostile rule is dropped in.
 fn attack(day: &mut Day<'_>, hostile: &Path) -> anyhow::Result<()> {
     day.show.step(&format!(
-        "-- Attack us. demo/rules/acme/{HOSTILE}.wasm: passes its tests, then loops for ever on every login."
+        "-- Attack us. demo/rules/acme/{HOSTILE}.wasm: passes its tests, then loops for ever on every login. (The run over stored \
+         events, which would refuse it, is switched off for this file.)"
     ));
     let began = Instant::now();
     install(hostile, &day.place.own_module(HOSTILE))?;

@@ -9,6 +9,7 @@ use std::process::Stdio;
 use anyhow::{Context as _, bail};
 use serde::Deserialize;
 
+use super::scenes::HOSTILE;
 use super::simulator::Greeting;
 use crate::{programs, rules};
 
@@ -129,7 +130,10 @@ impl Place {
 
     /// `picket.yaml`, one file for each tenant, and their secrets.
     pub(super) fn configure(&self, greeting: &Greeting) -> anyhow::Result<PathBuf> {
-        let main = "# Written by `cargo xtask demo`.\ndata_dir: ./data\nrules_dir: ./rules\n\nsinks:\n  - {type: file, path: ./alerts.ndjson}\n";
+        let main = format!(
+            "# Written by `cargo xtask demo`.\ndata_dir: ./data\nrules_dir: ./rules\n\nsinks:\n  - {{type: file, path: ./alerts.ndjson}}\n\n\
+             reload:\n  modules:\n    acme/{HOSTILE}.wasm: {{history: 0s}}   # goes live unseen, to show what happens then\n"
+        );
         let config = self.path("picket.yaml");
         std::fs::write(&config, main)?;
         for (tenant, logs) in COLLECT {
