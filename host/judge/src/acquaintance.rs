@@ -63,8 +63,10 @@ pub struct Acquaintance {
     changes: StateChanges,
 }
 
-/// As many are remembered, a power of two: the users of a few hours.
+/// As many are remembered at most, a power of two: the users of a few hours.
 const RECENT: usize = 4096;
+/// And as many at least.
+const LEAST_RECENT: usize = 16;
 
 /// Something that was seen at a time, ms: nothing is learned from seeing it again later that day.
 #[derive(Debug, Clone, Copy, Default)]
@@ -173,10 +175,13 @@ impl Acquaintance {
 
     /// Whether it was not seen earlier the same day, as far as is remembered. From here on it was.
     fn is_news(&mut self, key: u64, time: i64) -> bool {
-        if self.recent.is_empty() {
-            self.recent = vec![Recent::default(); RECENT];
+        // As much as there is to remember: of a thousand tenants most have few users. What is forgotten here is looked for again.
+        let places = self.seen.len().next_power_of_two().clamp(LEAST_RECENT, RECENT);
+        if self.recent.len() < places {
+            self.recent = vec![Recent::default(); places];
         }
-        let Some(recent) = self.recent.get_mut(key as usize % RECENT) else {
+        let places = self.recent.len();
+        let Some(recent) = self.recent.get_mut(key as usize % places) else {
             return true;
         };
         let same_day = |seen: i64| seen <= time && seen.div_euclid(DAY) == time.div_euclid(DAY);
