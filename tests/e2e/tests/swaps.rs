@@ -362,20 +362,29 @@ fn denials(minutes: std::ops::Range<i64>) -> Vec<Page> {
     account.rows.iter().map(page).collect()
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_new_state_version_in_the_middle_of_an_attack_still_alerts_and_a_rollback_resumes() {
-    let engine = Engine::new(Limits::default()).unwrap();
-    let push_abuse = module(&engine, "push-abuse");
+/// A module's rules, and the same with another state version of some.
+fn state_versions(module: &Arc<Module>, is_new: impl Fn(&str) -> bool) -> (RuleSet, RuleSet) {
     let old = RuleSet {
-        rules: specs(&push_abuse),
+        rules: specs(module),
         hash: "old".into(),
     };
     let mut new = old.clone();
     new.hash = "new".into();
-    for rule in new.rules.iter_mut().filter(|rule| rule.manifest.id == BURST) {
+    for rule in new.rules.iter_mut().filter(|rule| is_new(&rule.manifest.id)) {
         let mut manifest = rule.manifest.as_ref().clone();
         manifest.state.version += 1;
-        (rule.manifest, rule.module) = (Arc::new(manifest), "sha256:new".into());
+        rule.manifest = Arc::new(manifest);
+    }
+    (old, new)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_state_version_in_the_middle_of_an_attack_still_alerts_and_a_rollback_resumes() {
+    let engine = Engine::new(Limits::default()).unwrap();
+    let push_abuse = module(&engine, "push-abuse");
+    let (old, mut new) = state_versions(&push_abuse, |id| id == BURST);
+    for rule in new.rules.iter_mut().filter(|rule| rule.manifest.id == BURST) {
+        rule.module = "sha256:new".into();
     }
     let directory = tempfile::tempdir().unwrap();
     let store = store(directory.path());
@@ -446,17 +455,7 @@ async fn a_new_state_version_in_the_middle_of_an_attack_still_alerts_and_a_rollb
 async fn a_new_state_version_alone_alerts_on_an_attack_that_began_before_it() {
     let engine = Engine::new(Limits::default()).unwrap();
     let push_abuse = module(&engine, "push-abuse");
-    let old = RuleSet {
-        rules: specs(&push_abuse),
-        hash: "old".into(),
-    };
-    let mut new = old.clone();
-    new.hash = "new".into();
-    for rule in &mut new.rules {
-        let mut manifest = rule.manifest.as_ref().clone();
-        manifest.state.version += 1;
-        rule.manifest = Arc::new(manifest);
-    }
+    let (old, new) = state_versions(&push_abuse, |_| true);
     let directory = tempfile::tempdir().unwrap();
     let store = store(directory.path());
     let pipeline = Pipeline::open(tenant(), store.clone(), old, options(NOON + 10 * MINUTE))

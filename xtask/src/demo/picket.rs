@@ -148,6 +148,9 @@ pub(super) struct Rule {
     pub(super) reason: String,
     #[serde(default)]
     pub(super) digest: String,
+    /// A version that somebody has to decide about.
+    #[serde(default)]
+    pub(super) waits: bool,
 }
 
 /// An alert, `picket.alert/1`.

@@ -69,15 +69,14 @@ fn edit(day: &mut Day<'_>) -> anyhow::Result<()> {
     install(&module, &day.place.own_module(EXAMPLE))?;
     let waits = day.wait(PATIENCE, "the new version to wait for a decision", |day| {
         let mut own = day.picket.rules()?.into_iter().filter(|rule| rule.id == EXAMPLE);
-        Ok(own.find(|rule| rule.state == "shadow" && rule.reason.starts_with("since ")))
+        Ok(own.find(|rule| rule.waits))
     })?;
     let took = ms(began);
     day.show.step(&format!(
         "   compiled in {compiled}; {took} after the file was written it had passed its own tests and a run over stored events:"
     ));
-    let (_, told) = waits.reason.split_once("Z: ").unwrap_or(("", &waits.reason));
-    let told = told.split(';').next().unwrap_or_default();
-    day.show.step(&format!("   {told}. It waits for us."));
+    let told = waits.reason.split(';').next().unwrap_or_default();
+    day.show.step(&format!("   it waits for us {told}"));
     let began = Instant::now();
     day.picket.promote(EXAMPLE, "night begins at 20")?;
     live(day, EXAMPLE, &before.digest)?;

@@ -187,7 +187,13 @@ impl Daemon {
         match self.registry.roll_back(path, &why) {
             Ok((changes, now)) => {
                 tracing::error!(module = %path.display(), digest, now, "the new version failed and was taken back: {why}");
-                self.note(Who::picket(), path, "rollback", Some(digest), Some(&now), &why);
+                self.note(
+                    Who::picket(),
+                    of_module(path, "rollback"),
+                    Some(digest),
+                    Some(&now),
+                    &why,
+                );
                 self.in_force(&changes).await;
             }
             Err(NotDone(not)) => {
@@ -238,7 +244,7 @@ impl Daemon {
                 self.watch_over(&path, &now, &policy, when::now());
                 say(&changes);
                 self.in_force(&changes).await;
-                self.note(who, &path, "promote", None, Some(&now), reason);
+                self.note(who, of_module(&path, "promote"), None, Some(&now), reason);
                 return Ok(Ok(format!("{} is live: {now}", path.display())));
             }
             candidate
@@ -256,7 +262,7 @@ impl Daemon {
         }
         if live {
             let now = self.live_digest(&path).unwrap_or_default();
-            self.note(who, &path, "promote", None, Some(&now), reason);
+            self.note(who, of_module(&path, "promote"), None, Some(&now), reason);
             return Ok(Ok(format!("{} is live: {now}", path.display())));
         }
         let why_not = why_not.pop().unwrap_or_else(|| "its file changed meanwhile".to_owned());
@@ -277,7 +283,7 @@ impl Daemon {
         self.counts.probation.end(&path);
         self.registry.watch(self.counts.probation.digests());
         self.in_force(&changes).await;
-        self.note(who, &path, "rollback", Some(&before), Some(&now), reason);
+        self.note(who, of_module(&path, "rollback"), Some(&before), Some(&now), reason);
         Ok(Ok(format!(
             "{} is back at {now}; {before} is not tried again unless it is promoted",
             path.display()
@@ -323,15 +329,7 @@ impl Daemon {
                 } else {
                     (Some("paused"), None)
                 };
-                let change = Change {
-                    who: who.clone(),
-                    tenant: String::new(),
-                    what: format!("rule {rule}"),
-                    before: before.map(str::to_owned),
-                    after: after.map(str::to_owned),
-                    reason: reason.to_owned(),
-                };
-                audit::write(&*self.store, vec![change]);
+                self.note(who.clone(), format!("rule {rule}"), before, after, reason);
             }
         }
         if !changed.is_empty() {
@@ -375,11 +373,11 @@ impl Daemon {
     }
 
     /// An entry of the audit log.
-    fn note(&self, who: Who, path: &Path, verb: &str, before: Option<&str>, after: Option<&str>, reason: &str) {
+    fn note(&self, who: Who, what: String, before: Option<&str>, after: Option<&str>, reason: &str) {
         let change = Change {
             who,
             tenant: String::new(),
-            what: format!("module {}: {verb}", path.display()),
+            what,
             before: before.map(str::to_owned),
             after: after.map(str::to_owned),
             reason: reason.to_owned(),
@@ -503,6 +501,11 @@ fn run(
         }
     }
     Ok(trial)
+}
+
+/// What was done to a module, as the audit log has it.
+fn of_module(path: &Path, verb: &str) -> String {
+    format!("module {}: {verb}", path.display())
 }
 
 /// A sentence, and the words of whoever did it.

@@ -139,14 +139,7 @@ impl Registry {
             (Decision::Wait(why), None) => {
                 self.keep(digest, &candidate.bytes);
                 let row = entry.stands(VersionState::Waiting, &why, rules.clone());
-                let mut versions = Vec::new();
-                if let Some(before) = slot.waiting.take() {
-                    let of = Entry {
-                        file: &shown,
-                        digest: &before.digest,
-                    };
-                    versions.push(of.stands(VersionState::Retired, "another version took its place", before.rules));
-                }
+                let mut versions: Vec<VersionRow> = superseded(slot, &entry).into_iter().collect();
                 slot.waiting = Some(Waiting {
                     digest: digest.to_owned(),
                     reason: why.clone(),
@@ -190,14 +183,7 @@ impl Registry {
             file: shown,
             digest: &live.module.digest,
         };
-        let mut versions = Vec::new();
-        if let Some(waiting) = slot.waiting.take().filter(|waiting| waiting.digest != *entry.digest) {
-            let of = Entry {
-                file: shown,
-                digest: &waiting.digest,
-            };
-            versions.push(of.stands(VersionState::Retired, "another version took its place", waiting.rules));
-        }
+        let mut versions: Vec<VersionRow> = superseded(slot, &entry).into_iter().collect();
         if let Some(before) = slot
             .live
             .take()
@@ -436,4 +422,14 @@ impl Registry {
         let with = slots.iter().filter(|(_, slot)| slot.candidate.is_some());
         with.map(|(path, _)| path.clone()).collect()
     }
+}
+
+/// What becomes of the version that waits when another of its file waits or judges.
+fn superseded(slot: &mut Slot, by: &Entry<'_>) -> Option<VersionRow> {
+    let waiting = slot.waiting.take().filter(|waiting| waiting.digest != *by.digest)?;
+    let of = Entry {
+        file: by.file,
+        digest: &waiting.digest,
+    };
+    Some(of.stands(VersionState::Retired, "another version took its place", waiting.rules))
 }
