@@ -413,4 +413,32 @@ mod tests {
         }
         assert_eq!(state, piecewise);
     }
+
+    proptest::proptest! {
+        /// What was seen of late is only a short cut: who has none, because they begin anew with each row, learns the same.
+        #[test]
+        fn what_is_remembered_of_late_changes_nothing(
+            steps in proptest::collection::vec((0_i64..DAY * 5, 0_i64..DAY, 0_usize..60, 0_usize..3), 1..150),
+        ) {
+            let names: Vec<String> = (0..60).map(|user| format!("user-{user}")).collect();
+            let places = ["192.0.2.1", "192.0.2.2", "192.0.2.3"];
+            let mut clock = DAY;
+            let rows: Vec<_> = steps.iter().map(|(step, late, user, place)| {
+                // Many rows of a day, a few days now and then, and some rows late.
+                clock += if step % 7 == 0 { *step } else { step % 60_000 };
+                let late = if late % 5 == 0 { *late } else { 0 };
+                (clock - late, names[*user].as_str(), places[*place], "Austria", "VPN")
+            }).collect();
+            let mut whole = learned(&rows);
+            let mut state = RuleState::default();
+            state.apply(&whole.commit().changes);
+            let mut piecewise = RuleState::default();
+            for row in &rows {
+                let mut known = Acquaintance::restore(Position::start(), &piecewise);
+                known.learn_batch(&batch(&[*row]));
+                piecewise.apply(&known.commit().changes);
+            }
+            proptest::prop_assert_eq!(state, piecewise);
+        }
+    }
 }
