@@ -16,9 +16,11 @@ mod archive;
 mod books;
 mod cases;
 mod files;
+mod live;
 mod scan;
 mod settle;
 mod signed;
+mod slot;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -26,13 +28,10 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
-use picket_contract::{Params, RuleManifest, params};
-use picket_event::Permission;
 use picket_judge::{JudgedRule, Mode, OnPoison};
-use picket_sandbox::{Engine, Module};
-use serde::Serialize;
+use picket_sandbox::Engine;
 
-use crate::config::{Config, ModulePolicy, Permissions, Sandbox, Signatures, edits};
+use crate::config::{Config, Sandbox, Signatures, edits};
 use crate::daemon::lock;
 use files::Content;
 use signed::Beside;
@@ -40,256 +39,9 @@ pub(crate) use signed::Signed;
 
 pub(crate) use archive::Archive;
 pub(crate) use books::{Books, Pause, Pauses};
+pub(crate) use live::{Live, Scope};
 pub(crate) use settle::{Decision, NotDone};
-
-/// Whom a module judges.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Scope {
-    /// Every tenant.
-    All,
-    /// One.
-    Tenant(String),
-}
-
-impl Scope {
-    /// Whether the module judges this tenant.
-    pub(crate) fn covers(&self, tenant: &str) -> bool {
-        match self {
-            Scope::All => true,
-            Scope::Tenant(own) => own == tenant,
-        }
-    }
-}
-
-/// A module that passed everything. Tenants share it: what a thousand of them need of a rule is there once.
-#[derive(Debug)]
-pub(crate) struct Live {
-    pub(crate) module: Arc<Module>,
-    /// Its file, relative to the rules directory; empty outside it.
-    pub(crate) file: String,
-    /// What the operator says of it.
-    pub(crate) policy: ModulePolicy,
-    /// Its rules, each with the parameters it has where nobody says otherwise.
-    pub(crate) rules: Vec<(Arc<RuleManifest>, Arc<Params>)>,
-    /// How many cases passed.
-    pub(crate) cases: usize,
-    /// Who signed it.
-    pub(crate) signed: Signed,
-}
-
-impl Live {
-    fn new(
-        module: Arc<Module>,
-        file: String,
-        policy: ModulePolicy,
-        cases: usize,
-        signed: Signed,
-    ) -> Result<Self, String> {
-        let mut rules = Vec::new();
-        for rule in &module.manifest.rules {
-            let defaults = params::resolve(rule, &BTreeMap::new()).map_err(|wrong| {
-                let wrong: Vec<String> = wrong.into_iter().map(|(_, why)| why).collect();
-                wrong.join("\n")
-            })?;
-            rules.push((Arc::new(rule.clone()), Arc::new(defaults)));
-        }
-        Ok(Live {
-            module,
-            file,
-            policy,
-            rules,
-            cases,
-            signed,
-        })
-    }
-
-    /// The same version, whose file has another signature beside it.
-    fn signed_by(&self, signed: Signed) -> Arc<Self> {
-        Arc::new(Live {
-            module: self.module.clone(),
-            file: self.file.clone(),
-            policy: self.policy.clone(),
-            rules: self.rules.clone(),
-            cases: self.cases,
-            signed,
-        })
-    }
-
-    /// The same version under other terms.
-    ///
-    /// # Errors
-    /// Why it could not be live.
-    fn under(&self, terms: &Terms, signed: Signed) -> Result<Self, String> {
-        let policy = terms.sandbox.module(&self.file);
-        let module = if policy.limits == self.module.limits {
-            self.module.clone()
-        } else {
-            let module = self.module.under(policy.limits);
-            Arc::new(module.map_err(|rejected| format!("{}: {rejected}", rejected.code()))?)
-        };
-        Ok(Live {
-            module,
-            file: self.file.clone(),
-            policy,
-            rules: self.rules.clone(),
-            cases: self.cases,
-            signed,
-        })
-    }
-
-    /// What it may read of a tenant: what is said of it for all, and what the tenant's file says.
-    pub(crate) fn permission(&self, of_tenant: &Permissions) -> Permission {
-        let permission = self.policy.permission.clone();
-        match of_tenant.get(&self.file) {
-            Some(own) => permission.and(own),
-            None => permission,
-        }
-    }
-
-    /// A module outside the rules directory.
-    ///
-    /// # Errors
-    /// A parameter whose default is out of its own range.
-    pub(crate) fn untested(module: Arc<Module>) -> Result<Arc<Self>, String> {
-        let policy = Sandbox::default().module("");
-        Ok(Arc::new(Live::new(
-            module,
-            String::new(),
-            policy,
-            0,
-            Signed::default(),
-        )?))
-    }
-}
-
-/// Why a file is not live (or not its newest content).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(crate) struct Refusal {
-    /// Digest of the content that was refused.
-    pub(crate) digest: String,
-    /// Short and stable; `docs/rules.md` lists them.
-    pub(crate) code: &'static str,
-    /// `CODE: sentence`.
-    pub(crate) reason: String,
-    /// Of its signature's file, as [`Signed::mark`].
-    #[serde(skip)]
-    mark: String,
-    /// The rule that another file has, if that is all: it may be over without this file changing.
-    #[serde(skip)]
-    rival: Option<String>,
-    /// It says nothing about the content: the next scan tries it again.
-    #[serde(skip)]
-    is_passing: bool,
-}
-
-/// A version that passed its own tests and is yet to be compared.
-#[derive(Debug, Clone)]
-pub(crate) struct Candidate {
-    pub(crate) live: Arc<Live>,
-    bytes: Arc<[u8]>,
-    /// Somebody asked for it by name: alerts that differ do not keep it waiting.
-    pub(crate) is_asked_for: bool,
-}
-
-/// A version that passed everything and waits for somebody to decide.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Waiting {
-    pub(crate) digest: String,
-    /// In words, with what differs.
-    pub(crate) reason: String,
-    /// Ids and versions of its rules.
-    pub(crate) rules: Vec<(String, String)>,
-    /// Wall clock, ms.
-    pub(crate) since: i64,
-}
-
-/// One file.
-#[derive(Debug, Clone)]
-pub(crate) struct Slot {
-    pub(crate) scope: Scope,
-    /// What judges.
-    pub(crate) live: Option<Arc<Live>>,
-    /// Since when, wall clock, ms.
-    pub(crate) since: i64,
-    /// What judged before, to go back to at once.
-    previous: Option<Arc<Live>>,
-    /// What is being tried.
-    pub(crate) candidate: Option<Candidate>,
-    /// What waits.
-    pub(crate) waiting: Option<Waiting>,
-    pub(crate) refusal: Option<Refusal>,
-}
-
-impl Slot {
-    fn empty(scope: Scope) -> Self {
-        Slot {
-            scope,
-            live: None,
-            since: 0,
-            previous: None,
-            candidate: None,
-            waiting: None,
-            refusal: None,
-        }
-    }
-}
-
-/// What a scan changed.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub(crate) struct Changes {
-    /// Files whose (new) content is live now.
-    pub(crate) live: Vec<String>,
-    /// Files whose new content was refused, and why.
-    pub(crate) refused: Vec<(String, String)>,
-    /// Files whose content was refused before and has not changed since, and why.
-    pub(crate) still_refused: Vec<(String, String)>,
-    /// Files that are gone; their rules retire.
-    pub(crate) retired: Vec<String>,
-    /// Directories of tenants that are gone: what they held stays in force.
-    pub(crate) kept: BTreeSet<String>,
-    /// Files whose content has passed and waits for somebody to decide, and why.
-    pub(crate) waiting: Vec<(String, String)>,
-    /// Files whose content is to be tried on stored events.
-    #[serde(skip)]
-    pub(crate) candidates: Vec<PathBuf>,
-    #[serde(skip)]
-    scopes: BTreeSet<Scope>,
-    /// There is more to admit: scan again, once these are in force.
-    #[serde(skip)]
-    pub(crate) is_unfinished: bool,
-}
-
-impl Changes {
-    /// Nothing but that everybody's rules are to be looked at again.
-    pub(crate) fn of_all() -> Self {
-        Changes {
-            scopes: BTreeSet::from([Scope::All]),
-            ..Changes::default()
-        }
-    }
-
-    /// Whether the tenant's rules are others now.
-    pub(crate) fn touch(&self, tenant: &str) -> bool {
-        self.scopes.iter().any(|scope| scope.covers(tenant))
-    }
-
-    /// What a further scan changed, added.
-    pub(crate) fn and_then(&mut self, later: Changes) {
-        self.live.extend(later.live);
-        self.refused.extend(later.refused);
-        // What was refused a moment ago is no news of before.
-        let new: BTreeSet<&String> = self.refused.iter().map(|(path, _)| path).collect();
-        let still = later.still_refused.into_iter().filter(|(path, _)| !new.contains(path));
-        self.still_refused = still.collect();
-        self.retired.extend(later.retired);
-        self.kept = later.kept;
-        self.waiting = later.waiting;
-        self.candidates.extend(later.candidates);
-        self.scopes.extend(later.scopes);
-        self.is_unfinished = later.is_unfinished;
-    }
-}
+pub(crate) use slot::{Candidate, Changes, Refusal, Slot, Waiting};
 
 /// Files, as relative paths, and how they stand.
 pub(crate) type Slots = BTreeMap<PathBuf, Slot>;

@@ -1,21 +1,24 @@
 //! Every rule and how it stands: what `picket rule list` shows.
 
+mod details;
+mod standing;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use picket_contract::{RuleManifest, Severity};
-use picket_judge::{Mode, gap_words};
-use picket_sandbox::Module;
-use picket_store::{AlertFilter, PoisonRow, RuleRow, Store};
+use picket_store::{PoisonRow, RuleRow, Store};
 use serde_json::{Value, json};
 
-use crate::config::{Permissions, TenantConfig};
+use crate::config::TenantConfig;
 use crate::counts::Counts;
 use crate::daemon::{Daemon, lock};
-use crate::registry::{Live, Registry, Slot};
+use crate::registry::{Registry, Slot};
 use crate::warming::{Histories, Warming};
 use crate::{ruleset, when};
+use details::{failures, limits_and_use};
+use standing::{Sight, is_off, standing};
 
 /// Of a running daemon.
 ///
@@ -327,216 +330,5 @@ fn row(
         "digest": digest,
         "logs": logs,
         "fields": fields,
-    })
-}
-
-/// What the operator lets a rule read.
-struct Sight {
-    /// It judges nobody, because it cannot do without what it is refused.
-    is_blind: bool,
-    /// What is refused it, and why.
-    words: String,
-}
-
-impl Sight {
-    fn of(live: &Live, rule: &RuleManifest, tenants: &[&TenantConfig]) -> Self {
-        let mut words: BTreeMap<String, Vec<&str>> = BTreeMap::new();
-        let none = Permissions::new();
-        let told = tenants.iter().map(|tenant| (tenant.id.as_str(), &tenant.permissions));
-        // Without a tenant it is told what holds for all.
-        let told: Vec<(&str, &Permissions)> = if tenants.is_empty() {
-            vec![("", &none)]
-        } else {
-            told.collect()
-        };
-        let mut blind = 0;
-        for (tenant, permissions) in &told {
-            let permission = live.permission(permissions);
-            let refusals = permission.refusals(rule);
-            blind += usize::from(!refusals.is_empty());
-            let absences = if refusals.is_empty() {
-                permission.absences(rule)
-            } else {
-                Vec::new()
-            };
-            for sentence in refusals.into_iter().chain(absences) {
-                words.entry(sentence).or_default().push(tenant);
-            }
-        }
-        let said = words.into_iter().map(|(sentence, of)| {
-            if of.len() == told.len() {
-                sentence
-            } else {
-                format!("{}: {sentence}", of.join(", "))
-            }
-        });
-        Sight {
-            is_blind: blind == told.len(),
-            words: said.collect::<Vec<_>>().join("; "),
-        }
-    }
-}
-
-fn is_off(tenant: &TenantConfig, rule: &str) -> bool {
-    tenant.overrides.get(rule).is_some_and(|own| own.enabled == Some(false))
-}
-
-/// How a rule stands over the tenants it judges: state, reason, and the tenants with whom it is in trouble.
-fn standing(
-    rule: &str,
-    state_version: u32,
-    tenants: &[&TenantConfig],
-    progress: &BTreeMap<&str, Vec<RuleRow>>,
-    refused: &BTreeMap<String, Vec<String>>,
-) -> (&'static str, String, Vec<String>) {
-    if !tenants.is_empty() && tenants.iter().all(|tenant| is_off(tenant, rule)) {
-        return ("off", "switched off in the configuration".to_owned(), Vec::new());
-    }
-    let mut reasons = Vec::new();
-    let mut troubled = Vec::new();
-    let mut unreadable: BTreeMap<String, u64> = BTreeMap::new();
-    for tenant in tenants {
-        for why in refused.get(&tenant.id).into_iter().flatten() {
-            reasons.push(format!("{}: the newest rules are not in force: {why}", tenant.id));
-            troubled.push(tenant.id.clone());
-        }
-        let rows = progress.get(tenant.id.as_str()).into_iter().flatten();
-        for row in rows.filter(|row| *row.rule == *rule && row.state_version == state_version) {
-            if let Some(quarantine) = &row.standing.quarantine {
-                let event = quarantine
-                    .event
-                    .as_ref()
-                    .map_or(String::new(), |event| format!(" on event {event}"));
-                reasons.push(format!("{}: {}{event}", tenant.id, quarantine.reason));
-                troubled.push(tenant.id.clone());
-            }
-            for (field, count) in &row.standing.unreadable {
-                *unreadable.entry(field.clone()).or_default() += count;
-            }
-        }
-    }
-    let on_duty: Vec<(&str, Mode)> = tenants
-        .iter()
-        .filter(|tenant| !is_off(tenant, rule))
-        .map(|tenant| (tenant.id.as_str(), mode(tenant, rule)))
-        .collect();
-    let all = |wanted: Mode| !on_duty.is_empty() && on_duty.iter().all(|(_, mode)| *mode == wanted);
-    let state = match () {
-        () if !troubled.is_empty() => "quarantined",
-        () if all(Mode::Shadow) => "shadow",
-        () if all(Mode::Paused) => "paused",
-        () => "active",
-    };
-    if state == "active" || state == "quarantined" {
-        for (tenant, mode) in &on_duty {
-            match mode {
-                Mode::Active => {}
-                Mode::Shadow => reasons.push(format!("{tenant}: in shadow")),
-                Mode::Paused => reasons.push(format!("{tenant}: paused")),
-            }
-        }
-    }
-    for (field, count) in unreadable {
-        reasons.push(format!("unreadable: {count}, {field} null"));
-    }
-    (state, reasons.join("; "), troubled)
-}
-
-fn mode(tenant: &TenantConfig, rule: &str) -> Mode {
-    let own = tenant.overrides.get(rule);
-    own.and_then(|own| own.mode).unwrap_or_default()
-}
-
-/// The limits in force, and the most that was used of them.
-fn limits_and_use(rule: &RuleManifest, module: &Module, seen: Seen<'_>) -> serde_json::Map<String, Value> {
-    let limits = module.limits;
-    let highest = module.highest(&rule.id);
-    let counts = seen.counts.map(|counts| counts.of(&rule.id));
-    let value = json!({
-        "limits": {
-            "fuel": limits.fuel,
-            "memory_bytes": limits.memory_bytes,
-            "alerts": limits.alerts.call,
-            "log_lines": limits.log.lines,
-            "state_bytes": limits.state.total_bytes,
-            "state_entries": limits.state.entries,
-        },
-        "highest": {
-            "calls": highest.calls,
-            "fuel": highest.fuel,
-            "memory_bytes": highest.memory,
-            "alerts": highest.alerts,
-            "log_lines": highest.log_lines,
-            "state_bytes": highest.state_bytes,
-            "state_entries": highest.state_entries,
-        },
-        "counts": counts,
-        "late_calls": seen.late.get(&rule.id).copied().unwrap_or_default(),
-    });
-    match value {
-        Value::Object(object) => object,
-        _ => serde_json::Map::new(),
-    }
-}
-
-/// Where the rule stands still and why, what it failed on, what it missed, and what it raised in shadow.
-fn failures(
-    rule: &RuleManifest,
-    tenants: &[&TenantConfig],
-    progress: &BTreeMap<&str, Vec<RuleRow>>,
-    poison: &BTreeMap<&str, Vec<PoisonRow>>,
-    store: &dyn Store,
-) -> anyhow::Result<serde_json::Map<String, Value>> {
-    let (mut quarantines, mut gaps, mut rows) = (Vec::new(), Vec::new(), Vec::new());
-    let mut shadow = 0;
-    for tenant in tenants {
-        let id = tenant.id.as_str();
-        let of_rule = progress.get(id).into_iter().flatten();
-        for row in of_rule.filter(|row| *row.rule == *rule.id && row.state_version == rule.state.version) {
-            if let Some(quarantine) = &row.standing.quarantine {
-                quarantines.push(json!({
-                    "tenant": id,
-                    "code": quarantine.code,
-                    "report": quarantine.report,
-                    "event": quarantine.event,
-                    "since": when::rfc3339(quarantine.since),
-                    "attempts": quarantine.attempts,
-                    "next_probe": when::rfc3339(quarantine.retry_at),
-                }));
-            }
-            for gap in &row.standing.gaps {
-                gaps.push(json!({
-                    "tenant": id,
-                    "log": gap.log,
-                    "from": gap.from.map(when::rfc3339),
-                    "to": when::rfc3339(gap.to),
-                    "found": when::rfc3339(gap.found),
-                    "text": gap_words(gap),
-                }));
-            }
-        }
-        let failed_on = poison.get(id).into_iter().flatten();
-        for row in failed_on.filter(|row| *row.rule == *rule.id) {
-            rows.push(json!({
-                "tenant": id,
-                "log": row.log,
-                "event": row.event,
-                "code": row.code,
-                "reason": row.reason,
-                "time": when::rfc3339(row.time),
-                "fate": row.fate,
-            }));
-        }
-        let filter = AlertFilter {
-            rule: Some(rule.id.clone()),
-            shadow: true,
-            ..AlertFilter::default()
-        };
-        shadow += store.alerts(id, &filter)?.len();
-    }
-    let value = json!({"quarantines": quarantines, "gaps": gaps, "poison": rows, "shadow_alerts": shadow});
-    Ok(match value {
-        Value::Object(object) => object,
-        _ => serde_json::Map::new(),
     })
 }

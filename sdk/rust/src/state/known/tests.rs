@@ -1,0 +1,128 @@
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use picket_contract::state::{ENTRY_COST, StateLimits};
+use picket_contract::{RuleState, StateOverlay};
+
+use super::*;
+use crate::host::native::install;
+use crate::testing::Services;
+
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: u64) -> i64 {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        ((self.0 >> 33) % sides) as i64
+    }
+
+    fn key(&mut self) -> Vec<u8> {
+        format!("store\0{}", self.roll(12)).into_bytes()
+    }
+
+    /// Some so long that not all of them find a place.
+    fn value(&mut self) -> Vec<u8> {
+        let length = if self.roll(4) == 0 {
+            self.roll(60_000)
+        } else {
+            self.roll(40)
+        };
+        vec![b'a' + self.roll(26) as u8; length as usize]
+    }
+}
+
+/// The same done with and without knowing anything: what the rule sees at every step, and the state in the end.
+#[test]
+fn whoever_knows_sees_what_whoever_asks_sees() {
+    let (mut unseen, mut refused) = (0, 0);
+    for seed in 0..600 {
+        let mut dice = Dice(seed);
+        let limits = StateLimits {
+            entries: 3 + dice.roll(20) as usize,
+            total_bytes: if seed % 2 == 0 {
+                8 << 20
+            } else {
+                8 * ENTRY_COST + dice.roll(200_000) as usize
+            },
+            ..StateLimits::default()
+        };
+        let mut state = RuleState::default();
+        for _call in 0..4 {
+            let services = Rc::new(RefCell::new(Services::of_state(state.clone(), limits)));
+            let outer = install(Some(Box::new(services.clone())));
+            let mut asks = StateOverlay::new(&state, limits);
+            begin();
+            let mut now = dice.roll(100);
+            let mut only_now: HashMap<Vec<u8>, Vec<u8>> = HashMap::new();
+            for _row in 0..12 {
+                // Late rows and timers go back.
+                now = if dice.roll(4) == 0 {
+                    dice.roll(200)
+                } else {
+                    now + dice.roll(20)
+                };
+                next_row();
+                only_now.clear();
+                for _step in 0..dice.roll(6) {
+                    let key = dice.key();
+                    match dice.roll(12) {
+                        0..=3 => {
+                            let expected = only_now.get(&key).cloned();
+                            unseen += usize::from(expected.is_some());
+                            let expected = expected.or_else(|| asks.get(&key, now).map(|value| value.to_vec()));
+                            read(&key, now, |value| assert_eq!(value, expected.as_deref(), "seed {seed}"));
+                        }
+                        4..=6 => {
+                            let (value, expires_at) = (dice.value(), now + 1 + dice.roll(120));
+                            let kept = asks.put(&key, &value, now, expires_at);
+                            only_now.remove(&key);
+                            match kept {
+                                Ok(i64::MIN) => _ = only_now.insert(key.clone(), value.clone()),
+                                Ok(_) => {}
+                                Err(_) => only_now.clear(),
+                            }
+                            refused += usize::from(kept.is_err());
+                            assert_eq!(write(&key, &value, now, expires_at), kept.is_ok(), "seed {seed}");
+                        }
+                        7 => {
+                            asks.delete(&key, now);
+                            only_now.remove(&key);
+                            delete(&key, now);
+                        }
+                        8 => {
+                            let at = now + dice.roll(60) - 20;
+                            assert_eq!(set_timer(&key, at), asks.set_timer(&key, at).is_ok(), "seed {seed}");
+                        }
+                        9 => {
+                            asks.cancel_timer(&key);
+                            cancel_timer(&key);
+                        }
+                        10 => {
+                            let due = asks.next_timer(now).map(|(key, at)| (key.to_vec(), at));
+                            assert_eq!(next_timer(now), due, "seed {seed}");
+                        }
+                        _ => {
+                            // What is foreseen is asked for at the row's time.
+                            asks.get(&key, now);
+                            read(&key, now, |_| ());
+                            fetch(|want| _ = (0..6).all(|_| want(&dice.key())));
+                        }
+                    }
+                }
+            }
+            end();
+            install(outer);
+            let services = Rc::into_inner(services).unwrap().into_inner();
+            let changes = asks.finish();
+            let mut knows = state.clone();
+            knows.apply(&services.state.finish());
+            state.apply(&changes);
+            assert_eq!(knows, state, "seed {seed}");
+        }
+    }
+    assert!(unseen > 20 && refused > 20, "{unseen} {refused}");
+}
