@@ -13,11 +13,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use common::{Does, Event, LOGS, NOW, Native, manifest, record, tenant};
-use picket_contract::{Mark, Params, Severity, Tables};
+use common::logins::{denied, page};
+use common::{Does, NOW, Native, manifest, tenant};
+use picket_contract::{Params, Severity, Tables};
 use picket_judge::exceptions::{Condition, Exception, Kind};
 use picket_judge::people::Nobody;
-use picket_judge::pipeline::{Logged, Options, Page, Pipeline, RuleSet, RuleSpec};
+use picket_judge::pipeline::{Logged, Options, Pipeline, RuleSet, RuleSpec};
 use picket_judge::{Mode, Settings, Terms};
 use picket_store::{AlertFilter, AlertRow, SqliteStore, Store};
 use serde_json::Value;
@@ -84,35 +85,6 @@ impl House {
     }
 }
 
-/// Denials of a user at these seconds, complete up to another.
-fn page(first: usize, rows: &[(i64, u8)], to: i64) -> Page {
-    let row = |(number, (second, user)): (usize, &(i64, u8))| {
-        let event = Event {
-            phase: 0,
-            offset: second * 2,
-            log: 0,
-            user: *user,
-            word: false,
-            late: false,
-        };
-        record(number, &event).raw
-    };
-    Page {
-        log: LOGS[0].into(),
-        rows: (first..).zip(rows).map(row).collect(),
-        marks: vec![Mark::Complete {
-            log: LOGS[0].into(),
-            to: to * 1000,
-        }],
-        cursor: None,
-        inventory: Vec::new(),
-    }
-}
-
-fn thrice(second: i64, user: u8) -> [(i64, u8); 3] {
-    [0, 1, 2].map(|later| (second + later, user))
-}
-
 /// For user `u0`, up to a second.
 fn until(second: i64) -> Exception {
     Exception {
@@ -148,7 +120,7 @@ fn whom(alerts: &[AlertRow]) -> Vec<(&str, i64)> {
 async fn an_exception_with_an_end_date_stops_alerts_then_expires() {
     let house = House::new();
     let pipeline = house.open(excepting(until(100))).await;
-    let both = [thrice(1, 0), thrice(2, 1)].concat();
+    let both = [denied(1, 0), denied(2, 1)].concat();
     pipeline.admit(page(0, &both, 10)).await.unwrap();
     assert_eq!(whom(&house.sent()), [("u1", 4)], "others are told of");
     let kept = house.suppressed();
@@ -164,9 +136,12 @@ async fn an_exception_with_an_end_date_stops_alerts_then_expires() {
 
     // State went on: two denials before the end and one after it are three. When it happened counts, not when it is judged.
     house.pass(86_400_000);
-    pipeline.admit(page(6, &[(97, 0), (98, 0)], 98)).await.unwrap();
+    pipeline
+        .admit(page(6, &[(97, 0, false), (98, 0, false)], 98))
+        .await
+        .unwrap();
     house.pass(86_400_000);
-    pipeline.admit(page(8, &[(101, 0)], 120)).await.unwrap();
+    pipeline.admit(page(8, &[(101, 0, false)], 120)).await.unwrap();
     let sent = house.sent();
     assert_eq!(whom(&sent).last(), Some(&("u0", 101)), "{:?}", whom(&sent));
     assert_eq!(house.store.outbox("file", 10).unwrap().len(), 2);
@@ -177,7 +152,7 @@ async fn what_is_suppressed_makes_nothing_a_repeat() {
     let house = House::new();
     let pipeline = house.open(excepting(until(20))).await;
     // Within 15 s of each other: two within the exception, then one after it, and its repeat.
-    let rows = [thrice(1, 0), thrice(10, 0), thrice(19, 0), thrice(25, 0)].concat();
+    let rows = [denied(1, 0), denied(10, 0), denied(19, 0), denied(25, 0)].concat();
     pipeline.admit(page(0, &rows, 60)).await.unwrap();
     assert_eq!(whom(&house.suppressed()), [("u0", 3), ("u0", 12)], "each is kept");
     let sent = house.sent();
@@ -203,7 +178,7 @@ async fn what_is_suppressed_makes_nothing_a_repeat() {
     };
     let pipeline = house.open(excepting(from)).await;
     pipeline
-        .admit(page(0, &[thrice(1, 0), thrice(10, 0)].concat(), 60))
+        .admit(page(0, &[denied(1, 0), denied(10, 0)].concat(), 60))
         .await
         .unwrap();
     assert_eq!((house.sent()[0].repeats, house.suppressed().len()), (1, 0));
@@ -211,7 +186,7 @@ async fn what_is_suppressed_makes_nothing_a_repeat() {
 
 #[tokio::test]
 async fn a_second_run_gives_the_same_whatever_the_clock_says() {
-    let rows = [thrice(1, 0), thrice(8, 1), thrice(30, 0), thrice(99, 0), thrice(130, 0)].concat();
+    let rows = [denied(1, 0), denied(8, 1), denied(30, 0), denied(99, 0), denied(130, 0)].concat();
     let mut runs = Vec::new();
     for (cut, days) in [(rows.len(), 0), (1, 0), (4, 4000)] {
         let house = House::new();
@@ -239,7 +214,7 @@ async fn in_shadow_too_it_is_told_what_would_have_been_suppressed() {
     };
     let pipeline = house.open(terms).await;
     pipeline
-        .admit(page(0, &[thrice(1, 0), thrice(10, 0), thrice(19, 0)].concat(), 60))
+        .admit(page(0, &[denied(1, 0), denied(10, 0), denied(19, 0)].concat(), 60))
         .await
         .unwrap();
     let shadow = house.alerts(AlertFilter {
@@ -262,7 +237,7 @@ async fn severity_and_dedup_are_the_operators() {
     };
     let pipeline = house.open(terms).await;
     pipeline
-        .admit(page(0, &[thrice(1, 0), thrice(5, 0)].concat(), 60))
+        .admit(page(0, &[denied(1, 0), denied(5, 0)].concat(), 60))
         .await
         .unwrap();
     let sent = house.sent();
@@ -283,7 +258,7 @@ async fn severity_and_dedup_are_the_operators() {
     };
     let pipeline = house.open(terms).await;
     pipeline
-        .admit(page(0, &[thrice(1, 0), thrice(50, 0)].concat(), 60))
+        .admit(page(0, &[denied(1, 0), denied(50, 0)].concat(), 60))
         .await
         .unwrap();
     assert_eq!((house.sent().len(), house.sent()[0].repeats), (1, 1));

@@ -14,10 +14,11 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use common::{Does, Event, LOGS, NOW, Native, manifest, record, tenant};
-use picket_contract::{Call, Evaluate, Failure, FailureKind, Mark, Outcome, Params, RuleAlert, Tables, Usage};
+use common::logins::{denied, page};
+use common::{Does, LOGS, NOW, Native, manifest, tenant};
+use picket_contract::{Call, Evaluate, Failure, FailureKind, Outcome, Params, RuleAlert, Tables, Usage};
 use picket_judge::people::Nobody;
-use picket_judge::pipeline::{Observe, Options, Page, Pipeline, PipelineError, RuleSet, RuleSpec};
+use picket_judge::pipeline::{Observe, Options, Pipeline, PipelineError, RuleSet, RuleSpec};
 use picket_judge::{Mode, OnPoison, Outcome as Comes, Ration, Said, Settings, Tenant, Terms, Trouble};
 use picket_store::{AlertFilter, AlertRow, Fate, RuleRow, SqliteStore, Store};
 
@@ -114,35 +115,6 @@ fn native(does: Does, mode: Mode) -> RuleSpec {
         ..Terms::default()
     };
     spec(does, Arc::new(Native(does)), terms)
-}
-
-/// Authentication rows (second, user, let in), complete up to a second.
-fn page(first: usize, rows: &[(i64, u8, bool)], to: i64) -> Page {
-    let row = |(number, (second, user, word)): (usize, &(i64, u8, bool))| {
-        let event = Event {
-            phase: 0,
-            offset: second * 2,
-            log: 0,
-            user: *user,
-            word: *word,
-            late: false,
-        };
-        record(number, &event).raw
-    };
-    Page {
-        log: LOGS[0].into(),
-        rows: (first..).zip(rows).map(row).collect(),
-        marks: vec![Mark::Complete {
-            log: LOGS[0].into(),
-            to: to * 1000,
-        }],
-        cursor: None,
-        inventory: Vec::new(),
-    }
-}
-
-fn denied(first: i64, user: u8) -> [(i64, u8, bool); 3] {
-    [0, 1, 2].map(|second| (first + second, user, false))
 }
 
 /// Notes how many rows each call shows, fails where it is told to, and burns so much for each row.

@@ -1,4 +1,4 @@
-//! Versions of stock rules in the real sandbox, over a real store, under load: what a swap promises, measured against the
+//! Versions of stock rules in the real sandbox, over a real store, while pages come: what a swap promises, measured against the
 //! journal.
 #![allow(
     clippy::unwrap_used,
@@ -198,7 +198,7 @@ fn told(alerts: &[picket_store::AlertRow]) -> BTreeMap<String, (String, String, 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_hundred_reloads_under_load_judge_every_event_once_as_the_journal_says() {
+async fn two_hundred_reloads_while_pages_come_judge_every_event_once_as_the_journal_says() {
     const RELOADS: usize = 200;
     let seed = 20_261_122;
     let mut dice = ChaCha8Rng::seed_from_u64(seed);

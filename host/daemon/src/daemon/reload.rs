@@ -1,7 +1,5 @@
 //! Rules, read again while the daemon runs: whenever their directory changes, and at `picket reload`.
 
-use std::time::Instant;
-
 use picket_judge::pipeline::SwapReport;
 use serde_json::{Value, json};
 
@@ -15,9 +13,9 @@ impl Daemon {
     ///
     /// # Errors
     /// The directory cannot be read.
-    pub(crate) async fn reload_rules(&self) -> anyhow::Result<Value> {
+    pub(crate) async fn reload_rules(&self) -> anyhow::Result<()> {
         let _one = self.reloading.lock().await;
-        self.rules_again().await
+        self.rules_again().await.map(drop)
     }
 
     /// Waits for everything that is being tried, and adds what came of it to a report of [`Daemon::rules_again`].
@@ -41,7 +39,6 @@ impl Daemon {
     }
 
     pub(super) async fn rules_again(&self) -> anyhow::Result<Value> {
-        let began = Instant::now();
         let mut changes = Changes::default();
         let mut swaps = Vec::new();
         loop {
@@ -57,8 +54,7 @@ impl Daemon {
             }
         }
         self.fleet.retry().await;
-        let took = began.elapsed();
-        Ok(json!({"changes": changes, "tenants": swaps, "took_ms": took.as_secs_f64() * 1000.0}))
+        Ok(json!({"changes": changes, "tenants": swaps}))
     }
 
     /// Puts what changed in force, and says of each tenant what came of it.

@@ -1,6 +1,8 @@
 //! Rules in native code, and journals made up of small integers.
 #![allow(dead_code, reason = "each test binary uses its part")]
 
+pub(crate) mod logins;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
