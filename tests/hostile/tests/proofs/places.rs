@@ -42,10 +42,12 @@ fn stable(report: &str) -> String {
     for line in report.lines() {
         let mut line = line.to_owned();
         // The end of a symbol is a hash.
-        while let Some(at) = line.find("::h").filter(|at| {
+        let is_hash = |at: &usize| {
             let hash = line.get(at + 3..at + 19);
             hash.is_some_and(|hash| hash.bytes().all(|byte| byte.is_ascii_hexdigit()))
-        }) {
+        };
+        let hashes: Vec<usize> = line.match_indices("::h").map(|(at, _)| at).filter(is_hash).collect();
+        for at in hashes.into_iter().rev() {
             line.replace_range(at..at + 19, "");
         }
         if let Some(at) = line.find(FILE) {
@@ -58,7 +60,11 @@ fn stable(report: &str) -> String {
         {
             line.replace_range(colon + 1.., "LINE");
         }
-        // What was used, unless it is all there was.
+        // How much more was wanted depends on how the allocator grows.
+        if let (Some(from), Some(to)) = (line.find(": wanted "), line.find(" bytes of memory")) {
+            line.replace_range(from + 9..to, "N");
+        }
+        // What was used: of fuel, unless it is all there was.
         for (name, unit) in [("fuel ", ""), ("memory ", " MiB")] {
             let used = format!("  used  {name}");
             let from = line.find(&used).map(|at| at + used.len());
@@ -72,7 +78,7 @@ fn stable(report: &str) -> String {
                 continue;
             };
             let given = line[to + 4..].split(", ").next().unwrap_or_default();
-            if line[from..to] != *given {
+            if name == "memory " || line[from..to] != *given {
                 line.replace_range(from..to, &format!("N{unit}"));
             }
         }
