@@ -5,6 +5,7 @@ mod bench;
 mod demo;
 mod duo_client;
 mod fuzz;
+mod packages;
 mod programs;
 mod rules;
 mod test;
@@ -30,6 +31,8 @@ enum Verb {
     Rules(rules::Arguments),
     /// Everything that must hold: formatting, lints, tests, the rules' own cases in the sandbox.
     Test(test::Arguments),
+    /// Fetch Debian's packages that some tests want; `test` does so by itself.
+    Packages,
     /// Picket at work against a simulated Duo, with nothing but a Rust toolchain.
     Demo(demo::Arguments),
     /// The figures that the design promises.
@@ -54,6 +57,7 @@ fn run() -> anyhow::Result<()> {
     match Arguments::parse().verb {
         Verb::Rules(arguments) => rules::run(&root, &arguments),
         Verb::Test(arguments) => test::run(&root, &arguments),
+        Verb::Packages => packages::run(&root),
         Verb::Demo(arguments) => demo::run(&root, &arguments),
         Verb::Bench(arguments) => bench::run(&root, &arguments),
         Verb::Fuzz(arguments) => fuzz::run(&root, &arguments),

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, bail};
 
-use crate::{programs, rules};
+use crate::{packages, programs, rules};
 
 /// Nothing to choose: all of it must hold.
 #[derive(Debug, clap::Args)]
@@ -22,6 +22,8 @@ pub(crate) fn run(root: &Path, _arguments: &Arguments) -> anyhow::Result<()> {
         &["fmt", "--all", "--check"],
         "run `cargo fmt --all`",
     )?;
+    steps.say("Debian's packages that some tests want");
+    packages::fetch(root);
     steps.say("the stock rules, the examples and the hostile modules, as WebAssembly components");
     rules::build_all(root)?;
     steps.cargo("the programs", &programs::BUILD, "the errors above name file and line")?;
@@ -42,6 +44,9 @@ pub(crate) fn run(root: &Path, _arguments: &Arguments) -> anyhow::Result<()> {
         why,
     )?;
     steps.say("all of it holds");
+    for left_out in packages::still_missing(root) {
+        println!("   but this was left out: {left_out}");
+    }
     Ok(())
 }
 

@@ -17,6 +17,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 
+use crate::packages;
+
 /// What rules are compiled for: no operating system, so no clock, no files, no network.
 pub(crate) const TARGET: &str = "wasm32-unknown-unknown";
 const FORCE: &str = "PICKET_WASM_TOOLCHAIN";
@@ -164,36 +166,13 @@ fn debian() -> anyhow::Result<()> {
         return Ok(());
     }
     let wanted = PACKAGES.join(" ");
-    if Command::new("apt-get")
-        .arg("--version")
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status()
-        .is_err()
-    {
+    if !packages::has_apt() {
         bail!("this is no Debian (there is no apt-get)");
     }
     if !nix::unistd::geteuid().is_root() {
         bail!("installing needs root: run `sudo apt-get install --no-install-recommends {wanted}` and try again");
     }
-    for arguments in [
-        vec!["update"],
-        [&["install", "-y", "--no-install-recommends"][..], &PACKAGES].concat(),
-    ] {
-        eprintln!("rules: apt-get {} ...", arguments.join(" "));
-        let mut command = Command::new("apt-get");
-        command
-            .args(["-q", "-o", "Dpkg::Use-Pty=0", "-o", "DPkg::Lock::Timeout=120"])
-            .args(&arguments);
-        command
-            .env("DEBIAN_FRONTEND", "noninteractive")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null());
-        let status = command.status().context("apt-get cannot be run")?;
-        if !status.success() {
-            bail!("`apt-get {}` failed ({status})", arguments.join(" "));
-        }
-    }
+    packages::install("rules", &PACKAGES)?;
     match missing().as_slice() {
         [] => Ok(()),
         still => bail!("{wanted} are installed, and still there is no {}", still.join(", ")),
@@ -224,7 +203,7 @@ fn has_standard_library_source() -> bool {
 }
 
 /// Runs a command, and stops it (with its children) when its time is up. None: it was stopped.
-fn run_for(mut command: Command, time: Duration) -> std::io::Result<Option<ExitStatus>> {
+pub(crate) fn run_for(mut command: Command, time: Duration) -> std::io::Result<Option<ExitStatus>> {
     let mut child = command.stdin(Stdio::null()).process_group(0).spawn()?;
     let end = Instant::now() + time;
     loop {

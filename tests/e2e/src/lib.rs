@@ -19,9 +19,11 @@ mod programs;
 mod rows;
 mod site;
 mod snapshot;
+mod tools;
 
 pub use duo::Duo;
 pub use programs::{Said, installed, stock};
 pub use rows::{Story, person};
 pub use site::{Site, Source, until};
 pub use snapshot::Snapshot;
+pub use tools::{skipped, tool, unpacked};
