@@ -20,7 +20,7 @@ use picket_contract::{Call, Evaluate, Failure, FailureKind, Outcome, Params, Rul
 use picket_judge::people::Nobody;
 use picket_judge::pipeline::{Observe, Options, Pipeline, PipelineError, RuleSet, RuleSpec};
 use picket_judge::{Mode, OnPoison, Outcome as Comes, Ration, Said, Settings, Tenant, Terms, Trouble};
-use picket_store::{AlertFilter, AlertRow, Fate, RuleRow, SqliteStore, Store};
+use picket_store::{AlertFilter, AlertRow, Fate, Old, RuleRow, SqliteStore, Store};
 
 #[derive(Default)]
 struct Heard(Mutex<Vec<Trouble>>);
@@ -302,7 +302,7 @@ async fn what_was_forgotten_while_a_rule_stood_still_is_a_gap_told_once() {
     let pipeline = house.open(vec![native(Does::Windows, Mode::Paused)]).await;
     pipeline.admit(page(2, &denied(100, 0), 110)).await.unwrap();
     pipeline.admit(page(5, &denied(200, 0), 210)).await.unwrap();
-    assert_eq!(house.store.forget("acme", LOGS[0], 150_000).unwrap(), 5);
+    assert_eq!(house.store.forget("acme", LOGS[0], &Old::than(150_000)).unwrap(), 5);
     drop(pipeline);
     for _ in 0..2 {
         let pipeline = house.open(vec![native(Does::Windows, Mode::Active)]).await;
@@ -316,7 +316,7 @@ async fn what_was_forgotten_while_a_rule_stood_still_is_a_gap_told_once() {
     assert!(troubles[0].outcome == Comes::Missed && troubles[0].reason.contains("were forgotten"));
     assert_eq!(house.alerts(false).len(), 1, "what is left is judged");
     // What is forgotten behind a rule that has been shown it is no gap.
-    house.store.forget("acme", LOGS[0], i64::MAX).unwrap();
+    house.store.forget("acme", LOGS[0], &Old::than(i64::MAX)).unwrap();
     house.open(vec![native(Does::Windows, Mode::Active)]).await;
     assert_eq!(house.row("windows").standing.gaps.len(), 1);
 }

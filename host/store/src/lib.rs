@@ -19,4 +19,4 @@ pub mod sqlite;
 
 pub use model::*;
 pub use record::*;
-pub use sqlite::{Hook, Moment, Options, SqliteStore};
+pub use sqlite::{Hook, Moment, Options, Room, SqliteStore};

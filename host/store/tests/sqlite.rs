@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use picket_contract::{Admission, StateChanges};
 use picket_store::conformance::{Model, admission, alert, complete, object, rule};
-use picket_store::{AlertFilter, EventFilter, Hook, Moment, Options, SqliteStore, Store, StoreError, Transaction};
+use picket_store::{AlertFilter, EventFilter, Hook, Moment, Old, Options, SqliteStore, Store, StoreError, Transaction};
 
 fn admit(admission: Admission) -> Transaction {
     Transaction {
@@ -218,12 +218,12 @@ fn what_schema_3_remembers_of_events_is_known_after_it() {
         refusal.contains("holds event e1 of authentication already"),
         "{refusal}"
     );
-    // What is admitted from now on stands beside it, and both are forgotten by age.
+    // What is admitted from now on stands beside it, and is forgotten by age.
     store
         .transact("acme", admit(admission(1, "activity", &[("new", 4_000)], &[])))
         .unwrap();
-    assert_eq!(store.forget_ids("acme", i64::MAX).unwrap(), 2_001);
-    assert!(!known("acme", log(1), 1) && known("other", log(5), 5));
+    assert_eq!(store.forget_ids("acme", "activity", i64::MAX, u64::MAX).unwrap(), 1);
+    assert!(known("acme", log(1), 1) && known("other", log(5), 5));
 }
 
 /// A store whose next commit fails at `when`, with what had been written, after which it works.
@@ -271,6 +271,94 @@ fn a_failed_commit_is_an_unknown_outcome_and_the_store_goes_on() {
             last + 1
         );
     }
+}
+
+/// What was laid by is given up, so that there is room to open the store again; and laid by again when there is enough.
+#[test]
+fn a_full_disk_is_survived_and_nothing_acknowledged_is_lost() {
+    let directory = tempfile::tempdir().unwrap();
+    let full = Arc::new(AtomicBool::new(false));
+    let is_full = full.clone();
+    let hook = Hook(Arc::new(move |moment| match moment {
+        Moment::BeforeCommit { .. } if is_full.load(Ordering::SeqCst) => Err(std::io::Error::from_raw_os_error(28)),
+        _ => Ok(()),
+    }));
+    let options = Options {
+        hook: Some(hook),
+        ..Options::default()
+    };
+    let store = SqliteStore::open_with(directory.path(), options).unwrap();
+    let ballast = directory.path().join("picket.ballast");
+    store.transact("acme", one(1)).unwrap();
+    assert!(ballast.exists() && store.room().unwrap().has_ballast);
+    full.store(true, Ordering::SeqCst);
+    for _ in 0..3 {
+        assert!(matches!(store.transact("acme", one(2)), Err(StoreError::Engine { .. })));
+        assert!(!ballast.exists());
+        assert_eq!(store.last_seq("acme").unwrap(), 1, "it can be read");
+    }
+    let reader = SqliteStore::open_read_only(directory.path()).unwrap();
+    assert!(
+        !reader.room().unwrap().has_ballast && !ballast.exists(),
+        "who only reads makes none"
+    );
+    full.store(false, Ordering::SeqCst);
+    store.transact("acme", one(2)).unwrap();
+    assert!(store.room().unwrap().has_ballast && ballast.exists());
+    assert_eq!(store.last_seq("acme").unwrap(), 2);
+}
+
+/// What others read keeps the log from being folded in; nobody waits for them for long.
+#[test]
+fn the_log_is_folded_in_when_nobody_reads_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(directory.path()).unwrap();
+    store.transact("acme", one(1)).unwrap();
+    let foreign = sqlite(directory.path());
+    foreign.execute_batch("BEGIN; SELECT count(*) FROM tenant").unwrap();
+    store.transact("acme", one(2)).unwrap();
+    assert!(!store.fold().unwrap() && store.room().unwrap().log > 0);
+    store.transact("acme", one(3)).unwrap();
+    foreign.execute_batch("COMMIT").unwrap();
+    assert!(store.fold().unwrap());
+    assert_eq!(store.room().unwrap().log, 0);
+    assert_eq!(store.last_seq("acme").unwrap(), 3);
+}
+
+#[test]
+fn what_is_forgotten_gives_its_room_back() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(directory.path()).unwrap();
+    let noise = |seed: u64| -> String {
+        let mut state = seed + 1;
+        let mut next = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            char::from(b'a' + (state >> 59) as u8 % 26)
+        };
+        (0..200_000).map(|_| next()).collect()
+    };
+    for seq in 1..=30 {
+        let mut page = admission(seq, "authentication", &[(&format!("e{seq}"), seq as i64)], &[]);
+        page.events[0].raw = noise(seq).into();
+        store.transact("acme", admit(page)).unwrap();
+    }
+    store.fold().unwrap();
+    let before = store.room().unwrap();
+    assert_eq!(store.forget("acme", "authentication", &Old::than(29)).unwrap(), 28);
+    store.fold().unwrap();
+    let forgotten = store.room().unwrap();
+    assert!(forgotten.unused * 2 > before.database && forgotten.database == before.database);
+    assert!(store.vacuum(10).unwrap() > 0, "as much as was asked for");
+    assert_eq!(store.vacuum(u32::MAX).unwrap(), 0);
+    store.fold().unwrap();
+    let after = store.room().unwrap();
+    assert!(
+        after.unused == 0 && after.database * 2 < before.database,
+        "{before:?} {after:?}"
+    );
+    let file = directory.path().join("picket.db").metadata().unwrap().len();
+    assert_eq!(file, after.database);
+    assert_eq!(store.read("acme", 0, 100).unwrap().len(), 2);
 }
 
 #[test]

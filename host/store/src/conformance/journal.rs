@@ -6,6 +6,7 @@ use picket_contract::{Mark, StateChanges};
 
 use super::suite::{admit, ok, refused};
 use super::{Model, admission, alert, complete, object, rule};
+use crate::Old;
 use crate::{CursorRow, Store, Transaction};
 
 pub(super) fn the_journal_is_numbered_without_gaps(store: &dyn Store) {
@@ -262,15 +263,33 @@ pub(super) fn ids_are_forgotten_by_age(store: &dyn Store) {
         let ids = [("old", 10), ("new", 19), ("later", 20)];
         store.known(tenant, "authentication", &ids, 0).expect("known")
     };
+    let prune = |before, most| {
+        store
+            .forget_ids("acme", "authentication", before, most)
+            .expect("forget_ids")
+    };
+    assert_eq!(prune(19, u64::MAX), 0, "an admission as a whole");
+    assert_eq!(prune(20, u64::MAX), 2);
+    // What the journal holds is known by reading it.
+    assert_eq!(known("acme"), [true, true, true]);
+    assert!(refused(store, admit([admission(4, "authentication", &[("old", 10)], &[])])).contains("event old"));
     assert_eq!(
-        store.forget_ids("acme", 19).expect("forget_ids"),
-        0,
-        "an admission as a whole"
+        store.forget("acme", "authentication", &Old::than(20)).expect("forget"),
+        2
     );
-    assert_eq!(store.forget_ids("acme", 20).expect("forget_ids"), 2);
     assert_eq!(known("acme"), [false, false, true]);
     assert_eq!(known("other"), [true, false, false]);
-    assert_eq!(store.read("acme", 0, 10).expect("read")[0].events.len(), 2);
+    ok(
+        store,
+        "acme",
+        admit([admission(4, "authentication", &[("old", 10)], &[])]),
+    );
+    assert_eq!(known("acme"), [true, false, true]);
+    // The oldest first, and no more than asked for.
+    assert_eq!(prune(i64::MAX, 1), 1);
+    assert_eq!(prune(i64::MAX, 1), 1);
+    assert_eq!(prune(i64::MAX, 1), 0);
+    assert_eq!(known("acme"), [true, false, true]);
 }
 
 pub(super) fn what_is_forgotten_leaves_its_marks_and_is_told(store: &dyn Store) {
@@ -290,14 +309,28 @@ pub(super) fn what_is_forgotten_leaves_its_marks_and_is_told(store: &dyn Store) 
         model.transact("acme", &admit([entry.clone()]));
         ok(store, "acme", admit([entry]));
     }
-    assert_eq!(store.forget("acme", "telephony", i64::MAX).expect("forget"), 0);
-    assert_eq!(store.forget("nobody", "authentication", i64::MAX).expect("forget"), 0);
+    assert_eq!(
+        store.forget("acme", "telephony", &Old::than(i64::MAX)).expect("forget"),
+        0
+    );
+    assert_eq!(
+        store
+            .forget("nobody", "authentication", &Old::than(i64::MAX))
+            .expect("forget"),
+        0
+    );
     // An admission goes as a whole: one event that is young enough keeps it.
-    assert_eq!(store.forget("acme", "authentication", 25).expect("forget"), 2);
-    model.forget("acme", "authentication", 25);
+    assert_eq!(
+        store.forget("acme", "authentication", &Old::than(25)).expect("forget"),
+        2
+    );
+    model.forget("acme", "authentication", &Old::than(25));
     model.compare(store);
-    assert_eq!(store.forget("acme", "authentication", 31).expect("forget"), 2);
-    model.forget("acme", "authentication", 31);
+    assert_eq!(
+        store.forget("acme", "authentication", &Old::than(31)).expect("forget"),
+        2
+    );
+    model.forget("acme", "authentication", &Old::than(31));
     model.compare(store);
     let forgotten = store.forgotten("acme").expect("forgotten");
     assert_eq!((forgotten[0].seq, forgotten[0].time, forgotten.len()), (6, 30, 1));
@@ -305,6 +338,15 @@ pub(super) fn what_is_forgotten_leaves_its_marks_and_is_told(store: &dyn Store) 
     assert_eq!(
         store.known("acme", "authentication", &[("a", 10)], 0).expect("known"),
         [true]
+    );
+    let few = Old {
+        up_to: 7,
+        ..Old::than(i64::MAX)
+    };
+    assert_eq!(
+        store.forget("acme", "authentication", &few).expect("forget"),
+        0,
+        "8 is its last number"
     );
     let next = admission(9, "authentication", &[("g", 50)], &[]);
     model.transact("acme", &admit([next.clone()]));

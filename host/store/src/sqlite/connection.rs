@@ -9,29 +9,14 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
+use super::migration::MIGRATIONS;
 use crate::StoreError;
 
 /// 3.51.3 is the first library without the bug that loses commits when a write-ahead log is reset under two connections.
 const OLDEST_LIBRARY: i32 = 3_051_003;
 
-/// "Pckt": tells a store from any other SQLite database.
-const APPLICATION_ID: i32 = 0x5063_6b74;
-
-/// Schemas in order; the database's `user_version` says how many of them it has.
-const MIGRATIONS: &[&str] = &[
-    include_str!("schema/1.sql"),
-    include_str!("schema/2.sql"),
-    include_str!("schema/3.sql"),
-    include_str!("schema/4.sql"),
-    include_str!("schema/5.sql"),
-    include_str!("schema/6.sql"),
-    include_str!("schema/7.sql"),
-    include_str!("schema/8.sql"),
-    include_str!("schema/9.sql"),
-];
-
 /// How long one connection waits for another's lock. Only a foreign process (`sqlite3`, a backup) can make one wait.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The store's directory and what lies in it.
 #[derive(Debug, Clone)]
@@ -46,8 +31,17 @@ impl Place {
         }
     }
 
+    pub(super) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
     pub(super) fn database(&self) -> PathBuf {
         self.directory.join("picket.db")
+    }
+
+    /// The write-ahead log.
+    pub(super) fn log(&self) -> PathBuf {
+        self.directory.join("picket.db-wal")
     }
 
     /// For messages.
@@ -55,14 +49,14 @@ impl Place {
         self.database().display().to_string()
     }
 
-    fn unusable(&self, why: impl Into<String>) -> StoreError {
+    pub(super) fn unusable(&self, why: impl Into<String>) -> StoreError {
         StoreError::Unusable {
             path: self.name(),
             why: why.into(),
         }
     }
 
-    fn engine(&self, doing: &'static str) -> impl Fn(rusqlite::Error) -> StoreError + '_ {
+    pub(super) fn engine(&self, doing: &'static str) -> impl Fn(rusqlite::Error) -> StoreError + '_ {
         move |source| match source.sqlite_error_code() {
             Some(rusqlite::ErrorCode::NotADatabase) => {
                 self.unusable("this is not an SQLite database: move the file away, or name another directory")
@@ -143,11 +137,13 @@ impl Place {
         )
         .map_err(self.engine("opening"))?;
         self.set_up(&connection)?;
-        // Before the first table is made: neither can be changed afterwards. WAL last, since it fixes the page size.
+        // Before the first table is made: neither can be changed afterwards. WAL last, since it fixes the page size. What is
+        // deleted is overwritten: privacy, and the proof of a purge.
         connection
             .execute_batch(
                 "PRAGMA page_size = 16384; PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL;
-                 PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 2000; PRAGMA journal_size_limit = 67108864;",
+                 PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 2000; PRAGMA journal_size_limit = 67108864;
+                 PRAGMA secure_delete = ON;",
             )
             .map_err(self.engine("setting up"))?;
         self.migrate(&connection)?;
@@ -183,7 +179,7 @@ impl Place {
         Ok(connection)
     }
 
-    fn set_up(&self, connection: &Connection) -> Result<(), StoreError> {
+    pub(super) fn set_up(&self, connection: &Connection) -> Result<(), StoreError> {
         let library = rusqlite::version_number();
         if library < OLDEST_LIBRARY {
             let why = format!(
@@ -199,44 +195,6 @@ impl Place {
             .and_then(|_| connection.busy_timeout(BUSY_TIMEOUT))
             .and_then(|()| connection.execute_batch("PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF;"))
             .map_err(self.engine("setting up"))
-    }
-
-    /// How many of the migrations the database has.
-    fn version(&self, connection: &Connection) -> Result<usize, StoreError> {
-        let pragma = |name: &str| connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i32>(0));
-        let objects = || connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, u64>(0));
-        let doing = self.engine("reading the schema's version");
-        let application = pragma("application_id").map_err(&doing)?;
-        let version = pragma("user_version").map_err(&doing)?;
-        let empty = application == 0 && version == 0 && objects().map_err(&doing)? == 0;
-        if application != APPLICATION_ID && !empty {
-            return Err(
-                self.unusable("this is another program's database: move the file away, or name another directory")
-            );
-        }
-        let version = usize::try_from(version).unwrap_or(usize::MAX);
-        if version > MIGRATIONS.len() {
-            return Err(self.unusable(format!(
-                "it was written by a newer picket (schema {version}; this one knows {}): run that one, or restore the backup \
-                 made before the upgrade",
-                MIGRATIONS.len()
-            )));
-        }
-        Ok(version)
-    }
-
-    fn migrate(&self, connection: &Connection) -> Result<(), StoreError> {
-        let version = self.version(connection)?;
-        for (number, migration) in MIGRATIONS.iter().enumerate().skip(version) {
-            let script = format!(
-                "BEGIN IMMEDIATE; {migration}; PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {}; COMMIT;",
-                number + 1
-            );
-            connection
-                .execute_batch(&script)
-                .map_err(self.engine("bringing the schema up to date"))?;
-        }
-        Ok(())
     }
 }
 
@@ -267,6 +225,9 @@ mod tests {
         assert_eq!(get("synchronous"), "Integer(2)");
         assert_eq!(get("foreign_keys"), "Integer(1)");
         assert_eq!(get("trusted_schema"), "Integer(0)");
+        assert_eq!(get("secure_delete"), "Integer(1)");
+        assert_eq!(get("wal_autocheckpoint"), "Integer(2000)");
+        assert_eq!(get("journal_size_limit"), "Integer(67108864)");
         assert_eq!(get("user_version"), format!("Integer({})", MIGRATIONS.len()));
         let reader = place.reader().unwrap();
         assert!(reader.execute("DELETE FROM tenant", []).is_err());

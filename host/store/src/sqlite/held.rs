@@ -4,13 +4,19 @@
 //! Duo gives it. So the ids of an admission are one row, written behind the last, with the span of its events' times; a
 //! lookup reads the rows whose span reaches the times in question. While a log is read forwards that is the page before, and
 //! only what shares its last moment has to be compared at all.
+//!
+//! Ids older than anything that is asked for again in the ordinary way are pruned. Their events are known all the same: the
+//! admission is marked, and who asks about its times after all (a backfill) has its block read.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use picket_contract::EventRecord;
 use rusqlite::{Connection, params};
 
 use super::fault::Fault;
+use super::journal;
+use crate::block;
 
 /// Under which an event's id is remembered.
 pub(super) type Hash = [u8; 16];
@@ -96,7 +102,40 @@ fn reaching(
     Ok(())
 }
 
-/// As [`crate::Store::known`].
+/// An admission whose ids only its block has.
+pub(super) struct Unheld {
+    pub(super) id: i64,
+    pub(super) first_seq: u64,
+    pub(super) last_seq: u64,
+    pub(super) events: usize,
+    pub(super) t_min: i64,
+    pub(super) t_max: i64,
+}
+
+/// Those of a log that reach between two times.
+pub(super) fn unheld(
+    connection: &Connection,
+    tenant: i64,
+    log: &str,
+    (from, to): (i64, i64),
+) -> Result<Vec<Unheld>, Fault> {
+    let sql = "SELECT id, first_seq, last_seq, events, t_min, t_max FROM admission
+               WHERE tenant = ?1 AND log = ?2 AND events > 0 AND ids = 0 AND t_max >= ?3 AND t_min <= ?4";
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows = statement.query_map(params![tenant, log, from, to], |row| {
+        Ok(Unheld {
+            id: row.get(0)?,
+            first_seq: row.get(1)?,
+            last_seq: row.get(2)?,
+            events: row.get(3)?,
+            t_min: row.get(4)?,
+            t_max: row.get(5)?,
+        })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// As [`crate::Store::known`], of what is remembered here.
 pub(super) fn known(
     connection: &Connection,
     tenant: i64,
@@ -136,6 +175,9 @@ pub(super) fn remember(
         let mut shared = ids.sorted.iter().filter(is_near);
         double = double.or(shared.find(|(hash, _)| contains(blob, hash)).map(|(_, place)| *place));
     })?;
+    if double.is_none() {
+        double = in_blocks(connection, tenant, log, ids)?;
+    }
     if let Some(place) = double {
         let id = ids.events.get(place).map(|(id, _)| id.clone());
         return Ok(Err(id.unwrap_or_default()));
@@ -146,17 +188,20 @@ pub(super) fn remember(
     Ok(Ok(()))
 }
 
-/// As [`crate::Store::forget_ids`].
-pub(super) fn forget(connection: &Connection, tenant: &str, before: i64) -> Result<u64, Fault> {
-    const OLD: &str = "tenant = (SELECT id FROM tenant WHERE name = ?1) AND t_max < ?2";
-    let count = format!("SELECT coalesce(sum(length(ids) / 16), 0) FROM held WHERE {OLD}");
-    let count = connection
-        .prepare_cached(&count)?
-        .query_row(params![tenant, before], |row| row.get(0))?;
-    connection
-        .prepare_cached(&format!("DELETE FROM held WHERE {OLD}"))?
-        .execute(params![tenant, before])?;
-    Ok(count)
+/// The place of an event that a block has whose ids are pruned. One that cannot be read says nothing.
+fn in_blocks(connection: &Connection, tenant: i64, log: &str, ids: &Ids) -> Result<Option<usize>, Fault> {
+    for one in unheld(connection, tenant, log, (ids.t_min, ids.t_max))? {
+        let Ok(block) = journal::stored(connection, one.id)? else {
+            continue;
+        };
+        let events = block::decode(&block, one.events).unwrap_or_default();
+        let there: HashSet<&str> = events.iter().map(|event| &*event.id).collect();
+        let is_there = |(id, time): &(Arc<str>, i64)| (one.t_min..=one.t_max).contains(time) && there.contains(&**id);
+        if let Some(place) = ids.events.iter().position(is_there) {
+            return Ok(Some(place));
+        }
+    }
+    Ok(None)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! be read back is an error that names it, or, where the store was opened to skip damage, noted and taken as having no events
 //! or no marks.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use picket_contract::{Admission, EventRecord, Mark};
@@ -91,7 +91,30 @@ impl<'c> Journal<'c> {
     }
 
     pub(super) fn known(&self, log: &str, ids: &[(&str, i64)], near: i64) -> Result<Vec<bool>, Fault> {
-        held::known(self.connection, self.tenant, log, ids, near)
+        let mut known = held::known(self.connection, self.tenant, log, ids, near)?;
+        let times = || ids.iter().map(|(_, time)| *time);
+        let (Some(first), Some(last)) = (times().min(), times().max()) else {
+            return Ok(known);
+        };
+        let reach = (first.saturating_sub(near), last.saturating_add(near));
+        for one in held::unheld(self.connection, self.tenant, log, reach)? {
+            let is_near = |time: i64| time.saturating_add(near) >= one.t_min && time.saturating_sub(near) <= one.t_max;
+            let entry = Entry {
+                id: one.id,
+                first_seq: one.first_seq,
+                last_seq: one.last_seq,
+                log: log.into(),
+                events: one.events,
+                marks: None,
+            };
+            let Some(block) = self.block(&entry)? else { continue };
+            let heads = (0..one.events).filter_map(|at| block.head(at));
+            let there: HashSet<Arc<str>> = heads.filter_map(|head| head.ok().map(|(id, _)| id)).collect();
+            for (known, (id, time)) in known.iter_mut().zip(ids) {
+                *known |= is_near(*time) && there.contains(*id);
+            }
+        }
+        Ok(known)
     }
 
     pub(super) fn read(&self, after: u64, max_events: usize) -> Result<Vec<Admission>, Fault> {
@@ -256,7 +279,7 @@ impl<'c> Journal<'c> {
     }
 
     pub(super) fn count(&self) -> Result<Vec<(Arc<str>, u64)>, Fault> {
-        let sql = "SELECT log, sum(events) FROM admission WHERE tenant = ?1 AND events > 0 GROUP BY log ORDER BY log";
+        let sql = "SELECT log, events FROM volume WHERE tenant = ?1 AND events > 0 ORDER BY log";
         let mut statement = self.connection.prepare_cached(sql)?;
         let rows = statement.query_map([self.tenant], |row| Ok((row.get(0)?, row.get(1)?)))?;
         Ok(rows.collect::<Result<_, _>>()?)
@@ -342,27 +365,7 @@ impl<'c> Journal<'c> {
 
     /// An entry's block as it is stored, or how it is damaged.
     fn stored(&self, entry: &Entry) -> Result<Result<Block, String>, Fault> {
-        let mut statement = self
-            .connection
-            .prepare_cached("SELECT size, crc32, body, layout FROM block WHERE admission = ?1")?;
-        let block = statement
-            .query_row([entry.id], |row| {
-                let (size, crc32, body) = (row.get(0)?, row.get(1)?, row.get(2)?);
-                Ok(Layout::of(row.get(3)?).map(|layout| Block {
-                    size,
-                    layout,
-                    crc32,
-                    body,
-                }))
-            })
-            .optional();
-        match block {
-            Ok(Some(block)) => Ok(block),
-            Ok(None) => Ok(Err("its block is missing".to_owned())),
-            // Damage of the file's pages, or of a column's type: as local as damage of the block itself.
-            Err(error) if is_damage(&error) => Ok(Err(error.to_string())),
-            Err(error) => Err(error.into()),
-        }
+        stored(self.connection, entry.id)
     }
 
     fn damaged<T>(&self, entry: &Entry, why: String) -> Result<Vec<T>, Fault> {
@@ -383,7 +386,31 @@ impl<'c> Journal<'c> {
     }
 }
 
-fn is_damage(error: &rusqlite::Error) -> bool {
+/// An admission's block as it is stored, or how it is damaged.
+pub(super) fn stored(connection: &Connection, admission: i64) -> Result<Result<Block, String>, Fault> {
+    let mut statement =
+        connection.prepare_cached("SELECT size, crc32, body, layout FROM block WHERE admission = ?1")?;
+    let block = statement
+        .query_row([admission], |row| {
+            let (size, crc32, body) = (row.get(0)?, row.get(1)?, row.get(2)?);
+            Ok(Layout::of(row.get(3)?).map(|layout| Block {
+                size,
+                layout,
+                crc32,
+                body,
+            }))
+        })
+        .optional();
+    match block {
+        Ok(Some(block)) => Ok(block),
+        Ok(None) => Ok(Err("its block is missing".to_owned())),
+        // Damage of the file's pages, or of a column's type: as local as damage of the block itself.
+        Err(error) if is_damage(&error) => Ok(Err(error.to_string())),
+        Err(error) => Err(error.into()),
+    }
+}
+
+pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
     let corrupt = error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseCorrupt);
     corrupt
         || matches!(

@@ -8,8 +8,8 @@ use super::fault::Fault;
 use super::held::Ids;
 use crate::block::{Block, Packers};
 use crate::{
-    AlertRow, AuditRow, CursorRow, GenerationRow, InventoryChange, PoisonRow, Repeat, RuleCommit, StepRow, Transaction,
-    VersionRow,
+    AlertRow, AuditRow, CursorRow, GenerationRow, InventoryChange, Old, PoisonRow, Repeat, RuleCommit, StepRow,
+    Transaction, VersionRow,
 };
 
 /// One thing to be written as a whole.
@@ -35,15 +35,37 @@ pub(super) enum Work {
     Discard {
         segment: String,
     },
-    ForgetIds {
-        tenant: String,
-        before: i64,
-    },
     Forget {
         tenant: String,
         log: String,
-        before: i64,
+        old: Old,
     },
+    ForgetIds {
+        tenant: String,
+        log: String,
+        before: i64,
+        most: u64,
+    },
+    ForgetAlerts {
+        tenant: String,
+        before: i64,
+        up_to: u64,
+        most: u64,
+    },
+    ForgetRecords {
+        before: i64,
+        most: u64,
+    },
+    Purge {
+        tenant: String,
+        most: u64,
+    },
+    /// Free pages are given back to the disk, at most so many.
+    Vacuum {
+        pages: u32,
+    },
+    /// The write-ahead log is folded in.
+    Fold,
     Audit {
         entries: Vec<AuditRow>,
     },
@@ -51,6 +73,13 @@ pub(super) enum Work {
         tenant: String,
         generation: GenerationRow,
     },
+}
+
+impl Work {
+    /// Not part of any transaction.
+    pub(super) fn is_upkeep(&self) -> bool {
+        matches!(self, Work::Vacuum { .. } | Work::Fold)
+    }
 }
 
 /// A transaction, ready to be written.

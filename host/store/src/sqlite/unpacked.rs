@@ -59,6 +59,11 @@ impl Kept {
         Some(block.clone())
     }
 
+    /// Keeps none any more.
+    pub(super) fn clear(&self) {
+        *self.blocks.lock().unwrap_or_else(PoisonError::into_inner) = Blocks::default();
+    }
+
     /// Keeps a block, and gives up others for it. One that would need more than half of the room is not kept.
     pub(super) fn put(&self, which: Which, block: &Arc<Unpacked>) {
         if block.bytes() > self.most / 2 {

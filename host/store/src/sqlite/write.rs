@@ -6,12 +6,13 @@ use rusqlite::{Connection, params};
 use super::fault::Fault;
 use super::held::{self, Ids};
 use super::record;
+use super::retention;
 use super::submission::{Entry, Submission, Work, json};
 use super::versions;
 use crate::segment;
 use crate::{AlertRow, InventoryChange, MOST_POISON, PoisonRow, Repeat, RuleCommit};
 
-/// Writes one piece of work; returns how many ids or events a [`Work`] forgot, else 0.
+/// Writes one piece of work; returns how much a [`Work`] forgot, else 0.
 pub(super) fn apply(connection: &Connection, work: &Work) -> Result<u64, Fault> {
     match work {
         Work::Transact { tenant, submission } => transact(connection, tenant, submission).map(|()| 0),
@@ -50,8 +51,23 @@ pub(super) fn apply(connection: &Connection, work: &Work) -> Result<u64, Fault> 
             connection.prepare_cached(sql)?.execute([segment])?;
             Ok(0)
         }
-        Work::Forget { tenant, log, before } => forget(connection, tenant, log, *before),
-        Work::ForgetIds { tenant, before } => held::forget(connection, tenant, *before),
+        Work::Forget { tenant, log, old } => retention::forget(connection, tenant, log, old),
+        Work::ForgetIds {
+            tenant,
+            log,
+            before,
+            most,
+        } => retention::forget_ids(connection, tenant, log, *before, *most),
+        Work::ForgetAlerts {
+            tenant,
+            before,
+            up_to,
+            most,
+        } => retention::forget_alerts(connection, tenant, *before, *up_to, *most),
+        Work::ForgetRecords { before, most } => retention::forget_records(connection, *before, *most),
+        Work::Purge { tenant, most } => retention::purge(connection, tenant, *most),
+        // The writer does it between transactions.
+        Work::Vacuum { .. } | Work::Fold => Ok(0),
         Work::Audit { entries } => record::audit(connection, entries).map(|()| 0),
         Work::Generation { tenant, generation } => record::began(connection, tenant, generation).map(|()| 0),
     }
@@ -131,8 +147,9 @@ fn admit(connection: &Connection, tenant: i64, name: &str, entry: &Entry) -> Res
         }
         merge(connection, tenant, &entry.marks)?;
     }
-    let sql = "INSERT INTO admission (tenant, first_seq, last_seq, log, events, t_min, t_max, marks)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+    let bytes = entry.block.as_ref().map_or(0, |block| block.body.len());
+    let sql = "INSERT INTO admission (tenant, first_seq, last_seq, log, events, t_min, t_max, marks, bytes)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
     connection.prepare_cached(sql)?.execute(params![
         tenant,
         entry.first_seq,
@@ -141,7 +158,8 @@ fn admit(connection: &Connection, tenant: i64, name: &str, entry: &Entry) -> Res
         entry.ids.as_ref().map_or(0, Ids::len),
         entry.ids.as_ref().map(|ids| ids.t_min),
         entry.ids.as_ref().map(|ids| ids.t_max),
-        entry.marks_json
+        entry.marks_json,
+        bytes
     ])?;
     if let Some(block) = &entry.block {
         let sql = "INSERT INTO block (admission, size, crc32, body, layout) VALUES (?1, ?2, ?3, ?4, ?5)";
@@ -155,6 +173,12 @@ fn admit(connection: &Connection, tenant: i64, name: &str, entry: &Entry) -> Res
         ])?;
     }
     let Some(ids) = &entry.ids else { return Ok(()) };
+    let sql = "INSERT INTO volume (tenant, log, events, bytes, admitted) VALUES (?1, ?2, ?3, ?4, ?3)
+               ON CONFLICT (tenant, log) DO UPDATE SET events = events + excluded.events,
+                   bytes = bytes + excluded.bytes, admitted = admitted + excluded.admitted";
+    connection
+        .prepare_cached(sql)?
+        .execute(params![tenant, entry.log, ids.len(), bytes])?;
     match held::remember(connection, tenant, &entry.log, ids)? {
         Ok(()) => Ok(()),
         Err(id) => Err(Fault::Refused(format!(
@@ -342,36 +366,6 @@ fn fail_on(connection: &Connection, tenant: i64, row: &PoisonRow) -> Result<(), 
         .prepare_cached(sql)?
         .execute(params![tenant, row.rule, MOST_POISON])?;
     Ok(())
-}
-
-/// Forgets whole admissions of a log. One that has marks stays for their sake, with the number that they took.
-fn forget(connection: &Connection, name: &str, log: &str, before: i64) -> Result<u64, Fault> {
-    let Some(tenant) = super::journal::tenant(connection, name)? else {
-        return Ok(0);
-    };
-    let which = "tenant = ?1 AND log = ?2 AND events > 0 AND t_max < ?3";
-    let sql = format!("SELECT sum(events), max(first_seq + events - 1), max(t_max) FROM admission WHERE {which}");
-    let (events, seq, time): (Option<u64>, Option<u64>, Option<i64>) = connection
-        .prepare_cached(&sql)?
-        .query_row(params![tenant, log, before], |row| {
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
-        })?;
-    let (Some(events), Some(seq), Some(time)) = (events, seq, time) else {
-        return Ok(0);
-    };
-    let sql = "INSERT INTO forgotten (tenant, log, seq, time) VALUES (?1, ?2, ?3, ?4)
-               ON CONFLICT (tenant, log) DO UPDATE SET seq = max(seq, excluded.seq), time = max(time, excluded.time)";
-    connection
-        .prepare_cached(sql)?
-        .execute(params![tenant, log, seq, time])?;
-    for sql in [
-        format!("DELETE FROM block WHERE admission IN (SELECT id FROM admission WHERE {which})"),
-        format!("DELETE FROM admission WHERE {which} AND marks IS NULL"),
-        format!("UPDATE admission SET first_seq = last_seq, events = 0, t_min = NULL, t_max = NULL WHERE {which}"),
-    ] {
-        connection.prepare_cached(&sql)?.execute(params![tenant, log, before])?;
-    }
-    Ok(events)
 }
 
 fn count(connection: &Connection, tenant: i64, repeat: &Repeat) -> Result<(), Fault> {

@@ -8,21 +8,33 @@
 //! impossible row fails that tenant's transaction and no other. An error at the commit itself leaves the outcome unknown (the
 //! commit may be on disk although it was reported as failed): connection and error are passed on, the next submission finds
 //! a new connection, and whoever submitted reads back where it stands.
+//!
+//! It also folds the write-ahead log into the database, which SQLite does by itself unless somebody reads without end; and it
+//! gives up what was laid by when it finds the disk full.
 
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
-use rusqlite::Connection;
+use rusqlite::{Connection, ErrorCode};
 
-use super::connection::Place;
+use super::ballast::Ballast;
+use super::connection::{BUSY_TIMEOUT, Place};
 use super::fault::Fault;
 use super::submission::Work;
-use super::{Hook, Moment, write};
+use super::{Hook, Moment, room, write};
 use crate::StoreError;
 
 /// Submissions that wait before the next one has to.
 const QUEUE: usize = 256;
+
+/// A write-ahead log of this size (bytes) is folded in on purpose: SQLite has been kept from it.
+const LARGE_LOG: u64 = 256 << 20;
+/// How often that is tried.
+const FOLD_EVERY: Duration = Duration::from_secs(30);
+/// How long folding waits for readers: others wait meanwhile.
+const FOLD_WAITS: Duration = Duration::from_secs(1);
 
 /// What a submission's owner hears.
 type Reply = Result<u64, StoreError>;
@@ -50,12 +62,20 @@ pub(super) enum Target {
 }
 
 impl Writer {
-    pub(super) fn start(target: Target, path: String, hook: Option<Hook>) -> Result<Self, StoreError> {
+    /// `ballast`: what may be given up when the disk is full.
+    pub(super) fn start(
+        target: Target,
+        path: String,
+        hook: Option<Hook>,
+        ballast: Option<Arc<Ballast>>,
+    ) -> Result<Self, StoreError> {
         let (queue, jobs) = sync_channel(QUEUE);
         let mut group = GroupCommit {
             target,
             path: path.clone(),
             hook,
+            ballast,
+            folded: Instant::now(),
         };
         let thread = std::thread::Builder::new()
             .name("store-writer".into())
@@ -123,6 +143,9 @@ struct GroupCommit {
     target: Target,
     path: String,
     hook: Option<Hook>,
+    ballast: Option<Arc<Ballast>>,
+    /// When the log was last folded in on purpose.
+    folded: Instant,
 }
 
 /// Why a whole group failed.
@@ -136,14 +159,29 @@ enum Failed {
 impl GroupCommit {
     fn run(&mut self, jobs: &Receiver<Job>) {
         while let Ok(first) = jobs.recv() {
-            let mut group = vec![first];
-            group.extend(jobs.try_iter().take(QUEUE));
+            let mut group = Vec::new();
+            for job in std::iter::once(first).chain(jobs.try_iter().take(QUEUE)) {
+                if job.work.is_upkeep() {
+                    self.commit(std::mem::take(&mut group));
+                    self.keep_up(&job);
+                } else {
+                    group.push(job);
+                }
+            }
             self.commit(group);
+            self.fold_a_large_log();
         }
     }
 
     fn commit(&mut self, group: Vec<Job>) {
-        match self.attempt(&group) {
+        if group.is_empty() {
+            return;
+        }
+        let outcome = self.attempt(&group);
+        if let Err(failed) = &outcome {
+            self.make_room(failed);
+        }
+        match outcome {
             Ok(replies) => {
                 for (job, reply) in group.into_iter().zip(replies) {
                     // Who no longer waits for the answer finds it in the store.
@@ -157,6 +195,73 @@ impl GroupCommit {
             }
             Err(Failed::Writing(error)) => self.fail(&group, "writing", &Arc::new(error)),
             Err(Failed::Whole(doing, error)) => self.fail(&group, doing, &Arc::new(error)),
+        }
+    }
+
+    /// Upkeep is no transaction of anybody's.
+    fn keep_up(&mut self, job: &Job) {
+        let reply = self.with_connection(|connection| match job.work {
+            Work::Vacuum { pages } => vacuum(connection, pages),
+            _ => fold(connection).map(u64::from),
+        });
+        match reply {
+            Ok(count) => {
+                let _ = job.reply.send(Ok(count));
+            }
+            Err(failed) => {
+                self.make_room(&failed);
+                let (doing, error): (_, Arc<dyn std::error::Error + Send + Sync>) = match failed {
+                    Failed::Writing(error) => ("keeping it tidy", Arc::new(error)),
+                    Failed::Whole(doing, error) => (doing, error),
+                };
+                self.fail(std::slice::from_ref(job), doing, &Arc::new(error));
+            }
+        }
+    }
+
+    /// Where somebody has read for so long that SQLite could not fold its log in, it is tried with more patience.
+    fn fold_a_large_log(&mut self) {
+        let Target::File(place, _) = &self.target else { return };
+        let size = room::size(&place.log());
+        if size < LARGE_LOG || self.folded.elapsed() < FOLD_EVERY {
+            return;
+        }
+        self.folded = Instant::now();
+        match self.with_connection(fold) {
+            Ok(false) => {}
+            Ok(true) => tracing::warn!(
+                store = self.path,
+                "the write-ahead log has {} MiB and grows: another program reads the store without end; end it",
+                size >> 20
+            ),
+            Err(failed) => self.make_room(&failed),
+        }
+    }
+
+    /// A full disk: what was laid by is given up, so that the store can be opened again and brought to an end.
+    fn make_room(&self, failed: &Failed) {
+        let error: &(dyn std::error::Error + 'static) = match failed {
+            Failed::Writing(error) => error,
+            Failed::Whole(_, error) => &**error,
+        };
+        if let Some(ballast) = self.ballast.as_ref().filter(|_| is_full(error)) {
+            ballast.release();
+        }
+    }
+
+    /// The connection, opened again where there is none; gone after an error.
+    fn with_connection<R>(&mut self, f: impl FnOnce(&Connection) -> rusqlite::Result<R>) -> Result<R, Failed> {
+        match &mut self.target {
+            Target::Memory(connection) => {
+                let connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
+                f(&connection).map_err(Failed::Writing)
+            }
+            Target::File(place, kept) => {
+                let connection = opened(place, kept)?;
+                let done = f(&connection).map_err(Failed::Writing)?;
+                *kept = Some(connection);
+                Ok(done)
+            }
         }
     }
 
@@ -177,7 +282,7 @@ impl GroupCommit {
 
     /// One transaction for the whole group. After an error the connection is gone.
     fn attempt(&mut self, group: &[Job]) -> Result<Vec<Reply>, Failed> {
-        let GroupCommit { target, path, hook } = self;
+        let GroupCommit { target, path, hook, .. } = self;
         match target {
             Target::Memory(connection) => {
                 let connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
@@ -189,18 +294,53 @@ impl GroupCommit {
                 replies
             }
             Target::File(place, kept) => {
-                let connection = match kept.take() {
-                    Some(connection) => connection,
-                    None => place
-                        .writer()
-                        .map_err(|error| Failed::Whole("opening again", Arc::new(error)))?,
-                };
+                let connection = opened(place, kept)?;
                 let replies = write_all(&connection, group, path, hook.as_ref())?;
                 *kept = Some(connection);
                 Ok(replies)
             }
         }
     }
+}
+
+fn opened(place: &Place, kept: &mut Option<Connection>) -> Result<Connection, Failed> {
+    match kept.take() {
+        Some(connection) => Ok(connection),
+        None => place
+            .writer()
+            .map_err(|error| Failed::Whole("opening again", Arc::new(error))),
+    }
+}
+
+/// Gives free pages back to the disk; returns how many are left.
+fn vacuum(connection: &Connection, pages: u32) -> rusqlite::Result<u64> {
+    let mut statement = connection.prepare(&format!("PRAGMA incremental_vacuum({pages})"))?;
+    let mut rows = statement.query([])?;
+    while rows.next()?.is_some() {}
+    connection.query_row("PRAGMA freelist_count", [], |row| row.get(0))
+}
+
+/// Folds the whole write-ahead log into the database. True: somebody reads what only the log has.
+fn fold(connection: &Connection) -> rusqlite::Result<bool> {
+    connection.busy_timeout(FOLD_WAITS)?;
+    let folded = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    Ok(folded? != 0)
+}
+
+/// Whether the disk has no room left.
+fn is_full(error: &(dyn std::error::Error + 'static)) -> bool {
+    const NO_SPACE: i32 = nix::errno::Errno::ENOSPC as i32;
+    let of = |error: &(dyn std::error::Error + 'static)| {
+        let engine = error
+            .downcast_ref::<rusqlite::Error>()
+            .and_then(rusqlite::Error::sqlite_error_code);
+        let system = error
+            .downcast_ref::<std::io::Error>()
+            .and_then(std::io::Error::raw_os_error);
+        engine == Some(ErrorCode::DiskFull) || system == Some(NO_SPACE)
+    };
+    std::iter::successors(Some(error), |error| error.source()).any(of)
 }
 
 fn write_all(connection: &Connection, group: &[Job], path: &str, hook: Option<&Hook>) -> Result<Vec<Reply>, Failed> {
@@ -310,6 +450,8 @@ mod tests {
             target,
             path: ":memory:".into(),
             hook: Some(hook),
+            ballast: None,
+            folded: Instant::now(),
         }
         .run(&waiting);
         let commits = commits.lock().unwrap().clone();
