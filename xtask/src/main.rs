@@ -10,6 +10,7 @@ mod programs;
 mod rules;
 mod test;
 mod toolchain;
+mod torture;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -39,6 +40,8 @@ enum Verb {
     Bench(bench::Arguments),
     /// Random modules, calls and rows, until the time is up or something is found.
     Fuzz(fuzz::Arguments),
+    /// Kill it again and again while events come in, and ask whether anything is missing.
+    Torture(torture::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -61,6 +64,7 @@ fn run() -> anyhow::Result<()> {
         Verb::Demo(arguments) => demo::run(&root, &arguments),
         Verb::Bench(arguments) => bench::run(&root, &arguments),
         Verb::Fuzz(arguments) => fuzz::run(&root, &arguments),
+        Verb::Torture(arguments) => torture::run(&root, &arguments),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use picket_duo::{Context, DuoError, Log, Page, Shape};
+use picket_failpoint::{Point, reach};
 use tokio::sync::Notify;
 
 use crate::admit::{Admit, AdmitError};
@@ -205,6 +206,7 @@ impl<D: DuoLogs, A: Admit, C: Clock> Poller<D, A, C> {
             let Some(page) = self.ask(lane, &window, &mut walk).await? else {
                 return Ok(true);
             };
+            reach(Point::FetchAfter);
             if is_first && self.skew().is_some_and(|skew| skew.abs() > TOLERATED_SKEW) {
                 return Ok(true);
             }
@@ -217,6 +219,7 @@ impl<D: DuoLogs, A: Admit, C: Clock> Poller<D, A, C> {
             }
             self.announce().await?;
             let taken = walk.take(page.next_offset, self.shared.admit.read(self.log, page.rows));
+            reach(Point::NormaliseAfter);
             let (step, reached) = (taken.step, taken.reached);
             self.keep(lane, window, walk.end, taken).await?;
             lane.failures = 0;

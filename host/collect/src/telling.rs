@@ -110,7 +110,10 @@ impl<D: DuoLogs, A: Admit, C: Clock> Poller<D, A, C> {
             pace: self.shared.budget.learned(self.log.path(), self.now()),
             ..before.clone()
         };
-        events.iter().for_each(|event| after.busy.note(event.time));
+        // A row that claims to be of next year must not make the log look busy, or silent, until then.
+        events
+            .iter()
+            .for_each(|event| after.busy.note(event.time.min(window.end)));
         if is_first && let Some(first) = after.first {
             after.live = Some(Reach {
                 read_to: first,

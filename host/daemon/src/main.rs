@@ -51,6 +51,10 @@ fn main() -> ExitCode {
         .with_target(false)
         .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
         .init();
+    if let Err(error) = picket_failpoint::arm() {
+        eprintln!("picket: {error}");
+        return ExitCode::from(2);
+    }
     // Two providers may be compiled in; the choice is made once, here. A second call only says that it is made.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = match tokio::runtime::Builder::new_multi_thread()

@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use picket_contract::{Call, FailedRow, Failure, FailureKind, LogLine, Position, RuleAlert, StateChanges, Usage};
 use picket_event::{Choice, Offer, RowRef, Selector};
+use picket_failpoint::{Point, reach};
 use picket_store::{Gap, StoreError};
 
 use crate::desk::named;
@@ -368,6 +369,7 @@ impl<'a> Caller<'a> {
             params: &rule.params,
             tables: &rule.tables,
         });
+        reach(Point::CallAfter);
         let usage = match &called {
             Ok(outcome) => outcome.usage,
             Err(failure) => failure.usage,

@@ -9,6 +9,7 @@ use std::fs::{DirBuilder, File, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use picket_failpoint::{Point, reach};
 use picket_store::OutboxRow;
 use serde::Deserialize;
 
@@ -127,6 +128,7 @@ impl FileSink {
         self.lines
             .append(text.as_bytes())
             .map_err(fault(&self.path, "writing"))?;
+        reach(Point::SendAfter);
         keys.drain(..).for_each(|key| self.written.insert(key));
         text.clear();
         Ok(())

@@ -14,6 +14,7 @@ mod stdout;
 pub use file::{FileSink, Rotation};
 pub use stdout::StdoutSink;
 
+use picket_failpoint::{Point, reach};
 use picket_store::{OutboxRow, Store, StoreError};
 
 /// How many rows are delivered at once: enough to share a flush of the disk, few enough to repeat after a crash.
@@ -63,6 +64,7 @@ pub fn drain(store: &dyn Store, sink: &mut dyn Sink, name: &str) -> Result<u64, 
         let rows = store.outbox(name, AT_ONCE)?;
         let Some(last) = rows.last() else { return Ok(delivered) };
         sink.deliver(&rows)?;
+        reach(Point::MarkBefore);
         store.delivered(name, last.number)?;
         delivered += rows.len() as u64;
     }

@@ -33,6 +33,8 @@ pub struct Source<'a> {
     pub start: &'a str,
     /// More of the tenant's file, at its top level.
     pub more: &'a str,
+    /// What stands between it and the simulator, `127.0.0.1:PORT`; none: nothing.
+    pub host: Option<String>,
 }
 
 impl<'a> Source<'a> {
@@ -45,6 +47,7 @@ impl<'a> Source<'a> {
             secret: None,
             start: "60d",
             more: "",
+            host: None,
         }
     }
 }
@@ -129,7 +132,7 @@ impl Site {
         let text = format!(
             "source:\n  type: duo\n  api_hostname: \"{host}\"\n  integration_key: {ikey}\n  {secret}\n  ca_file: ./ca.pem\n  \
              poll_interval: 0.1\n  start: {start}\n  collect: [{logs}]\n{more}",
-            host = self.duo.host(),
+            host = source.host.clone().unwrap_or_else(|| self.duo.host()),
             logs = source.collect.join(", "),
             start = source.start,
             more = source.more,
@@ -150,6 +153,11 @@ impl Site {
     /// Sets a variable of every program started from now on.
     pub fn set(&mut self, name: &str, value: &str) {
         self.environment.insert(name.to_owned(), value.to_owned());
+    }
+
+    /// The variable is not set any more.
+    pub fn unset(&mut self, name: &str) {
+        self.environment.remove(name);
     }
 
     /// Something in the site's directory.
@@ -276,6 +284,30 @@ impl Site {
         }
     }
 
+    /// Whether the daemon has ended by itself, or was ended by somebody else.
+    ///
+    /// # Panics
+    /// None was started.
+    pub fn has_ended(&mut self) -> bool {
+        let child = self.daemon.as_mut().expect("a daemon was started");
+        child.try_wait().unwrap().is_some()
+    }
+
+    /// The daemon's process.
+    ///
+    /// # Panics
+    /// None was started.
+    #[must_use]
+    pub fn pid(&self) -> i32 {
+        let child = self.daemon.as_ref().expect("a daemon was started");
+        i32::try_from(child.id()).unwrap()
+    }
+
+    /// Sends the daemon a signal; who is dead does not mind.
+    pub fn signal(&self, signal: Signal) {
+        let _ = kill(Pid::from_raw(self.pid()), signal);
+    }
+
     /// kill -9.
     pub fn kill(&mut self) {
         if let Some(mut child) = self.daemon.take() {
@@ -289,8 +321,7 @@ impl Site {
     /// # Panics
     /// It does not.
     pub fn stop(&mut self) {
-        let child = self.daemon.as_ref().expect("a daemon runs");
-        kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), Signal::SIGTERM).unwrap();
+        kill(Pid::from_raw(self.pid()), Signal::SIGTERM).unwrap();
         assert_eq!(self.ends(), 0, "{}", self.log());
     }
 

@@ -1,5 +1,6 @@
 //! Rules, read again while the daemon runs: whenever their directory changes, and at `picket reload`.
 
+use picket_failpoint::{Point, reach};
 use picket_judge::pipeline::SwapReport;
 use serde_json::{Value, json};
 
@@ -73,6 +74,7 @@ impl Daemon {
 /// Has a tenant judged by what is live now, under its configuration as it is now; says what came of it.
 pub(super) async fn swap(tenant: &Running) -> Value {
     let swapped = tenant.swap().await;
+    reach(Point::ReloadMiddle);
     *lock(&tenant.refused) = swapped
         .as_ref()
         .err()

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use picket_failpoint::{Point, reach};
 use rusqlite::{Connection, params};
 
 use super::fault::Fault;
@@ -69,6 +70,7 @@ pub(super) fn forget(connection: &Connection, name: &str, log: &str, old: &Old) 
             "DELETE FROM admission WHERE id = ?1"
         };
         connection.prepare_cached(sql)?.execute([one.id])?;
+        reach(Point::MaintenanceMiddle);
     }
     Ok(events)
 }

@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use picket_failpoint::{Point, reach};
 use rusqlite::{Connection, ErrorCode};
 
 use super::ballast::Ballast;
@@ -380,9 +381,11 @@ fn write_all(connection: &Connection, group: &[Job], path: &str, hook: Option<&H
     call(Moment::BeforeCommit {
         submissions: group.len(),
     })?;
+    reach(Point::CommitBefore);
     connection
         .execute_batch("COMMIT")
         .map_err(|error| Failed::Whole("committing", Arc::new(error)))?;
+    reach(Point::CommitAfter);
     call(Moment::AfterCommit {
         submissions: group.len(),
     })?;
