@@ -92,7 +92,10 @@ fn main() -> ExitCode {
 /// What is played, and who knows how it must end.
 fn stage(arguments: &Arguments, accounts: usize, events: usize) -> (World, Oracle) {
     let world = World::new(arguments.seed, accounts, events);
-    eprintln!("torture: asking a daemon that nobody disturbs about {} events ...", world.rows());
+    eprintln!(
+        "torture: asking a daemon that nobody disturbs about {} events ...",
+        world.rows()
+    );
     let oracle = Oracle::ask(&world);
     (world, oracle)
 }

@@ -75,14 +75,22 @@ impl Oracle {
         let (mut site, _proxy) = world.site();
         site.run();
         world.finish(&site);
-        site.wait("everything to be delivered", || is_delivered(world, &site).then_some(()));
+        site.wait("everything to be delivered", || {
+            is_delivered(world, &site).then_some(())
+        });
         site.stop();
         let (mut alerts, mut keys) = (BTreeMap::new(), Vec::new());
         for (at, name) in world.names() {
             let ids: BTreeSet<String> = alerts_of(&site, name).into_iter().map(|(id, _)| id).collect();
             let replayed = replayed(world, &site, at, name);
-            assert!(replayed.is_subset(&ids), "{name}: a replay finds {replayed:?}, live {ids:?}");
-            assert!(replayed.len() * 10 >= ids.len() * 9, "{name}: a replay finds far less than live");
+            assert!(
+                replayed.is_subset(&ids),
+                "{name}: a replay finds {replayed:?}, live {ids:?}"
+            );
+            assert!(
+                replayed.len() * 10 >= ids.len() * 9,
+                "{name}: a replay finds far less than live"
+            );
             let key = format!("data/keys/{name}.phone");
             keys.push((key.clone(), std::fs::read(site.path(&key)).unwrap()));
             alerts.insert(name.to_owned(), ids);
@@ -152,7 +160,10 @@ fn alerts_of(site: &Site, name: &str) -> Vec<(String, String)> {
     let rows = site.store().alerts(name, &AlertFilter::default()).unwrap();
     let told = |alert: picket_store::AlertRow| {
         let json: Value = serde_json::from_str(&alert.json).unwrap_or_default();
-        (alert.id.to_string(), format!("{}, {}: {}", alert.rule, json["time"], json["title"]))
+        (
+            alert.id.to_string(),
+            format!("{}, {}: {}", alert.rule, json["time"], json["title"]),
+        )
     };
     rows.into_iter().map(told).collect()
 }

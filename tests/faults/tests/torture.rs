@@ -21,7 +21,10 @@ fn fifty_kills_lose_nothing_and_double_nothing() {
     let report = torture(&plan, &world, &Oracle::ask(&world), |_, _| {});
     assert!(report.verdict.is_good(), "{report:#?}");
     assert_eq!(report.kills, 50);
-    assert!(report.verdict.events > 6_000 && report.verdict.alerts > 30, "{report:#?}");
+    assert!(
+        report.verdict.events > 6_000 && report.verdict.alerts > 30,
+        "{report:#?}"
+    );
 }
 
 #[test]
@@ -36,6 +39,8 @@ fn a_kill_at_each_failpoint_changes_nothing() {
         };
         let report = torture(&plan, &world, &oracle, |_, _| {});
         assert!(report.verdict.is_good(), "{}: {report:#?}", point.name());
-        assert!(report.at_failpoint > 0, "{}: nobody comes by", point.name());
+        // A day has nothing to tidy up.
+        let comes_by = *point != Point::MaintenanceMiddle;
+        assert_eq!(report.at_failpoint > 0, comes_by, "{}", point.name());
     }
 }
