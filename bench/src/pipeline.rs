@@ -29,7 +29,7 @@ use crate::rules;
 const ROUNDS: usize = 15;
 const DURABLE_ROUNDS: usize = 5;
 /// When alerts are said to have been raised, ms: nothing here reads a clock.
-const NOW: i64 = 1_795_000_000_000;
+pub(crate) const NOW: i64 = 1_795_000_000_000;
 
 /// Measures the group.
 ///
@@ -105,7 +105,7 @@ pub(crate) fn run(stock: &Path, printer: &Printer) -> anyhow::Result<()> {
 }
 
 /// Lines of text as rows: cutting them is part of what is measured.
-fn rows(company: &Company) -> Vec<Rows> {
+pub(crate) fn rows(company: &Company) -> Vec<Rows> {
     let of_log = |(feed, text): &(duo_simulator::model::Feed, String)| Rows {
         log: feed.name().into(),
         rows: text.lines().map(Arc::from).collect(),
@@ -133,7 +133,13 @@ pub(crate) fn pages(company: &Company) -> anyhow::Result<Vec<pipeline::Page>> {
 /// # Errors
 /// The store cannot be had.
 pub(crate) async fn open(directory: &Path, set: RuleSet) -> anyhow::Result<Pipeline> {
-    let options = Options {
+    let store = Arc::new(SqliteStore::open(directory)?);
+    Ok(Pipeline::open(rules::tenant(), store, set, options()).await?)
+}
+
+/// What a pipeline is given here.
+pub(crate) fn options() -> Options {
+    Options {
         settings: Settings::default(),
         share_within: Duration::from_millis(200),
         clock: Arc::new(|| NOW),
@@ -141,9 +147,7 @@ pub(crate) async fn open(directory: &Path, set: RuleSet) -> anyhow::Result<Pipel
         people: Arc::new(Nobody),
         holding: Arc::default(),
         ration: Arc::default(),
-    };
-    let store = Arc::new(SqliteStore::open(directory)?);
-    Ok(Pipeline::open(rules::tenant(), store, set, options).await?)
+    }
 }
 
 async fn durable(directory: &Path, set: RuleSet, pages: Vec<pipeline::Page>) -> anyhow::Result<Duration> {

@@ -346,15 +346,33 @@ pub(crate) enum Grant {
 
 #[derive(Debug, Args)]
 pub(crate) struct Replay {
-    /// A directory of modules, or one module.
-    #[arg(long, value_name = "DIR")]
-    pub(crate) rules: PathBuf,
+    /// A directory of modules, or one module. Without it the journal of a store is judged as it was judged.
+    #[arg(long, value_name = "DIR", required_unless_present = "store")]
+    pub(crate) rules: Option<PathBuf>,
     /// Raw Duo events, one a line: LOG=FILE, LOG being authentication, activity, administrator or telephony; may be repeated.
-    #[arg(long = "events", value_name = "LOG=FILE", required = true)]
+    #[arg(
+        long = "events",
+        value_name = "LOG=FILE",
+        required_unless_present = "store",
+        conflicts_with = "store"
+    )]
     pub(crate) events: Vec<String>,
-    /// The tenant's id, which is part of every alert's id.
-    #[arg(long, value_name = "ID", default_value = "default")]
-    pub(crate) tenant: String,
+    /// The events that a store holds, in this directory or in the configuration's data_dir; beside a running daemon, too.
+    #[arg(long, value_name = "DIR", num_args = 0..=1)]
+    #[allow(clippy::option_option, reason = "how clap tells an option without its value")]
+    pub(crate) store: Option<Option<PathBuf>>,
+    /// The tenant's id, which is part of every alert's id. With --events `default` by default, with --store the only tenant.
+    #[arg(long, value_name = "ID")]
+    pub(crate) tenant: Option<String>,
+    /// Only alerts at or after: a day, an RFC 3339 time, or a span back from now.
+    #[arg(long, value_name = "T", requires = "store")]
+    pub(crate) from: Option<String>,
+    /// Only alerts before.
+    #[arg(long, value_name = "T", requires = "store")]
+    pub(crate) to: Option<String>,
+    /// How the alerts differ from those that the store holds: gained, lost, changed.
+    #[arg(long, requires = "store")]
+    pub(crate) compare: bool,
     /// The key that masks the tenant's phone numbers, <data_dir>/keys/<tenant>.phone: without it a substitute stands in.
     #[arg(long, value_name = "FILE")]
     pub(crate) phone_key: Option<PathBuf>,

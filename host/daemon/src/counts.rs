@@ -99,6 +99,7 @@ impl Observe for Counts {
             counts.log_lines += said.lines.len() as u64;
             counts.log_dropped += said.usage.log_dropped;
         });
+        self.probation.judged(tenant, said);
         self.logged.said(tenant, said);
     }
 

@@ -109,7 +109,7 @@ fn filter(asked: Option<&str>) -> EnvFilter {
 
 async fn dispatch(cli: &Cli) -> anyhow::Result<bool> {
     match &cli.verb {
-        Verb::Replay(arguments) => commands::replay::run(arguments)?,
+        Verb::Replay(arguments) => commands::replay::run(arguments, &cli.config)?,
         Verb::Rule {
             verb: RuleVerb::Test { modules, output },
         } => {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use picket_contract::evaluate::grouped;
-use picket_judge::shadow::{Difference, Shadowed, Stopped, Told};
+use picket_judge::shadow::{Difference, Failed, Shadowed, Stopped, Told};
 use serde_json::{Value, json};
 
 use crate::config::{OnDifference, ReloadPolicy};
@@ -16,9 +16,24 @@ const NO_FUEL: u64 = 10_000_000;
 /// Alerts listed of each kind.
 const MOST_LISTED: usize = 200;
 
+/// Failures that say nothing of a version: live, they are tried again.
+const NOT_ITS_FAULT: [&str; 2] = ["host", "state-quota"];
+
+/// What was shown.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Basis {
+    /// Stored events, all at once.
+    #[default]
+    Stored,
+    /// Events as they came.
+    Live,
+}
+
 /// What all tenants' runs found together.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Trial {
+    /// Of which events.
+    pub(crate) basis: Basis,
     /// Ids of the rules of the version that judges; empty: there is none.
     pub(crate) known: Vec<String>,
     /// Of each tenant.
@@ -48,11 +63,40 @@ impl Trial {
         let tenants = self.runs.iter().filter(|(_, run)| run.events > 0).count();
         let events = self.events();
         format!(
-            "{} stored {} of {tenants} {}",
+            "{} {} {} of {tenants} {}",
             grouped(events),
+            self.kind(),
             if events == 1 { "event" } else { "events" },
             when::plural(tenants, "tenant")
         )
+    }
+
+    fn kind(&self) -> &'static str {
+        match self.basis {
+            Basis::Stored => "stored",
+            Basis::Live => "live",
+        }
+    }
+
+    /// What always stops a version, in words: a failure, a run that had to be stopped, or fuel beyond the factor.
+    pub(crate) fn stops(&self, policy: &ReloadPolicy) -> Option<String> {
+        self.failed().or_else(|| self.burns(policy))
+    }
+
+    fn burns(&self, policy: &ReloadPolicy) -> Option<String> {
+        for (rule, (old, new)) in self.fuel() {
+            let most = old.max(NO_FUEL).saturating_mul(policy.fuel_factor);
+            if self.known.iter().any(|known| known == rule) && new > most {
+                return Some(format!(
+                    "rule `{rule}` burns {} fuel on {}, the version before it {}: more than `fuel_factor: {}` allows",
+                    grouped(new),
+                    self.basis(),
+                    grouped(old),
+                    policy.fuel_factor
+                ));
+            }
+        }
+        None
     }
 
     /// Fuel by rule: of the version before, and of the new one.
@@ -90,20 +134,8 @@ impl Trial {
         name: &str,
         differences: &Differences<'_>,
     ) -> Decision {
-        if let Some(failed) = self.failed() {
-            return Decision::Refuse(failed);
-        }
-        for (rule, (old, new)) in self.fuel() {
-            let most = old.max(NO_FUEL).saturating_mul(policy.fuel_factor);
-            if self.known.iter().any(|known| known == rule) && new > most {
-                return Decision::Refuse(format!(
-                    "rule `{rule}` burns {} fuel on {}, the version before it {}: more than `fuel_factor: {}` allows",
-                    grouped(new),
-                    self.basis(),
-                    grouped(old),
-                    policy.fuel_factor
-                ));
-            }
+        if let Some(why) = self.stops(policy) {
+            return Decision::Refuse(why);
         }
         let Differences {
             gained,
@@ -119,12 +151,12 @@ impl Trial {
         }
         if self.known.is_empty() {
             return Decision::Promote(match self.events() {
-                0 => "new, and there are no stored events to show it".to_owned(),
+                0 => format!("new, and there are no {} events to show it", self.kind()),
                 _ => format!("new: it would have raised {} on {}", count(new.len()), self.basis()),
             });
         }
         if self.events() == 0 {
-            return Decision::Promote("there are no stored events to compare on".to_owned());
+            return Decision::Promote(format!("there are no {} events to compare on", self.kind()));
         }
         if gained.is_empty() && lost.is_empty() && changed.is_empty() {
             return Decision::Promote(format!(
@@ -171,7 +203,9 @@ impl Trial {
     /// What always stops a version: it failed, or its run had to be stopped.
     fn failed(&self) -> Option<String> {
         for (tenant, run) in &self.runs {
-            if let Some(failed) = run.new.failures.first() {
+            let counts =
+                |failed: &&Failed| self.basis == Basis::Stored || !NOT_ITS_FAULT.contains(&failed.code.as_str());
+            if let Some(failed) = run.new.failures.iter().find(counts) {
                 let event = failed.event.as_ref();
                 let event = event.map_or(String::new(), |event| format!(" event {event} of"));
                 return Some(format!(
@@ -233,6 +267,7 @@ impl Trial {
         let spans = self.runs.iter().filter_map(|(_, run)| run.span);
         let span = spans.reduce(|(a, b), (c, d)| (a.min(c), b.max(d)));
         json!({
+            "basis": self.kind(),
             "events": self.events(),
             "from": span.map(|(from, _)| when::rfc3339(from)),
             "to": span.map(|(_, to)| when::rfc3339(to)),
@@ -265,7 +300,7 @@ fn failures(count: usize) -> String {
 #[cfg(test)]
 mod tests {
     use picket_contract::Severity;
-    use picket_judge::shadow::{Failed, Side};
+    use picket_judge::shadow::Side;
 
     use super::*;
     use crate::config::ReloadPolicy;
@@ -300,6 +335,7 @@ mod tests {
             stopped: None,
         };
         Trial {
+            basis: Basis::Stored,
             known: vec!["r".to_owned()],
             runs: vec![("acme".to_owned(), run)],
         }

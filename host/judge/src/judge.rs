@@ -323,6 +323,7 @@ impl TenantJudge {
         if !lines.is_empty() || usage != Usage::default() {
             said.push(Said {
                 rule: rule.clone(),
+                module: slot.rule.module.clone(),
                 lines,
                 usage,
             });

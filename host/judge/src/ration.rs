@@ -185,6 +185,7 @@ mod tests {
         let lines = Vec::new();
         ration.burn(
             &[Said {
+                module: "sha256:m".into(),
                 rule: rule.into(),
                 lines,
                 usage,

@@ -1,28 +1,53 @@
 //! A tenant's stored journal judged once more, by the versions that judged it, each from where it took over: what was live, as a
-//! replay.
+//! replay. Or by other rules, whatever judged it.
 //!
 //! The journal says itself which generation judged from where on ([`Mark::Generation`]) and where each rule went on or began
-//! ([`Mark::Takeover`]). Who asks gives the rules of each generation; alerts, ids and state are then those of the live run, but
-//! for what a rule had looked back on when it began, which is told ([`Rejudged::substituted`]).
+//! ([`Mark::Takeover`]). Who asks gives the rules of each generation; alerts, ids and state are then those of the live run. What
+//! cannot be repeated is told ([`Rejudged::substituted`]).
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, RwLock};
 
-use picket_contract::{Admission, Mark, Position, RuleState};
+use picket_contract::{Admission, Mark, Position};
 use picket_store::{AlertRow, Standing, Store};
 
 use crate::acquaintance::Acquaintance;
 use crate::change::Prepared;
 use crate::dedup::Dedup;
 use crate::evidence::{InJournal, Rebuild as _};
+use crate::historic::Historic;
+use crate::holding::Remembered;
 use crate::judge::{TenantJudge, plan, selector};
-use crate::pipeline::RuleSet;
+use crate::people::People;
+use crate::pipeline::{self, RuleSet, RuleSpec};
 use crate::rule::{JudgedRule, Tenant};
-use crate::stretch::stands;
-use crate::verdict::{JudgeError, Settings, Verdict};
+use crate::stretch::{Stretch, stands};
+use crate::verdict::{JudgeError, Settings, Trouble, Verdict};
 
 /// Events read and judged at once.
 const PIECE: usize = 10_000;
+
+/// The journal that is judged.
+pub struct Journal {
+    /// Where it is; only read.
+    pub store: Arc<dyn Store>,
+    /// Whose.
+    pub tenant: Arc<Tenant>,
+    /// How rules are judged.
+    pub settings: Settings,
+    /// What is known of the tenant's users, for alerts and exceptions: as of now.
+    pub people: Arc<dyn People>,
+    /// What alerts give as the time they were raised, wall clock, ms.
+    pub now: i64,
+}
+
+/// What judged in a generation.
+pub struct Judged {
+    /// The rules.
+    pub set: RuleSet,
+    /// When it took over, wall clock, ms; none: not known, and rules that began with it have nothing to look back from.
+    pub since: Option<i64>,
+}
 
 /// What came of it.
 #[derive(Debug, Default)]
@@ -31,10 +56,14 @@ pub struct Rejudged {
     pub alerts: Vec<AlertRow>,
     /// Every rule as it stands at the end.
     pub rules: Vec<JudgedRule>,
+    /// What rules failed on.
+    pub troubles: Vec<Trouble>,
     /// What could not be repeated, in words.
     pub substituted: Vec<String>,
     /// How many generations judged.
     pub generations: u64,
+    /// Events read, at the least once.
+    pub events: u64,
 }
 
 /// A change of rules, as the journal has it.
@@ -47,48 +76,17 @@ struct Change {
     from: BTreeMap<Arc<str>, Position>,
 }
 
-/// Judges the whole journal. `rules`: what judged in a generation, by its hash. `now`: what alerts give as the time they were
-/// raised, wall clock, ms.
+/// Judges the whole journal as it was judged. `rules`: what judged in a generation, by its number and hash.
 ///
 /// # Errors
 /// [`JudgeError`].
-pub fn rejudge(
-    store: &Arc<dyn Store>,
-    tenant: &Arc<Tenant>,
-    settings: Settings,
-    now: i64,
-    rules: impl Fn(&str) -> Option<RuleSet>,
-) -> Result<Rejudged, JudgeError> {
-    let journal = InJournal {
-        store: store.clone(),
-        tenant: tenant.id.clone(),
-    };
-    let settings = Settings {
-        fuel_at_once: u64::MAX,
-        ..settings
-    };
-    let last = store.last_seq(&tenant.id)?;
-    let known = Acquaintance::default();
-    let judge = TenantJudge::new(
-        tenant.clone(),
-        settings,
-        0,
-        Vec::new(),
-        Dedup::default(),
-        known,
-        &journal,
-    )?;
-    let mut again = Again {
-        journal: &journal,
-        judge,
-        parked: BTreeMap::new(),
-        rejudged: Rejudged::default(),
-        now,
-    };
+pub fn rejudge(of: &Journal, rules: impl Fn(u64, &str) -> Option<Judged>) -> Result<Rejudged, JudgeError> {
+    let (journal, last) = opened(of)?;
+    let mut again = Again::begin(of, &journal)?;
     for change in changes(&journal, last)? {
         again.read_to(change.judged)?;
-        match rules(&change.hash) {
-            Some(set) => again = again.swap(&change, &set)?,
+        match rules(change.number, &change.hash) {
+            Some(judged) => again = again.swap(&change, &judged)?,
             None => {
                 let words = format!("generation {} ({}) is not known", change.number, change.hash);
                 again.rejudged.substituted.push(words);
@@ -96,11 +94,42 @@ pub fn rejudge(
         }
     }
     again.read_to(last)?;
-    let Again {
-        judge, mut rejudged, ..
-    } = again;
-    rejudged.rules = judge.rules().cloned().collect();
-    Ok(rejudged)
+    Ok(again.end())
+}
+
+/// Judges the journal from behind a number on by these rules alone, whatever judged it.
+///
+/// # Errors
+/// [`JudgeError`].
+pub fn judge_by(of: &Journal, set: RuleSet, after: u64) -> Result<Rejudged, JudgeError> {
+    let (journal, last) = opened(of)?;
+    let mut again = Again::begin(of, &journal)?;
+    let marks = match after {
+        0 => Vec::new(),
+        after => journal.pending(after, i64::MAX)?,
+    };
+    let rules = set.rules.iter().map(|spec| {
+        let position = stands(&spec.manifest, after, &marks);
+        (spec.manifest.id.as_str().into(), position)
+    });
+    let change = Change {
+        number: 0,
+        hash: set.hash.clone(),
+        judged: 0,
+        from: rules.collect(),
+    };
+    again = again.swap(&change, &Judged { set, since: None })?;
+    again.read_to(last)?;
+    Ok(again.end())
+}
+
+fn opened(of: &Journal) -> Result<(InJournal, u64), JudgeError> {
+    let journal = InJournal {
+        store: of.store.clone(),
+        tenant: of.tenant.id.clone(),
+    };
+    let last = of.store.last_seq(&of.tenant.id)?;
+    Ok((journal, last))
 }
 
 fn changes(journal: &InJournal, last: u64) -> Result<Vec<Change>, JudgeError> {
@@ -135,10 +164,38 @@ struct Again<'j> {
     /// Rules that were retired, by id and state version: they may come back.
     parked: BTreeMap<(String, u32), JudgedRule>,
     rejudged: Rejudged,
+    /// The journal's number up to which events are counted.
+    read: u64,
     now: i64,
 }
 
-impl Again<'_> {
+impl<'j> Again<'j> {
+    fn begin(of: &Journal, journal: &'j InJournal) -> Result<Self, JudgeError> {
+        let settings = Settings {
+            fuel_at_once: u64::MAX,
+            ..of.settings
+        };
+        let known = Acquaintance::default();
+        let dedup = Dedup::default();
+        let judge = TenantJudge::new(of.tenant.clone(), settings, 0, Vec::new(), dedup, known, journal)?;
+        let starts = pipeline::starts(&*of.store, &of.tenant.id)?;
+        let historic = Historic::FirstStart(Arc::new(RwLock::new(starts)));
+        Ok(Again {
+            journal,
+            judge: judge.knowing(of.people.clone()).since(historic),
+            parked: BTreeMap::new(),
+            rejudged: Rejudged::default(),
+            read: 0,
+            now: of.now,
+        })
+    }
+
+    fn end(self) -> Rejudged {
+        let mut rejudged = self.rejudged;
+        rejudged.rules = self.judge.rules().cloned().collect();
+        rejudged
+    }
+
     fn read_to(&mut self, to: u64) -> Result<(), JudgeError> {
         while let Some(after) = self.judge.behind(to) {
             let mut piece = self.journal.store.read(&self.journal.tenant, after, PIECE)?;
@@ -152,12 +209,16 @@ impl Again<'_> {
     }
 
     fn feed(&mut self, after: u64, piece: &[Admission]) -> Result<(), JudgeError> {
+        let new = piece.iter().filter(|entry| entry.first_seq > self.read);
+        self.rejudged.events += new.map(|entry| entry.events.len() as u64).sum::<u64>();
+        self.read = piece.last().map_or(self.read, |last| last.last_seq().max(self.read));
         let verdict = self.judge.feed(after, piece, self.journal, self.now)?;
         self.hear(verdict);
         Ok(())
     }
 
     fn hear(&mut self, verdict: Verdict) {
+        self.rejudged.troubles.extend(verdict.troubles);
         let alerts = &mut self.rejudged.alerts;
         alerts.extend(verdict.alerts);
         for repeat in verdict.repeats {
@@ -168,7 +229,25 @@ impl Again<'_> {
         }
     }
 
-    fn swap(mut self, change: &Change, set: &RuleSet) -> Result<Self, JudgeError> {
+    /// What a rule remembers that began at a position, having looked back.
+    fn looked_back(&self, spec: &RuleSpec, since: i64, at: &Position) -> Result<Option<Remembered>, JudgeError> {
+        let (store, tenant) = (&self.journal.store, &self.journal.tenant);
+        let from = since.saturating_sub(spec.manifest.state.look_back_ms);
+        let after = store.since(tenant, from, u64::MAX)?;
+        if after >= at.seq {
+            return Ok(None);
+        }
+        let set: &[RuleSpec] = std::slice::from_ref(spec);
+        let (whose, settings) = (&self.judge.tenant, self.judge.settings);
+        let mut stretch = Stretch::begin(self.journal, whose, settings, &[set], (after, u64::MAX >> 1))?;
+        stretch.past_ends_at(at.seq);
+        stretch.read(at.seq, self.now, |_, _| true)?;
+        let slot = stretch.judges.first_mut().and_then(|judge| judge.slots.pop());
+        Ok(slot.map(|slot| slot.rule.state))
+    }
+
+    fn swap(mut self, change: &Change, judged: &Judged) -> Result<Self, JudgeError> {
+        let set = &judged.set;
         let read = set.rules.iter().map(|spec| (&*spec.manifest, &*spec.terms.permission));
         let mut prepared = Prepared {
             plan: plan(read, &self.judge.tenant.mask),
@@ -181,10 +260,6 @@ impl Again<'_> {
             let rule = match self.judge.take_rule(id, version).or(parked) {
                 Some(rule) => spec.judged(rule.position, rule.state, rule.standing),
                 None => {
-                    if spec.manifest.state.look_back_ms > 0 && change.judged > 0 {
-                        let words = format!("rule {id} looked back when it began, which is not repeated");
-                        self.rejudged.substituted.push(words);
-                    }
                     let position = match change.from.get(id) {
                         Some(from) => from.clone(),
                         None if change.judged == 0 => Position::start(),
@@ -193,7 +268,18 @@ impl Again<'_> {
                             stands(&spec.manifest, change.judged, &marks)
                         }
                     };
-                    spec.judged(position, RuleState::default().into(), Standing::default())
+                    let looks_back = spec.manifest.state.look_back_ms > 0 && change.judged > 0;
+                    let state = match judged.since.filter(|_| looks_back) {
+                        Some(since) => self.looked_back(spec, since, &position)?,
+                        None => {
+                            if looks_back {
+                                let words = format!("rule {id} looked back when it began, which is not repeated");
+                                self.rejudged.substituted.push(words);
+                            }
+                            None
+                        }
+                    };
+                    spec.judged(position, state.unwrap_or_default(), Standing::default())
                 }
             };
             let selector = selector(&spec.manifest, &spec.params, &spec.terms.permission, &prepared.plan)?;

@@ -4,12 +4,14 @@
 //! then the same rows are shown to both in the same way. What each raises, burns and fails on is compared: by the alerts' ids,
 //! which do not depend on the version, and by what they say. Nothing of it is stored, and the tenant's fuel is not touched; the
 //! new version may burn so much and no more.
+//!
+//! A live shadow ([`Shadow`]) is the same run, begun at the journal's end and taken on as the journal grows.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use picket_contract::Severity;
-use picket_store::{AlertRow, Repeat, Store};
+use picket_contract::{Admission, Mark, Severity};
+use picket_store::{AlertRow, Repeat, Store, StoreError};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -22,6 +24,8 @@ use crate::verdict::{JudgeError, Outcome, Settings, Verdict};
 /// How much of a look-back is read before what is compared, in multiples of the events compared: the rest of it matters little
 /// to a comparison, since neither version has it.
 const WARM_UP: u64 = 10;
+/// Events read at once.
+const PIECE: usize = 1000;
 /// Alerts kept of one version: past it the run is over, since nobody would read more.
 const MOST_ALERTS: usize = 20_000;
 
@@ -226,51 +230,167 @@ impl Shadowed {
 /// # Errors
 /// [`JudgeError`]: the store's, or rules that cannot be judged.
 pub fn run(what: Run<'_>, is_wanted: impl Fn() -> bool) -> Result<Shadowed, JudgeError> {
-    let journal = InJournal {
-        store: what.store.clone(),
-        tenant: what.tenant.id.clone(),
-    };
-    let (store, tenant) = (&journal.store, &*journal.tenant);
+    let (store, tenant) = (what.store, &what.tenant.id);
     let to = store.last_seq(tenant)?;
     let from = store.since(tenant, what.from, what.most_events)?;
-    let look_back = what.old.iter().chain(what.new).map(look_back).max();
-    let warm_from = match look_back.filter(|look_back| *look_back > 0) {
-        Some(look_back) => {
-            let events = what.most_events.saturating_mul(WARM_UP + 1);
-            let earliest = what.from.saturating_sub(look_back);
-            store.since(tenant, earliest, events)?.min(from)
-        }
-        None => from,
-    };
-    let mut shadowed = Shadowed::default();
     if from >= to {
-        return Ok(shadowed);
+        return Ok(Shadowed::default());
     }
-    let sets: Vec<&[RuleSpec]> = if what.old.is_empty() {
-        vec![what.new]
-    } else {
-        vec![what.old, what.new]
+    let warm_from = warm_from(&what, from)?;
+    let mut shadow = Shadow::begin(&what, (warm_from, from), to)?;
+    shadow.read(to, what.now, what.most_fuel, is_wanted)?;
+    Ok(shadow.found)
+}
+
+/// Where a live shadow begins that begins now: the number of the journal up to which it only looks back, and the one from which
+/// it does. [`Run::from`] says of when the latest event is.
+///
+/// # Errors
+/// [`JudgeError`]: the store's.
+pub fn begins(what: &Run<'_>) -> Result<(u64, u64), JudgeError> {
+    let from = lasting(&**what.store, &what.tenant.id)?;
+    Ok((warm_from(what, from)?, from))
+}
+
+/// The number of the journal's last entry that stays as it is, with all before it: a store leaves out marks that later ones
+/// say more of, back to the last event or mark of another kind, and a stretch that begins between them would be released
+/// otherwise when it is read again. No event follows it.
+fn lasting(store: &dyn Store, tenant: &str) -> Result<u64, StoreError> {
+    let last = store.last_seq(tenant)?;
+    let stays = |entry: &Admission| {
+        let plain = |mark: &Mark| matches!(mark, Mark::Complete { .. } | Mark::Live { .. });
+        !entry.events.is_empty() || !entry.marks.iter().all(plain)
     };
-    let newest = sets.len() - 1;
-    let mut stretch = Stretch::begin(&journal, what.tenant, what.settings, &sets, (warm_from, to))?;
-    stretch.past_ends_at(from);
-    stretch.read(to, what.now, |index, verdict| {
-        let is_new = index == newest;
-        let side = if is_new { &mut shadowed.new } else { &mut shadowed.old };
-        side.hear(verdict);
-        shadowed.stopped = if !is_wanted() {
-            Some(Stopped::Cancelled)
-        } else if is_new && side.all_fuel() > what.most_fuel {
-            Some(Stopped::Fuel)
-        } else if side.alerts.len() > MOST_ALERTS {
-            Some(Stopped::Alerts)
-        } else {
-            None
+    let mut back = 64;
+    loop {
+        let mut after = last.saturating_sub(back);
+        let from = after;
+        let mut found = None;
+        loop {
+            let piece = store.read(tenant, after, PIECE)?;
+            let lasting = piece.iter().filter(|entry| stays(entry)).next_back();
+            found = lasting.map(Admission::last_seq).or(found);
+            match piece.last().map(Admission::last_seq) {
+                Some(read) if read > after && read < last => after = read,
+                _ => break,
+            }
+        }
+        match found {
+            Some(found) => return Ok(found),
+            None if from == 0 => return Ok(0),
+            None => back = back.saturating_mul(8),
+        }
+    }
+}
+
+/// The number after which a run begins to look back.
+fn warm_from(what: &Run<'_>, from: u64) -> Result<u64, JudgeError> {
+    let look_back = what.old.iter().chain(what.new).map(look_back).max();
+    let Some(look_back) = look_back.filter(|look_back| *look_back > 0) else {
+        return Ok(from);
+    };
+    let events = what.most_events.saturating_mul(WARM_UP + 1);
+    let earliest = what.from.saturating_sub(look_back);
+    Ok(what.store.since(&what.tenant.id, earliest, events)?.min(from))
+}
+
+/// A version and the one it is to replace, side by side on their way through a tenant's journal. What it has found by a number
+/// of the journal follows from where it began alone: begun there once more, as after a restart, it finds the same.
+pub struct Shadow {
+    stretch: Stretch,
+    found: Shadowed,
+    /// There is a version before.
+    is_pair: bool,
+}
+
+impl Shadow {
+    /// After the first number they look back, after the second what they raise counts. `to`: as far as the journal goes.
+    ///
+    /// # Errors
+    /// [`JudgeError`].
+    pub fn begin(what: &Run<'_>, (warm_from, from): (u64, u64), to: u64) -> Result<Self, JudgeError> {
+        let journal = InJournal {
+            store: what.store.clone(),
+            tenant: what.tenant.id.clone(),
         };
-        shadowed.stopped.is_none()
-    })?;
-    (shadowed.events, shadowed.span) = (stretch.events, stretch.span);
-    Ok(shadowed)
+        let is_pair = !what.old.is_empty();
+        let sets = sets(is_pair, what.old, what.new);
+        let mut stretch = Stretch::begin(&journal, what.tenant, what.settings, &sets, (warm_from, to))?;
+        stretch.past_ends_at(from);
+        Ok(Shadow {
+            stretch,
+            found: Shadowed::default(),
+            is_pair,
+        })
+    }
+
+    /// Goes on up to a number of the journal, unless it was stopped. `now`: wall clock, ms.
+    ///
+    /// # Errors
+    /// [`JudgeError`].
+    pub fn read(&mut self, to: u64, now: i64, most_fuel: u64, is_wanted: impl Fn() -> bool) -> Result<(), JudgeError> {
+        if self.found.stopped.is_some() {
+            return Ok(());
+        }
+        let (found, newest) = (&mut self.found, usize::from(self.is_pair));
+        self.stretch.read(to, now, |index, verdict| {
+            let is_new = index == newest;
+            let side = if is_new { &mut found.new } else { &mut found.old };
+            side.hear(verdict);
+            found.stopped = if !is_wanted() {
+                Some(Stopped::Cancelled)
+            } else if is_new && side.all_fuel() > most_fuel {
+                Some(Stopped::Fuel)
+            } else if side.alerts.len() > MOST_ALERTS {
+                Some(Stopped::Alerts)
+            } else {
+                None
+            };
+            found.stopped.is_none()
+        })?;
+        (found.events, found.span) = (self.stretch.events, self.stretch.span);
+        Ok(())
+    }
+
+    /// Shows what failed the row that it failed on once more, when its time has come, as live judging does.
+    ///
+    /// # Errors
+    /// [`JudgeError`].
+    pub fn retry(&mut self, now: i64) -> Result<(), JudgeError> {
+        let (found, newest) = (&mut self.found, usize::from(self.is_pair));
+        self.stretch.retry(now, |index, verdict| {
+            let side = if index == newest {
+                &mut found.new
+            } else {
+                &mut found.old
+            };
+            side.hear(verdict);
+        })
+    }
+
+    /// The same versions under other terms from here on: parameters, tables, exceptions. After an error it has to be begun anew.
+    ///
+    /// # Errors
+    /// [`JudgeError`].
+    pub fn judge_by(&mut self, old: &[RuleSpec], new: &[RuleSpec]) -> Result<(), JudgeError> {
+        self.stretch.judge_by(&sets(self.is_pair, old, new))
+    }
+
+    /// What was found so far.
+    #[must_use]
+    pub fn found(&self) -> &Shadowed {
+        &self.found
+    }
+
+    /// The number of the journal up to which it has read.
+    #[must_use]
+    pub fn after(&self) -> u64 {
+        self.stretch.after()
+    }
+}
+
+fn sets<'a>(is_pair: bool, old: &'a [RuleSpec], new: &'a [RuleSpec]) -> Vec<&'a [RuleSpec]> {
+    if is_pair { vec![old, new] } else { vec![new] }
 }
 
 /// How far back a rule wants to look, ms.

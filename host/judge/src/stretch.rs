@@ -2,8 +2,8 @@
 //!
 //! They begin where they would have stood at a number of the journal, with nothing in memory, and are shown what follows by the
 //! production reader: by the marks, in the order of release, late rows as late. Several judges may read side by side, as two
-//! versions that are compared do; a piece of the journal is read from the store once for all of them. Live judging, the
-//! journal and everything else in the store are not touched.
+//! versions that are compared do; a piece of the journal is read from the store once for all of them, and each judges it on a
+//! thread of its own. Live judging, the journal and everything else in the store are not touched.
 
 use std::sync::Arc;
 
@@ -12,9 +12,10 @@ use picket_event::Plan;
 use picket_store::{Standing, StoreError, StoredAdmission};
 
 use crate::acquaintance::Acquaintance;
+use crate::change::Prepared;
 use crate::dedup::Dedup;
 use crate::evidence::{InJournal, Rebuild as _};
-use crate::judge::TenantJudge;
+use crate::judge::{TenantJudge, plan, selector};
 use crate::marks::Basis;
 use crate::pipeline::RuleSpec;
 use crate::reader::Reader;
@@ -26,8 +27,8 @@ use crate::verdict::{JudgeError, Settings, Verdict};
 const PIECE: usize = 2000;
 
 /// Judges on their way through the journal.
-pub(crate) struct Stretch<'j> {
-    journal: &'j InJournal,
+pub(crate) struct Stretch {
+    journal: InJournal,
     pub(crate) judges: Vec<TenantJudge>,
     /// The number read.
     after: u64,
@@ -39,10 +40,10 @@ pub(crate) struct Stretch<'j> {
     pub(crate) span: Option<(i64, i64)>,
 }
 
-impl<'j> Stretch<'j> {
+impl Stretch {
     /// Each of these sets of rules as it would have begun after number `after`, to read up to `to` at first.
     pub(crate) fn begin(
-        journal: &'j InJournal,
+        journal: &InJournal,
         tenant: &Arc<Tenant>,
         settings: Settings,
         sets: &[&[RuleSpec]],
@@ -58,20 +59,13 @@ impl<'j> Stretch<'j> {
             fuel_at_once: u64::MAX,
             ..settings
         };
-        let begun = |spec: &RuleSpec| -> JudgedRule {
-            let position = stands(&spec.manifest, after, &marks);
-            let mut rule = spec.judged(position, RuleState::default().into(), Standing::default());
-            // What the operator says of live judging is not what is found out here.
-            (rule.terms.mode, rule.terms.on_poison) = (Mode::Active, OnPoison::Quarantine);
-            rule
-        };
         let judge = |set: &&[RuleSpec]| {
-            let rules = set.iter().map(begun).collect();
+            let rules = set.iter().map(|spec| begun(spec, after, &marks)).collect();
             let known = Acquaintance::at_end(to);
             TenantJudge::new(tenant.clone(), settings, 0, rules, Dedup::default(), known, journal)
         };
         Ok(Stretch {
-            journal,
+            journal: journal.clone(),
             judges: sets.iter().map(judge).collect::<Result<_, _>>()?,
             after,
             past: after,
@@ -97,7 +91,7 @@ impl<'j> Stretch<'j> {
     ) -> Result<(), StoreError> {
         // What was released and not shown where it begins comes first.
         for (index, judge) in self.judges.iter_mut().enumerate() {
-            let verdict = judge.feed(self.after, &[], self.journal, now)?;
+            let verdict = judge.feed(self.after, &[], &self.journal, now)?;
             if !hear(index, verdict) {
                 return Ok(());
             }
@@ -105,6 +99,11 @@ impl<'j> Stretch<'j> {
         while self.after < to {
             let mut piece = self.journal.store.read(&self.journal.tenant, self.after, PIECE)?;
             piece.retain(|admission| admission.last_seq() <= to);
+            // What is of the past is told by where a run of rows ends: none goes on behind it.
+            let past = piece.partition_point(|admission| admission.last_seq() <= self.past);
+            if past > 0 {
+                piece.truncate(past);
+            }
             let Some(last) = piece.last().map(Admission::last_seq) else {
                 break;
             };
@@ -113,9 +112,9 @@ impl<'j> Stretch<'j> {
                 Some(first) if self.judges.len() > 1 => piece.iter().map(|entry| placed(first.plan(), entry)).collect(),
                 _ => Vec::new(),
             };
-            for (index, judge) in self.judges.iter_mut().enumerate() {
-                let verdict = judge.feed_read(self.after, &piece, &places, self.journal, now)?;
-                if !hear(index, verdict) {
+            let fed = self.feed(&piece, &places, now);
+            for (index, verdict) in fed.into_iter().enumerate() {
+                if !hear(index, verdict?) {
                     return Ok(());
                 }
             }
@@ -129,6 +128,101 @@ impl<'j> Stretch<'j> {
         }
         Ok(())
     }
+
+    /// The journal's number up to which it has read.
+    pub(crate) fn after(&self) -> u64 {
+        self.after
+    }
+
+    /// What each judge makes of a piece. They know nothing of each other, so all but one get a thread.
+    fn feed(&mut self, piece: &[Admission], places: &[Vec<Place>], now: i64) -> Vec<Result<Verdict, StoreError>> {
+        let (journal, after) = (&self.journal, self.after);
+        let feed = |judge: &mut TenantJudge| judge.feed_read(after, piece, places, journal, now);
+        let Some((last, others)) = self.judges.split_last_mut() else {
+            return Vec::new();
+        };
+        std::thread::scope(|threads| {
+            let began: Vec<_> = others.iter_mut().map(|judge| threads.spawn(|| feed(judge))).collect();
+            let of_last = feed(last);
+            let mut fed: Vec<_> = began
+                .into_iter()
+                // A panic goes on where it would have been without a thread.
+                .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+                .collect();
+            fed.push(of_last);
+            fed
+        })
+    }
+
+    /// Shows those that failed what they failed on once more, and what has been read since.
+    pub(crate) fn retry(&mut self, now: i64, mut hear: impl FnMut(usize, Verdict)) -> Result<(), JudgeError> {
+        for (index, judge) in self.judges.iter_mut().enumerate() {
+            if judge.resume(now, true, &self.journal)? == 0 {
+                continue;
+            }
+            hear(index, judge.feed(0, &[], &self.journal, now)?);
+            while let Some(behind) = judge.behind(self.after) {
+                let mut piece = self.journal.store.read(&self.journal.tenant, behind, PIECE)?;
+                piece.retain(|admission| admission.last_seq() <= self.after);
+                if piece.last().is_none_or(|last| last.last_seq() <= behind) {
+                    break;
+                }
+                hear(index, judge.feed(behind, &piece, &self.journal, now)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// The same versions under other terms (parameters, tables, exceptions): rules that were there go on with what they
+    /// remember, others begin where the stretch stands.
+    pub(crate) fn judge_by(&mut self, sets: &[&[RuleSpec]]) -> Result<(), JudgeError> {
+        let marks = match self.after {
+            0 => Vec::new(),
+            after => self.journal.pending(after, i64::MAX)?,
+        };
+        let judges = std::mem::take(&mut self.judges);
+        for (mut judge, set) in judges.into_iter().zip(sets) {
+            let read = set.iter().map(|spec| (&*spec.manifest, &*spec.terms.permission));
+            let mut prepared = Prepared {
+                plan: plan(read, &judge.tenant.mask),
+                ..Prepared::default()
+            };
+            for page in judge.pages() {
+                prepared.adopted.of(&page, &prepared.plan);
+            }
+            let mut rules = Vec::with_capacity(set.len());
+            for spec in *set {
+                let known = judge.take_rule(&spec.manifest.id, spec.manifest.state.version);
+                let rule = match known {
+                    Some(rule) => aside(spec.judged(rule.position, rule.state, rule.standing)),
+                    None => begun(spec, self.after, &marks),
+                };
+                let selector = selector(&spec.manifest, &spec.params, &spec.terms.permission, &prepared.plan)?;
+                rules.push((rule, selector));
+            }
+            let (mut judge, _before) = judge.replace(0, rules, &mut prepared, &self.journal)?;
+            let forgotten = self.journal.forgotten()?;
+            for one in judge.unseated() {
+                let reader = one.reader(judge.plan(), judge.settings.batch_rows, &self.journal)?;
+                judge.sit(&one, Some(reader), &forgotten);
+            }
+            self.judges.push(judge);
+        }
+        self.past_ends_at(self.past);
+        Ok(())
+    }
+}
+
+/// A rule as it begins after a number of the journal, with nothing in memory.
+fn begun(spec: &RuleSpec, after: u64, marks: &[StoredAdmission]) -> JudgedRule {
+    let position = stands(&spec.manifest, after, marks);
+    aside(spec.judged(position, RuleState::default().into(), Standing::default()))
+}
+
+/// What the operator says of live judging is not what is found out here.
+fn aside(mut rule: JudgedRule) -> JudgedRule {
+    (rule.terms.mode, rule.terms.on_poison) = (Mode::Active, OnPoison::Quarantine);
+    rule
 }
 
 fn placed(plan: &Plan, entry: &Admission) -> Vec<Place> {

@@ -108,6 +108,8 @@ pub enum Outcome {
 pub struct Said {
     /// The rule's id.
     pub rule: Arc<str>,
+    /// Digest of the module that judged, `sha256:...`.
+    pub module: Arc<str>,
     /// Its log.
     pub lines: Vec<LogLine>,
     /// Its fuel and memory.

@@ -23,7 +23,7 @@ use picket_event::Mask;
 use picket_hostile::Guest;
 use picket_judge::people::Nobody;
 use picket_judge::pipeline::{Logged, Options, Page, Pipeline, Rows, RuleSet, RuleSpec};
-use picket_judge::rejudge::rejudge;
+use picket_judge::rejudge::{Journal, Judged, rejudge};
 use picket_judge::replay::{self, admissions};
 use picket_judge::shadow;
 use picket_judge::{Settings, Tenant, Terms};
@@ -290,11 +290,21 @@ async fn two_hundred_reloads_while_pages_come_judge_every_event_once_as_the_jour
 
     // The journal says who judged what; judged again so, it gives the same.
     let again = Shown::default();
-    let known = |hash: &str| {
-        let set = sets.lock().unwrap().get(hash).cloned();
-        set.map(|set| live(&set, &again, false, &Arc::default()))
+    let known = |_: u64, hash: &str| {
+        let set = sets.lock().unwrap().get(hash).cloned()?;
+        Some(Judged {
+            set: live(&set, &again, false, &Arc::default()),
+            since: None,
+        })
     };
-    let rejudged = rejudge(&store, &tenant(), Settings::default(), now, known).unwrap();
+    let journal = Journal {
+        store: store.clone(),
+        tenant: tenant(),
+        settings: Settings::default(),
+        people: Arc::new(Nobody),
+        now,
+    };
+    let rejudged = rejudge(&journal, known).unwrap();
     assert_eq!(rejudged.substituted, Vec::<String>::new());
     assert_eq!(rejudged.generations, swaps);
     let (alerts, same) = (

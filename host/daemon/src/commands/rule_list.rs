@@ -172,9 +172,12 @@ fn details(rule: &Value) {
     }
 }
 
-/// `warming (62 %, ready 14:20)`.
+/// `warming (62 %, ready 14:20)`, `shadow (until 14:20)`.
 fn state(rule: &Value) -> String {
     let state = rule.get("state").and_then(Value::as_str).unwrap_or_default();
+    if let Some(until) = rule.get("until").and_then(Value::as_str).and_then(when::minute) {
+        return format!("{state} (until {until})");
+    }
     let Some(percent) = rule.get("percent").and_then(Value::as_f64) else {
         return state.to_owned();
     };

@@ -78,10 +78,12 @@ pub(crate) async fn reload(config: &Config, format: Format) -> anyhow::Result<bo
         let of = |index: usize| refusal.get(index).map(word).unwrap_or_default();
         out!("refused  {}: {}", of(0), of(1));
     }
-    for waiting in list("/changes/waiting") {
-        let of = |index: usize| waiting.get(index).map(word).unwrap_or_default();
-        out!("waits    {}: {}", of(0), of(1));
-        said += 1;
+    for (what, pointer) in [("waits", "/changes/waiting"), ("shadow", "/changes/shadow")] {
+        for one in list(pointer) {
+            let of = |index: usize| one.get(index).map(word).unwrap_or_default();
+            out!("{what:<8} {}: {}", of(0), of(1));
+            said += 1;
+        }
     }
     for kept in &kept {
         out!("kept     {}", word(kept));

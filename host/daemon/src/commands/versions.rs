@@ -9,6 +9,7 @@ use crate::cli::Format;
 use crate::config::Config;
 use crate::control::{Request, VersionVerb, ask};
 use crate::out::out;
+use crate::registry::shadow_note;
 use crate::when;
 
 /// Asks the daemon. False: it is not done, and why.
@@ -95,7 +96,7 @@ fn line(step: &StepRow, row: Option<&VersionRow>, now: i64) -> String {
         format!(" ({})", versions.join(", "))
     });
     format!(
-        "{}  {}{version}  {:<9} {outcome:<6}  {}",
+        "{}  {}{version}  {:<11} {outcome:<6}  {}",
         when::short(step.time, now),
         short(&step.digest),
         step.step,
@@ -117,6 +118,12 @@ pub(crate) fn diff(config: &Config, name: &str, format: Format) -> anyhow::Resul
     let versions = store.versions()?;
     let file = file(&versions, name)?;
     let of_file = || versions.iter().filter(|row| *row.file == *file);
+    if let Some(row) = of_file().find(|row| row.state == VersionState::Shadow)
+        && let Some(note) = shadow_note(&store, &file)?.filter(|note| note.digest == *row.digest)
+        && let Some(found) = note.found
+    {
+        return shown_live(row, note.until, found, format);
+    }
     let waiting = of_file().find(|row| row.state == VersionState::Waiting);
     let steps = store.version_steps(&file)?;
     let is_wanted = |step: &&StepRow| waiting.is_none_or(|row| row.digest == step.digest) && step.detail.is_some();
@@ -132,6 +139,44 @@ pub(crate) fn diff(config: &Config, name: &str, format: Format) -> anyhow::Resul
         return Ok(());
     }
     out!("{}", line(step, row, when::now()));
+    differences(&detail);
+    Ok(())
+}
+
+/// What a version that is in shadow does otherwise so far.
+fn shown_live(row: &VersionRow, until: i64, mut found: Value, format: Format) -> anyhow::Result<()> {
+    let until_words = when::rfc3339(until);
+    if format == Format::Ndjson {
+        if let Value::Object(found) = &mut found {
+            let head = json!({"time": when::rfc3339(row.since), "module": &*row.file, "digest": &*row.digest,
+                "rules": row.rules, "state": row.state, "step": "live-shadow", "outcome": null, "reason": &*row.reason,
+                "until": until_words});
+            found.extend(head.as_object().cloned().unwrap_or_default());
+        }
+        out!("{found}");
+        return Ok(());
+    }
+    let count = |name: &str| {
+        found
+            .pointer(&format!("/counts/{name}"))
+            .and_then(Value::as_u64)
+            .unwrap_or_default()
+    };
+    out!(
+        "{}  {}  in shadow until {until_words}: {} gained, {} lost, {} changed, {} alike on {} live events so far",
+        when::short(row.since, when::now()),
+        short(&row.digest),
+        count("gained") + count("new"),
+        count("lost"),
+        count("changed"),
+        count("same"),
+        grouped(found.get("events").and_then(Value::as_u64).unwrap_or_default())
+    );
+    differences(&found);
+    Ok(())
+}
+
+fn differences(detail: &Value) {
     let text = |value: &Value, name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
     let list = |name: &str| detail.get(name).and_then(Value::as_array).cloned().unwrap_or_default();
     let alert = |sign: &str, alert: &Value| {
@@ -171,7 +216,6 @@ pub(crate) fn diff(config: &Config, name: &str, format: Format) -> anyhow::Resul
         let of = |side: &str| grouped(fuel.get(side).and_then(Value::as_u64).unwrap_or_default());
         out!("fuel {rule}: {} before, {} now", of("before"), of("after"));
     }
-    Ok(())
 }
 
 /// The file that is meant: by its name, or by a rule that one of its versions has or had.

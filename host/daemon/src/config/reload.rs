@@ -30,6 +30,10 @@ pub(crate) struct ReloadPolicy {
     pub(crate) history: i64,
     /// The same for a module that replaces nothing.
     pub(crate) new_history: i64,
+    /// How long a new version judges live events beside the one it replaces before it takes over; 0: not at all.
+    pub(crate) live_shadow: i64,
+    /// The same for a module that replaces nothing.
+    pub(crate) new_live_shadow: i64,
     /// Of one tenant, at most so many events: the latest.
     pub(crate) events: u64,
     /// Of at most so many tenants: those with most events.
@@ -38,8 +42,10 @@ pub(crate) struct ReloadPolicy {
     pub(crate) on_difference: OnDifference,
     /// A version that burns more than so many times the fuel of the one it replaces is refused.
     pub(crate) fuel_factor: u64,
-    /// How long a version is watched when it judges; 0: not at all.
+    /// How long a version is watched when it judges; 0 (with no `batches`): not at all.
     pub(crate) watch: i64,
+    /// It is watched for longer than that until it has judged so many batches of events.
+    pub(crate) batches: u64,
     /// After so many failures while it is watched it is taken back.
     pub(crate) failures: u32,
 }
@@ -70,12 +76,26 @@ impl Default for ReloadPolicy {
         ReloadPolicy {
             history: DAY,
             new_history: DAY,
+            live_shadow: 0,
+            new_live_shadow: 0,
             events: 10_000,
             tenants: 10,
             on_difference: OnDifference::Wait,
             fuel_factor: 4,
             watch: 3_600_000,
+            batches: 0,
             failures: 1,
+        }
+    }
+}
+
+impl ReloadPolicy {
+    /// How long a version judges live events in shadow, ms: one that replaces another, or not.
+    pub(crate) fn live_span(&self, replaces: bool) -> i64 {
+        if replaces {
+            self.live_shadow
+        } else {
+            self.new_live_shadow
         }
     }
 }
@@ -95,6 +115,7 @@ pub(super) struct ReloadFile {
     shadow: ShadowFile,
     #[serde(default)]
     new_rule: NewRuleFile,
+    live_shadow: Option<Spanned<String>>,
     on_difference: Option<Spanned<String>>,
     fuel_factor: Option<Spanned<Value>>,
     #[serde(default)]
@@ -116,12 +137,14 @@ struct ShadowFile {
 #[serde(deny_unknown_fields)]
 struct NewRuleFile {
     history: Option<Spanned<String>>,
+    live_shadow: Option<Spanned<String>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct WatchFile {
     time: Option<Spanned<String>>,
+    batches: Option<Spanned<Value>>,
     failures: Option<Spanned<Value>>,
 }
 
@@ -130,11 +153,13 @@ struct WatchFile {
 #[serde(deny_unknown_fields)]
 struct ModuleFile {
     history: Option<Spanned<String>>,
+    live_shadow: Option<Spanned<String>>,
     events: Option<Spanned<Value>>,
     tenants: Option<Spanned<Value>>,
     on_difference: Option<Spanned<String>>,
     fuel_factor: Option<Spanned<Value>>,
     watch: Option<Spanned<String>>,
+    batches: Option<Spanned<Value>>,
     failures: Option<Spanned<Value>>,
 }
 
@@ -143,11 +168,14 @@ struct ModuleFile {
 struct Given<'a> {
     history: Option<&'a Spanned<String>>,
     new_history: Option<&'a Spanned<String>>,
+    live_shadow: Option<&'a Spanned<String>>,
+    new_live_shadow: Option<&'a Spanned<String>>,
     events: Option<&'a Spanned<Value>>,
     tenants: Option<&'a Spanned<Value>>,
     on_difference: Option<&'a Spanned<String>>,
     fuel_factor: Option<&'a Spanned<Value>>,
     watch: Option<&'a Spanned<String>>,
+    batches: Option<&'a Spanned<Value>>,
     failures: Option<&'a Spanned<Value>>,
 }
 
@@ -158,11 +186,14 @@ impl Checker<'_> {
         let given = Given {
             history: file.shadow.history.as_ref(),
             new_history: file.new_rule.history.as_ref(),
+            live_shadow: file.live_shadow.as_ref(),
+            new_live_shadow: file.new_rule.live_shadow.as_ref(),
             events: file.shadow.events.as_ref(),
             tenants: file.shadow.tenants.as_ref(),
             on_difference: file.on_difference.as_ref(),
             fuel_factor: file.fuel_factor.as_ref(),
             watch: file.watch.time.as_ref(),
+            batches: file.watch.batches.as_ref(),
             failures: file.watch.failures.as_ref(),
         };
         let policy = self.reload_policy("", given, default.policy, problems);
@@ -174,11 +205,14 @@ impl Checker<'_> {
                 history: of.history.as_ref(),
                 // Said of one module, it holds whether it is new or not.
                 new_history: of.history.as_ref(),
+                live_shadow: of.live_shadow.as_ref(),
+                new_live_shadow: of.live_shadow.as_ref(),
                 events: of.events.as_ref(),
                 tenants: of.tenants.as_ref(),
                 on_difference: of.on_difference.as_ref(),
                 fuel_factor: of.fuel_factor.as_ref(),
                 watch: of.watch.as_ref(),
+                batches: of.batches.as_ref(),
                 failures: of.failures.as_ref(),
             };
             let place = format!("modules: {name}: ");
@@ -212,6 +246,18 @@ impl Checker<'_> {
         };
         let history = span("history", given.history, (180 * DAY, "180d"), otherwise.history);
         let new_history = span("history", given.new_history, (180 * DAY, "180d"), otherwise.new_history);
+        let live_shadow = span(
+            "live_shadow",
+            given.live_shadow,
+            (30 * DAY, "30d"),
+            otherwise.live_shadow,
+        );
+        let new_live_shadow = span(
+            "live_shadow",
+            given.new_live_shadow,
+            (30 * DAY, "30d"),
+            otherwise.new_live_shadow,
+        );
         let watch = span("watch", given.watch, (30 * DAY, "30d"), otherwise.watch);
         let mut count = |key: &str, given, range, otherwise| {
             self.count(&format!("{place}{key}"), given, range, otherwise, problems)
@@ -219,15 +265,19 @@ impl Checker<'_> {
         let events = count("events", given.events, (1, 10_000_000), otherwise.events);
         let tenants = count("tenants", given.tenants, (1, 100_000), otherwise.tenants as u64);
         let fuel_factor = count("fuel_factor", given.fuel_factor, (1, 1_000_000), otherwise.fuel_factor);
+        let batches = count("batches", given.batches, (0, 1_000_000), otherwise.batches);
         let failures = count("failures", given.failures, (1, 1000), u64::from(otherwise.failures));
         ReloadPolicy {
             history,
             new_history,
+            live_shadow,
+            new_live_shadow,
             events,
             tenants: usize::try_from(tenants).unwrap_or(usize::MAX),
             on_difference: self.on_difference(place, given.on_difference, otherwise.on_difference, problems),
             fuel_factor,
             watch,
+            batches,
             failures: u32::try_from(failures).unwrap_or(u32::MAX),
         }
     }

@@ -6,6 +6,7 @@
 mod again;
 mod configuration;
 mod fleet;
+mod live_shadow;
 mod parent;
 mod reload;
 mod tenant;
@@ -37,9 +38,10 @@ use crate::watch::{Seeing, Settling};
 use crate::{rules_view, status, watch, when};
 pub(crate) use again::{Areas, Reloads, Trigger};
 use fleet::Fleet;
+use live_shadow::Shadows;
 use parent::{Follower, ParentHealth};
-pub(crate) use tenant::Running;
 use tenant::Shared;
+pub(crate) use tenant::{Running, hashed, judged_tenant, settings_of};
 use versions::{Trials, watch_versions};
 
 /// How often quarantined rules are looked at, and skews taken over.
@@ -76,6 +78,9 @@ pub(crate) struct Daemon {
     /// How changes of files are seen.
     pub(crate) seeing: Mutex<Seeing>,
     trials: Trials,
+    shadows: Shadows,
+    /// The daemon ends.
+    stopping: CancellationToken,
     /// For tasks that outlive the call which began them.
     me: Weak<Daemon>,
     pub(crate) started: i64,
@@ -102,6 +107,7 @@ pub(crate) async fn run(loaded: Loaded) -> anyhow::Result<()> {
     daemon.follow(config.parents.clone());
     tasks.spawn(watch_versions(daemon.clone(), shutdown.clone()));
     daemon.try_out(daemon.registry.candidates());
+    daemon.shadow_live();
     if unfinished {
         // The modules that took too long to wait for.
         let daemon = daemon.clone();
@@ -218,6 +224,8 @@ async fn start(loaded: Loaded, shutdown: &CancellationToken) -> anyhow::Result<(
         settling: Mutex::default(),
         seeing: Mutex::default(),
         trials: Trials::default(),
+        shadows: Shadows::default(),
+        stopping: shutdown.clone(),
         me: Weak::new(),
         started: when::now(),
     };
@@ -290,6 +298,9 @@ fn say(changes: &Changes) {
     }
     for (path, reason) in &changes.waiting {
         tracing::warn!(module = %path, "module waits, what ran before still runs: {reason}");
+    }
+    for (path, words) in &changes.shadow {
+        tracing::info!(module = %path, "module in shadow: {words}");
     }
     for (path, reason) in &changes.refused {
         tracing::error!(module = %path, "module refused, what ran before still runs: {reason}");

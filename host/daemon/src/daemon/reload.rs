@@ -27,6 +27,7 @@ impl Daemon {
                 ("live", json!(changes.live)),
                 ("refused", json!(changes.refused)),
                 ("waiting", json!(changes.waiting)),
+                ("shadow", json!(changes.shadow)),
             ];
             for (name, more) in of {
                 let list = report
@@ -49,6 +50,7 @@ impl Daemon {
             say(&found);
             swaps.extend(self.in_force(&found).await);
             self.try_out(found.candidates.iter().cloned());
+            self.shadow_live();
             changes.and_then(found);
             if !changes.is_unfinished {
                 break;

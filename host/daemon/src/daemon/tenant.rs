@@ -1,7 +1,7 @@
 //! One tenant at work: how its account, its journal and its rules are joined, and how it begins and ends.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -85,6 +85,8 @@ pub(crate) struct Running {
     skew: Arc<AtomicI64>,
     /// Why the newest rules are not in force, if they are not.
     pub(crate) refused: Mutex<Vec<String>>,
+    /// How often its rules have changed hands.
+    swaps: AtomicU64,
     /// What the last tick met.
     ticking: Mutex<Repeated>,
     stop: CancellationToken,
@@ -100,7 +102,7 @@ impl Running {
         let live = shared.registry.live(&config.id);
         let mask = phone_key::open(&shared.data_dir, &config.id, &*shared.store)?;
         let holdings = Holdings::new(shared.store.clone(), config.id.as_str().into(), mask.clone());
-        let on_terms = |rules| ruleset(&shared.engine, &mask, shared.registry.on_terms(rules));
+        let on_terms = |rules| hashed(&shared.engine, &mask, shared.registry.on_terms(rules));
         let rules = holdings.rules(&live, config, on_terms)?;
         let now = Arc::new(ArcSwap::from_pointee(config.clone()));
         let account = Arc::new(Account::open(&config.source, &shared.transports)?);
@@ -124,18 +126,7 @@ impl Running {
             holding: shared.holding.clone(),
             ration: Arc::new(Ration::new(fuel_per_minute)),
         };
-        let panel = config
-            .source
-            .api_hostname
-            .strip_prefix("api-")
-            .map(|rest| format!("admin-{rest}").into());
-        let tenant = Arc::new(Tenant {
-            id: config.id.as_str().into(),
-            name: config.name.as_str().into(),
-            timezone: config.timezone.as_str().into(),
-            panel,
-            mask: mask.clone(),
-        });
+        let tenant = Arc::new(judged_tenant(config, mask.clone()));
         let pipeline = Pipeline::open(tenant.clone(), shared.store.clone(), rules, options.clone()).await?;
         let door = Arc::new(Door::new(pipeline.clone(), shared.store.clone()));
         let collector = Collector::new(&config.id, &logs, polling, account.clone(), door, Arc::new(SystemClock));
@@ -178,6 +169,7 @@ impl Running {
             paces: Mutex::default(),
             skew,
             refused: Mutex::default(),
+            swaps: AtomicU64::new(0),
             ticking: Mutex::default(),
             stop,
             collecting: Mutex::new(Some(collecting)),
@@ -201,14 +193,21 @@ impl Running {
     pub(crate) async fn swap(&self) -> anyhow::Result<SwapReport> {
         let live = || self.registry.live(&self.id);
         let generation = |rules| {
-            ruleset(
+            hashed(
                 &self.engine,
                 &self.pipeline.tenant().mask,
                 self.registry.on_terms(rules),
             )
         };
         let config = || self.config();
-        self.holdings.swap(live, config, &self.pipeline, generation).await
+        let swapped = self.holdings.swap(live, config, &self.pipeline, generation).await;
+        self.swaps.fetch_add(1, Ordering::AcqRel);
+        swapped
+    }
+
+    /// How often its rules have changed hands: what they consist of is another only where this is.
+    pub(crate) fn swaps(&self) -> u64 {
+        self.swaps.load(Ordering::Acquire)
     }
 
     /// The rules of a module as they would judge this tenant, with its parameters, permissions and tables.
@@ -216,7 +215,7 @@ impl Running {
     /// # Errors
     /// Every parameter that is wrong; or the store's.
     pub(crate) fn judged_by(&self, live: &Arc<Live>) -> anyhow::Result<Vec<RuleSpec>> {
-        let generation = |rules| ruleset(&self.engine, &self.pipeline.tenant().mask, rules);
+        let generation = |rules| hashed(&self.engine, &self.pipeline.tenant().mask, rules);
         let set = self
             .holdings
             .rules_beside(std::slice::from_ref(live), &self.config(), generation)?;
@@ -269,6 +268,23 @@ impl Running {
     }
 }
 
+/// A tenant as it is judged.
+pub(crate) fn judged_tenant(config: &TenantConfig, mask: Arc<Mask>) -> Tenant {
+    let panel = config.source.api_hostname.strip_prefix("api-");
+    Tenant {
+        id: config.id.as_str().into(),
+        name: config.name.as_str().into(),
+        timezone: config.timezone.as_str().into(),
+        panel: panel.map(|rest| format!("admin-{rest}").into()),
+        mask,
+    }
+}
+
+/// How a configuration has rules judged.
+pub(crate) fn settings_of(config: &Config) -> Settings {
+    Shared::terms_of(config).0
+}
+
 /// How the tenant's logs are polled, one of so many tenants.
 fn polling(config: &TenantConfig, of: usize) -> anyhow::Result<picket_collect::Settings> {
     let source = &config.source;
@@ -293,14 +309,12 @@ fn in_force(config: Arc<ArcSwap<TenantConfig>>, shared: &Shared, holdings: Arc<H
     Box::new(move || {
         let config = config.load_full();
         let live = registry.live(&config.id);
-        holdings.rules_beside(&live, &config, |rules| {
-            ruleset(&engine, &mask, registry.on_terms(rules))
-        })
+        holdings.rules_beside(&live, &config, |rules| hashed(&engine, &mask, registry.on_terms(rules)))
     })
 }
 
 /// A generation's rules and their hash.
-pub(super) fn ruleset(engine: &Engine, mask: &Mask, rules: Vec<JudgedRule>) -> RuleSet {
+pub(crate) fn hashed(engine: &Engine, mask: &Mask, rules: Vec<JudgedRule>) -> RuleSet {
     let mut hasher = blake3::Hasher::new();
     hasher.update(engine.fingerprint().as_bytes());
     hasher.update(mask.fingerprint().as_bytes());

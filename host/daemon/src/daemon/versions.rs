@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex};
 use picket_contract::evaluate::grouped;
 use picket_judge::pipeline::RuleSpec;
 use picket_judge::{Mode, OnPoison, shadow};
-use picket_store::{EventFilter, StepOutcome, Store};
+use picket_store::{EventFilter, StepOutcome, Store, StoreError};
 use serde_json::{Value, json};
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
@@ -22,8 +22,9 @@ use super::{Daemon, Running, lock, say};
 use crate::audit::{self, Change, Who};
 use crate::config::ReloadPolicy;
 use crate::control::VersionVerb;
+use crate::probation::Watched;
 use crate::registry::{Candidate, Changes, Decision, Live, NotDone, Pause, Scope};
-use crate::trial::Trial;
+use crate::trial::{Basis, Trial};
 use crate::when;
 
 /// How often, beside every failure, those who are watched are looked at.
@@ -127,6 +128,11 @@ impl Daemon {
                 let now = self.registry.candidate(path);
                 let is_asked_for = now.is_some_and(|(candidate, ..)| candidate.is_asked_for);
                 let (decision, detail) = trial.decide(&policy, is_asked_for, &file);
+                let span = policy.live_span(before.is_some());
+                let decision = match decision {
+                    decision if span == 0 || is_asked_for => decision,
+                    decision => in_shadow(decision, when::now().saturating_add(span)),
+                };
                 (decision, Some(detail.to_string()))
             }
             Ok(Err(decision)) => (decision, None),
@@ -135,28 +141,37 @@ impl Daemon {
                 (Decision::Postpone("shadow", why), None)
             }
         };
+        self.settle(path, digest, decision, detail, &policy).await
+    }
+
+    /// Has a decision take effect; what came of it.
+    pub(super) async fn settle(
+        &self,
+        path: &Path,
+        digest: &Arc<str>,
+        decision: Decision,
+        detail: Option<String>,
+        policy: &ReloadPolicy,
+    ) -> Changes {
         let _one = self.reloading.lock().await;
         let Some(changes) = self.registry.settle(path, digest, decision, detail) else {
             return Changes::default();
         };
         say(&changes);
         if !changes.live.is_empty() {
-            self.watch_over(path, digest, &policy, when::now());
+            self.watch_over(path, digest, policy, when::now());
         }
         self.in_force(&changes).await;
+        self.shadow_live();
         changes
     }
 
     /// From now on a version that has taken another's place is watched.
     fn watch_over(&self, path: &Path, digest: &Arc<str>, policy: &ReloadPolicy, since: i64) {
         let probation = &self.counts.probation;
-        if policy.watch > 0 && self.registry.can_roll_back(path) {
-            probation.begin(
-                path,
-                digest.clone(),
-                since.saturating_add(policy.watch),
-                policy.failures,
-            );
+        if (policy.watch > 0 || policy.batches > 0) && self.registry.can_roll_back(path) {
+            let until = since.saturating_add(policy.watch);
+            probation.begin(path, digest.clone(), (until, policy.batches), policy.failures);
         } else {
             probation.end(path);
         }
@@ -167,23 +182,26 @@ impl Daemon {
     pub(super) fn watch_again(&self) {
         for (path, _, live, since) in self.registry.in_force() {
             let policy = self.config().reload.of(&path.display().to_string());
-            if when::now() < since.saturating_add(policy.watch) {
+            let is_due = when::now() < since.saturating_add(policy.watch);
+            // How many batches it judged before is not known any more.
+            if is_due || (policy.batches > 0 && !self.registry.was_watched(&path, &live.module.digest, since)) {
                 self.watch_over(&path, &live.module.digest, &policy, since);
             }
         }
     }
 
     /// Takes back a version that failed, unless another has taken its place by now.
-    async fn take_back(&self, path: &Path, digest: &str, failures: &[String]) {
+    async fn take_back(&self, path: &Path, failed: &Watched) {
+        let digest = &*failed.digest;
         let _one = self.reloading.lock().await;
         let is_live =
             |(live, _, found, _): &(PathBuf, Scope, Arc<Live>, i64)| *live == *path && *found.module.digest == *digest;
         if !self.registry.in_force().iter().any(is_live) {
             return;
         }
-        let why = failures.join("; ");
-        self.registry.step(path, "watch", StepOutcome::Failed, &why);
-        self.registry.watch(self.counts.probation.digests());
+        let why = failed.failures.join("; ");
+        let words = format!("{why} (in {})", batches(failed.batches()));
+        self.registry.step(path, "watch", StepOutcome::Failed, &words);
         match self.registry.roll_back(path, &why) {
             Ok((changes, now)) => {
                 tracing::error!(module = %path.display(), digest, now, "the new version failed and was taken back: {why}");
@@ -195,12 +213,19 @@ impl Daemon {
                     &why,
                 );
                 self.in_force(&changes).await;
+                // It judged until now.
+                let ended = self.counts.probation.end(path).map_or(0, |ended| ended.since_limit());
+                let words = format!("it judges no more; {} after the failure", batches(ended));
+                self.registry
+                    .step_of(path, digest, "ended", StepOutcome::Passed, &words);
             }
             Err(NotDone(not)) => {
+                self.counts.probation.end(path);
                 tracing::error!(module = %path.display(), digest, "the new version failed and cannot be taken back: {not}; {why}");
                 self.registry.step(path, "rollback", StepOutcome::Failed, &not);
             }
         }
+        self.registry.watch(self.counts.probation.digests());
     }
 
     /// What somebody asks of a rule or a module by its name: `done`, and what was done or is in its way, in words.
@@ -401,15 +426,19 @@ pub(super) async fn watch_versions(daemon: Arc<Daemon>, shutdown: CancellationTo
             () = tokio::time::sleep(LOOK) => {}
         }
         for (path, watched) in daemon.counts.probation.failed() {
-            daemon.take_back(&path, &watched.digest, &watched.failures).await;
+            daemon.take_back(&path, &watched).await;
         }
         let over = daemon.counts.probation.over(when::now());
         for (path, watched) in &over {
             let words = match watched.failures.len() {
-                0 => "no failure while it was watched: it stays".to_owned(),
+                0 => format!(
+                    "no failure while it was watched, in {}: it stays",
+                    batches(watched.batches())
+                ),
                 some => format!(
-                    "{} failures, fewer than `failures: {}`: it stays",
+                    "{} failures in {}, fewer than `failures: {}`: it stays",
                     grouped(some as u64),
+                    batches(watched.batches()),
                     watched.limit
                 ),
             };
@@ -431,6 +460,11 @@ pub(super) async fn watch_versions(daemon: Arc<Daemon>, shutdown: CancellationTo
     }
 }
 
+/// `1 batch`.
+fn batches(count: u64) -> String {
+    format!("{} {}", grouped(count), if count == 1 { "batch" } else { "batches" })
+}
+
 /// Shows stored events of the tenants concerned to both versions.
 fn run(
     store: &Arc<dyn Store>,
@@ -445,6 +479,7 @@ fn run(
     let mut trial = Trial {
         known: old.map(rule).unwrap_or_default(),
         runs: Vec::new(),
+        basis: Basis::Stored,
     };
     let mut sides: Vec<(&Arc<Running>, Vec<RuleSpec>, Vec<RuleSpec>)> = Vec::new();
     for tenant in tenants.iter().filter(|tenant| scope.covers(&tenant.id)) {
@@ -475,14 +510,7 @@ fn run(
     }
     with_events.sort_by_key(|(events, _)| std::cmp::Reverse(*events));
     for (_, (tenant, old, new)) in with_events.iter().take(policy.tenants) {
-        let now = tenant.pipeline.now();
-        // Where nothing has been collected for days, it is the last day that was.
-        let last = EventFilter {
-            tail: Some(1),
-            ..EventFilter::default()
-        };
-        let latest = store.search(&tenant.id, &last).map_err(|error| failed(&error))?;
-        let until = latest.last().map_or(now, |latest| latest.event.time.min(now));
+        let until = until_latest(store, tenant).map_err(|error| failed(&error))?;
         let what = shadow::Run {
             store,
             tenant: tenant.pipeline.tenant(),
@@ -492,7 +520,7 @@ fn run(
             from: until.saturating_sub(history),
             most_events: policy.events,
             most_fuel,
-            now,
+            now: tenant.pipeline.now(),
         };
         let ran = shadow::run(what, || is_wanted.load(Ordering::Acquire)).map_err(|error| failed(&error))?;
         trial.runs.push((tenant.id.to_string(), ran));
@@ -501,6 +529,34 @@ fn run(
         }
     }
     Ok(trial)
+}
+
+/// When the latest stored event is, order time, ms: where nothing has been collected for days, it is the last day that was.
+pub(super) fn until_latest(store: &Arc<dyn Store>, tenant: &Running) -> Result<i64, StoreError> {
+    let now = tenant.pipeline.now();
+    let last = EventFilter {
+        tail: Some(1),
+        ..EventFilter::default()
+    };
+    let latest = store.search(&tenant.id, &last)?;
+    Ok(latest.last().map_or(now, |latest| latest.event.time.min(now)))
+}
+
+/// What passed on stored events, or would wait for somebody, judges live ones first until then (wall clock, ms).
+fn in_shadow(decision: Decision, until: i64) -> Decision {
+    match decision {
+        Decision::Promote(why) => Decision::Shadow {
+            why,
+            until,
+            waits: None,
+        },
+        Decision::Wait(why) => Decision::Shadow {
+            why: why.clone(),
+            until,
+            waits: Some(why),
+        },
+        other => other,
+    }
 }
 
 /// What was done to a module, as the audit log has it.

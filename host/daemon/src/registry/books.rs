@@ -30,6 +30,37 @@ pub(crate) struct Pause {
     pub(crate) reason: String,
 }
 
+/// The daemon's note of a live shadow, with the name of its file: where it began and what it found so far.
+const SHADOW: &str = "shadow:";
+
+/// What is noted of a live shadow, so that it goes on over a restart: all that it found follows from where it began.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct ShadowNote {
+    /// Of its content.
+    pub(crate) digest: String,
+    /// Wall clock, ms.
+    pub(crate) until: i64,
+    /// As [`super::Shadowing::waits`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) waits: Option<String>,
+    /// By tenant, the numbers of the journal after which it looks back, and after which it judges; none: it has not begun.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) begins: Option<BTreeMap<String, (u64, u64)>>,
+    /// What was found so far, as a trial's detail.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) found: Option<serde_json::Value>,
+}
+
+/// What is noted of the live shadow of a file; none: there is none.
+///
+/// # Errors
+/// The store's.
+pub(crate) fn shadow_note(store: &dyn Store, file: &str) -> Result<Option<ShadowNote>, StoreError> {
+    let note = store.note("", &format!("{SHADOW}{file}"))?;
+    // One that cannot be read is as good as none: the version is tried once more.
+    Ok(note.and_then(|json| serde_json::from_str(&json).ok()))
+}
+
 /// Of one data directory.
 pub(crate) struct Books {
     store: Arc<dyn Store>,
@@ -94,6 +125,33 @@ impl Books {
         Ok(self.store.set_note("", PAUSED, note.as_deref())?)
     }
 
+    /// What is noted of the live shadow of a file, if it is of this content.
+    pub(super) fn shadow(&self, file: &str, digest: &str) -> Option<ShadowNote> {
+        let noted = shadow_note(&*self.store, file).inspect_err(|error| {
+            tracing::error!(module = file, "what is noted of a live shadow cannot be read: {error}");
+        });
+        noted.ok().flatten().filter(|note| note.digest == digest)
+    }
+
+    /// Notes how the live shadow of a file stands; none: it is over.
+    pub(super) fn set_shadow(&self, file: &str, note: Option<&ShadowNote>) {
+        if !self.is_writer {
+            return;
+        }
+        let name = format!("{SHADOW}{file}");
+        let json = note.and_then(|note| serde_json::to_string(note).ok());
+        let is_there = || self.store.note("", &name).is_ok_and(|note| note.is_some());
+        if json.is_none() && !is_there() {
+            return;
+        }
+        if let Err(error) = self.store.set_note("", &name, json.as_deref()) {
+            tracing::error!(
+                module = file,
+                "how a live shadow stands cannot be written down: {error}"
+            );
+        }
+    }
+
     /// Keeps the content of a version that passed its own tests. A disk that takes nothing does not stop it: then there is no
     /// way back to it.
     pub(super) fn keep(&self, digest: &str, bytes: &[u8]) {
@@ -121,9 +179,14 @@ impl Books {
         }
     }
 
+    /// Every step of a file's versions; none if they cannot be read.
+    pub(super) fn steps(&self, file: &str) -> Vec<StepRow> {
+        self.store.version_steps(file).unwrap_or_default()
+    }
+
     /// The same if the last step of this version was another: what a restart finds once more is no news.
     pub(super) fn write_news(&self, step: StepRow) {
-        let known = self.store.version_steps(&step.file).unwrap_or_default();
+        let known = self.steps(&step.file);
         let last = known.iter().rev().find(|known| known.digest == step.digest);
         let is_news = last.is_none_or(|last| (&last.step, &last.reason) != (&step.step, &step.reason));
         if is_news {
@@ -139,7 +202,7 @@ impl Books {
         // The latest first.
         for row in versions.iter().rev() {
             match row.state {
-                VersionState::Live | VersionState::Waiting => {
+                VersionState::Live | VersionState::Waiting | VersionState::Shadow => {
                     wanted.insert(&row.digest);
                 }
                 VersionState::Replaced | VersionState::RolledBack | VersionState::Retired => {

@@ -38,10 +38,10 @@ use signed::Beside;
 pub(crate) use signed::Signed;
 
 pub(crate) use archive::Archive;
-pub(crate) use books::{Books, Pause, Pauses};
+pub(crate) use books::{Books, Pause, Pauses, ShadowNote, shadow_note};
 pub(crate) use live::{Live, Scope};
 pub(crate) use settle::{Decision, NotDone};
-pub(crate) use slot::{Candidate, Changes, Refusal, Slot, Waiting};
+pub(crate) use slot::{Candidate, Changes, Refusal, Shadowing, Slot, Waiting};
 
 /// Files, as relative paths, and how they stand.
 pub(crate) type Slots = BTreeMap<PathBuf, Slot>;
@@ -168,6 +168,7 @@ impl Registry {
             let of = |live: &Arc<Live>| live.rules.iter().any(|(rule, _)| rule.id == name);
             slot.live.as_ref().is_some_and(of)
                 || slot.candidate.as_ref().is_some_and(|candidate| of(&candidate.live))
+                || slot.shadowing.as_ref().is_some_and(|shadow| of(&shadow.candidate.live))
                 || slot
                     .waiting
                     .as_ref()
@@ -214,14 +215,22 @@ impl Registry {
     pub(crate) fn under(&self, terms: &Terms) -> Result<Slots, Vec<String>> {
         let mut slots = self.slots().as_ref().clone();
         let mut refused = Vec::new();
-        for slot in slots.values_mut() {
-            let Some(live) = &slot.live else { continue };
+        let under = |live: &Live| {
             let signed = if terms.signatures == self.terms().signatures {
                 Ok(live.signed.clone())
             } else {
                 self.signature_of(live, terms)
             };
-            match signed.and_then(|signed| live.under(terms, signed)) {
+            signed.and_then(|signed| live.under(terms, signed))
+        };
+        for slot in slots.values_mut() {
+            // One in shadow that could not be live is tried once more from the beginning, which says why.
+            slot.shadowing = slot.shadowing.take().and_then(|mut shadow| {
+                shadow.candidate.live = Arc::new(under(&shadow.candidate.live).ok()?);
+                Some(shadow)
+            });
+            let Some(live) = &slot.live else { continue };
+            match under(live) {
                 Ok(live) => slot.live = Some(Arc::new(live)),
                 Err(why) => refused.push(format!("module {}, which is live, would be refused: {why}", live.file)),
             }

@@ -16,7 +16,9 @@ use picket_store::{StepOutcome, StepRow, VersionRow, VersionState};
 use super::books::{Entry, rules_of};
 use super::files::{self, Content};
 use super::signed::{self, Beside, Signed};
-use super::{Candidate, Changes, Live, Refusal, Registry, Scope, Slot, Slots, Terms, Waiting, cases};
+use super::{
+    Candidate, Changes, Live, Refusal, Registry, Scope, ShadowNote, Shadowing, Slot, Slots, Terms, Waiting, cases,
+};
 use crate::daemon::lock;
 use crate::when;
 
@@ -110,6 +112,7 @@ impl Registry {
             scan.changes.refused.clear();
             scan.changes.still_refused.clear();
             scan.changes.waiting.clear();
+            scan.changes.shadow.clear();
             scan.changes.is_unfinished = false;
             scan.look()?;
             let is_waiting = |slot: &Slot| slot.refusal.as_ref().is_some_and(|refusal| refusal.rival.is_some());
@@ -141,6 +144,18 @@ impl Registry {
     pub(super) fn keep(&self, digest: &str, bytes: &[u8]) {
         if let Some(books) = &self.books {
             books.keep(digest, bytes);
+        }
+    }
+
+    /// What is noted of the live shadow of a file, if it is of this content.
+    pub(crate) fn shadow_note(&self, file: &str, digest: &str) -> Option<ShadowNote> {
+        self.books.as_ref()?.shadow(file, digest)
+    }
+
+    /// Notes how the live shadow of a file stands; none: it is over.
+    pub(crate) fn note_shadow(&self, file: &str, note: Option<&ShadowNote>) {
+        if let Some(books) = &self.books {
+            books.set_shadow(file, note);
         }
     }
 
@@ -256,6 +271,7 @@ impl Scan<'_> {
                 .push(entry.stands(VersionState::Retired, gone, waiting.rules.clone()));
             self.steps.push(entry.step("retire", StepOutcome::Failed, gone));
         }
+        self.end_shadow(&slot, &shown, gone);
         if let Some(live) = &slot.live {
             let entry = Entry {
                 file: &shown,
@@ -267,6 +283,20 @@ impl Scan<'_> {
             self.changes.scopes.insert(slot.scope);
             self.changes.retired.push(shown);
         }
+    }
+
+    /// What was in shadow judges no more.
+    fn end_shadow(&mut self, slot: &Slot, shown: &str, why: &str) {
+        let Some(shadow) = &slot.shadowing else { return };
+        let live = &shadow.candidate.live;
+        let entry = Entry {
+            file: shown,
+            digest: &live.module.digest,
+        };
+        self.versions
+            .push(entry.stands(VersionState::Retired, why, rules_of(live)));
+        self.steps.push(entry.step("withdrawn", StepOutcome::Failed, why));
+        self.registry.note_shadow(shown, None);
     }
 
     /// An empty directory on another device than that of the last scan is one under which a disk is not mounted (or was).
@@ -323,6 +353,21 @@ impl Scan<'_> {
         }
         // Whatever was tried of this file is not what lies there any more.
         slot.candidate = None;
+        let in_shadow = slot.shadowing.as_ref();
+        match in_shadow.map(|shadow| *shadow.candidate.live.module.digest == *digest) {
+            Some(true) if in_shadow.is_some_and(|shadow| shadow.candidate.live.signed.mark == beside.mark) => {
+                self.changes
+                    .shadow
+                    .extend(in_shadow.map(|shadow| (shown, shadow.words())));
+                self.slots.insert(path, slot);
+                return;
+            }
+            Some(_) => {
+                self.end_shadow(&slot, &shown, "its file holds something else");
+                slot.shadowing = None;
+            }
+            None => {}
+        }
         let entry = Entry {
             file: &shown,
             digest: &digest,
@@ -414,8 +459,30 @@ impl Scan<'_> {
                     live.cases,
                     when::plural(live.cases, "case")
                 );
-                self.steps.push(entry.step("admission", StepOutcome::Passed, said));
                 slot.refusal = None;
+                // One that was in shadow when the daemon ended goes on there.
+                let was_in_shadow = self.registry.shadow_note(&shown, &digest).filter(|_| !self.adopts);
+                let row = self
+                    .rows
+                    .iter()
+                    .find(|row| row.state == VersionState::Shadow && *row.file == *shown && *row.digest == *digest);
+                if let (Some(note), Some(row)) = (was_in_shadow, row) {
+                    let shadow = Shadowing {
+                        candidate: Candidate {
+                            live,
+                            bytes: bytes.into(),
+                            is_asked_for: false,
+                        },
+                        since: row.since,
+                        until: note.until,
+                        waits: note.waits,
+                    };
+                    self.changes.shadow.push((shown, shadow.words()));
+                    slot.shadowing = Some(shadow);
+                    self.slots.insert(path, slot);
+                    return;
+                }
+                self.steps.push(entry.step("admission", StepOutcome::Passed, said));
                 if self.adopts {
                     self.registry.keep(&digest, &bytes);
                     let why = "in force when versions were first written down";
@@ -465,7 +532,7 @@ impl Scan<'_> {
             }
             VersionState::RolledBack => ROLLED_BACK,
             VersionState::Refused => SHADOW,
-            VersionState::Live | VersionState::Replaced | VersionState::Retired => return false,
+            VersionState::Live | VersionState::Replaced | VersionState::Retired | VersionState::Shadow => return false,
         };
         let refused = Refused::told(code, &*row.reason);
         self.changes

@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
 
 use picket_sandbox::Engine;
-use picket_store::{StepOutcome, VersionRow, VersionState};
+use picket_store::{StepOutcome, StepRow, VersionRow, VersionState};
 
 use super::books::{Entry, rules_of};
 use super::files::{self, Content};
 use super::scan::{ROLLED_BACK, Refused, SHADOW, owner, taken};
 use super::signed::{Beside, Signed};
-use super::{Candidate, Changes, Live, Pause, Registry, Scope, Slot, Waiting};
+use super::{Candidate, Changes, Live, Pause, Registry, Scope, ShadowNote, Shadowing, Slot, Waiting};
 use crate::when;
 
 /// What is decided of a candidate.
@@ -21,6 +21,14 @@ pub(crate) enum Decision {
     Promote(String),
     /// Somebody has to decide.
     Wait(String),
+    /// It judges live events beside the one it is to replace until then (wall clock, ms).
+    Shadow {
+        /// What the trial came to.
+        why: String,
+        until: i64,
+        /// As [`Shadowing::waits`].
+        waits: Option<String>,
+    },
     /// It is not tried again unless somebody asks for it.
     Refuse(String),
     /// It is refused for what may be otherwise soon: it is tried again.
@@ -90,7 +98,36 @@ impl Registry {
         Some((slot.candidate.clone()?, slot.live.clone(), slot.scope.clone()))
     }
 
-    /// Ends the trial of a candidate; none if it is not the candidate any more. `detail`: what was compared, JSON.
+    /// Every version that is in shadow.
+    pub(crate) fn shadows(&self) -> Vec<(PathBuf, Shadowing)> {
+        let slots = self.slots();
+        let with = slots.iter();
+        with.filter_map(|(path, slot)| Some((path.clone(), slot.shadowing.clone()?)))
+            .collect()
+    }
+
+    /// A version that is in shadow (`which`: digest, and since when) is to be until then; wall clock, ms.
+    pub(crate) fn shadow_until(&self, path: &Path, which: &(Arc<str>, i64), until: i64) {
+        let _one = self.scanning.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut slots = self.slots().as_ref().clone();
+        let shadow = slots.get_mut(path).and_then(|slot| slot.shadowing.as_mut());
+        let is_it =
+            |shadow: &&mut Shadowing| (&shadow.candidate.live.module.digest, shadow.since) == (&which.0, which.1);
+        if let Some(shadow) = shadow.filter(is_it) {
+            shadow.until = until;
+            self.slots.store(Arc::new(slots));
+        }
+    }
+
+    /// A version that is in shadow, what it is to replace, and whom it judges.
+    pub(crate) fn shadow(&self, path: &Path) -> Option<(Shadowing, Option<Arc<Live>>, Scope)> {
+        let slots = self.slots();
+        let slot = slots.get(path)?;
+        Some((slot.shadowing.clone()?, slot.live.clone(), slot.scope.clone()))
+    }
+
+    /// Ends the trial of a candidate, or of what is in shadow; none if it is not that any more. `detail`: what was compared,
+    /// JSON.
     pub(crate) fn settle(
         &self,
         path: &Path,
@@ -101,10 +138,11 @@ impl Registry {
         let _one = self.scanning.lock().unwrap_or_else(PoisonError::into_inner);
         let mut slots = self.slots().as_ref().clone();
         let slot = slots.get(path)?;
-        let candidate = slot.candidate.clone()?;
-        if *candidate.live.module.digest != *digest {
-            return None;
-        }
+        let in_shadow = slot.shadowing.as_ref().map(|shadow| (&shadow.candidate, "live-shadow"));
+        let tried = slot.candidate.as_ref().map(|candidate| (candidate, "shadow"));
+        let mut both = tried.into_iter().chain(in_shadow);
+        let (candidate, step) = both.find(|(tried, _)| *tried.live.module.digest == *digest)?;
+        let (candidate, step) = (candidate.clone(), step);
         let (scope, shown) = (slot.scope.clone(), path.display().to_string());
         let rival = candidate
             .live
@@ -116,16 +154,20 @@ impl Registry {
         let entry = Entry { file: &shown, digest };
         let mut changes = Changes::default();
         let slot = slots.get_mut(path)?;
-        slot.candidate = None;
+        (slot.candidate, slot.shadowing) = (None, None);
+        if step == "live-shadow" {
+            self.note_shadow(&shown, None);
+        }
+        let named = step;
         let step = |outcome, reason: &str| {
-            let mut step = entry.step("shadow", outcome, reason);
+            let mut step = entry.step(named, outcome, reason);
             step.detail = detail.as_deref().map(Arc::from);
             step
         };
         match (decision, taken) {
             (_, Some(refused)) => {
                 changes.refused.push((shown.clone(), refused.reason.clone()));
-                let steps = vec![entry.step("shadow", StepOutcome::Failed, refused.reason.as_str())];
+                let steps = vec![entry.step(named, StepOutcome::Failed, refused.reason.as_str())];
                 self.write(Vec::new(), steps);
                 slot.refusal = Some(refused.refusal(digest, &candidate.live.signed.mark));
             }
@@ -135,6 +177,28 @@ impl Registry {
                 self.take_over(slot, &shown, candidate.live, &why, steps);
                 changes.scopes.insert(scope);
                 changes.live.push(shown.clone());
+            }
+            (Decision::Shadow { why, until, waits }, None) => {
+                self.keep(digest, &candidate.bytes);
+                let note = ShadowNote {
+                    digest: digest.to_owned(),
+                    until,
+                    waits: waits.clone(),
+                    ..ShadowNote::default()
+                };
+                self.note_shadow(&shown, Some(&note));
+                let row = entry.stands(VersionState::Shadow, &why, rules);
+                let shadow = Shadowing {
+                    candidate,
+                    since: row.since,
+                    until,
+                    waits,
+                };
+                let mut versions: Vec<VersionRow> = superseded(slot, &entry).into_iter().collect();
+                versions.push(row);
+                self.write(versions, vec![step(StepOutcome::Passed, &why)]);
+                changes.shadow.push((shown, shadow.words()));
+                slot.shadowing = Some(shadow);
             }
             (Decision::Wait(why), None) => {
                 self.keep(digest, &candidate.bytes);
@@ -171,14 +235,7 @@ impl Registry {
     }
 
     /// A version judges from now on; the one before can be gone back to.
-    fn take_over(
-        &self,
-        slot: &mut Slot,
-        shown: &str,
-        live: Arc<Live>,
-        why: &str,
-        mut steps: Vec<picket_store::StepRow>,
-    ) {
+    fn take_over(&self, slot: &mut Slot, shown: &str, live: Arc<Live>, why: &str, mut steps: Vec<StepRow>) {
         let entry = Entry {
             file: shown,
             digest: &live.module.digest,
@@ -203,6 +260,9 @@ impl Registry {
         slot.refusal = None;
         slot.since = when::now();
         slot.live = Some(live);
+        if slot.shadowing.take().is_some() {
+            self.note_shadow(shown, None);
+        }
     }
 
     /// The version that waits goes live, or the content that lies in the file is tried once more and goes live though its
@@ -218,8 +278,14 @@ impl Registry {
             .get(path)
             .cloned()
             .ok_or_else(|| NotDone(format!("there is no {shown}")))?;
-        let (digest, is_waiting) = match (&slot.waiting, &slot.refusal, &slot.candidate) {
-            (Some(waiting), _, _) => (waiting.digest.clone(), true),
+        // What is in shadow has passed all that can be waited for.
+        let passed = slot
+            .shadowing
+            .as_ref()
+            .map(|shadow| shadow.candidate.live.module.digest.to_string());
+        let passed = passed.or_else(|| slot.waiting.as_ref().map(|waiting| waiting.digest.clone()));
+        let (digest, is_waiting) = match (passed, &slot.refusal, &slot.candidate) {
+            (Some(passed), _, _) => (passed, true),
             (None, Some(refusal), _) => (refusal.digest.clone(), false),
             (None, None, Some(_)) => {
                 if let Some(candidate) = slots.get_mut(path).and_then(|slot| slot.candidate.as_mut()) {
@@ -356,12 +422,27 @@ impl Registry {
         let slots = self.slots();
         let live = slots.get(path).and_then(|slot| slot.live.as_ref());
         if let Some(live) = live {
-            let entry = Entry {
-                file: &path.display().to_string(),
-                digest: &live.module.digest,
-            };
-            self.write(Vec::new(), vec![entry.step(step, outcome, reason)]);
+            self.step_of(path, &live.module.digest, step, outcome, reason);
         }
+    }
+
+    /// Writes down a step of any version.
+    pub(crate) fn step_of(&self, path: &Path, digest: &str, step: &str, outcome: StepOutcome, reason: &str) {
+        let entry = Entry {
+            file: &path.display().to_string(),
+            digest,
+        };
+        self.write(Vec::new(), vec![entry.step(step, outcome, reason)]);
+    }
+
+    /// Whether a version that judges since then (wall clock, ms) has been watched to the end.
+    pub(crate) fn was_watched(&self, path: &Path, digest: &str, since: i64) -> bool {
+        let steps = self
+            .books
+            .as_ref()
+            .map(|books| books.steps(&path.display().to_string()));
+        let ended = |step: &StepRow| *step.digest == *digest && &*step.step == "watch" && step.time >= since;
+        steps.unwrap_or_default().iter().any(ended)
     }
 
     /// Whether there is a version of this file to go back to.
@@ -414,6 +495,22 @@ impl Registry {
                 path.display()
             )),
         }
+    }
+
+    /// A version of any time, by its digest; whoever signed it then.
+    ///
+    /// # Errors
+    /// Its content is not kept any more, or cannot be loaded.
+    pub(crate) fn past(&self, digest: &str) -> Result<Arc<Live>, String> {
+        let rows = self.rows();
+        let row = rows.iter().rev().find(|row| *row.digest == *digest);
+        let path = row.map_or_else(PathBuf::new, |row| PathBuf::from(&*row.file));
+        let bytes = self.content(&path, digest)?;
+        let shown = path.display().to_string();
+        let policy = self.terms().sandbox.module(&shown);
+        let module = self.engine.load_under(&bytes, policy.limits);
+        let module = module.map_err(|rejected| Refused::from(rejected).reason)?;
+        Live::new(Arc::new(module), shown, policy, 0, Signed::default()).map(Arc::new)
     }
 
     /// Files whose content is being tried.

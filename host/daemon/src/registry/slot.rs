@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::{Live, Scope};
+use crate::when;
 
 /// Why a file is not live (or not its newest content).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -49,6 +50,18 @@ pub(crate) struct Waiting {
     pub(crate) since: i64,
 }
 
+/// A version that passed on stored events, and judges live ones beside the one it is to replace.
+#[derive(Debug, Clone)]
+pub(crate) struct Shadowing {
+    pub(crate) candidate: Candidate,
+    /// Wall clock, ms.
+    pub(crate) since: i64,
+    /// Wall clock, ms.
+    pub(crate) until: i64,
+    /// Why it will wait for somebody at the end, whatever it does: its alerts differ on stored events.
+    pub(crate) waits: Option<String>,
+}
+
 /// One file.
 #[derive(Debug, Clone)]
 pub(crate) struct Slot {
@@ -61,6 +74,8 @@ pub(crate) struct Slot {
     pub(super) previous: Option<Arc<Live>>,
     /// What is being tried.
     pub(crate) candidate: Option<Candidate>,
+    /// What judges live events beside it.
+    pub(crate) shadowing: Option<Shadowing>,
     /// What waits.
     pub(crate) waiting: Option<Waiting>,
     pub(crate) refusal: Option<Refusal>,
@@ -74,6 +89,7 @@ impl Slot {
             since: 0,
             previous: None,
             candidate: None,
+            shadowing: None,
             waiting: None,
             refusal: None,
         }
@@ -95,6 +111,8 @@ pub(crate) struct Changes {
     pub(crate) kept: BTreeSet<String>,
     /// Files whose content has passed and waits for somebody to decide, and why.
     pub(crate) waiting: Vec<(String, String)>,
+    /// Files whose content judges live events in shadow, and until when.
+    pub(crate) shadow: Vec<(String, String)>,
     /// Files whose content is to be tried on stored events.
     #[serde(skip)]
     pub(crate) candidates: Vec<PathBuf>,
@@ -103,6 +121,19 @@ pub(crate) struct Changes {
     /// There is more to admit: scan again, once these are in force.
     #[serde(skip)]
     pub(crate) is_unfinished: bool,
+}
+
+impl Shadowing {
+    /// For people.
+    pub(crate) fn words(&self) -> String {
+        let until = when::minute(&when::rfc3339(self.until)).unwrap_or_default();
+        match &self.waits {
+            None => format!("it judges live events beside the version before until {until}"),
+            Some(why) => {
+                format!("it judges live events beside the version before until {until}, and will wait then: {why}")
+            }
+        }
+    }
 }
 
 impl Changes {
@@ -130,6 +161,7 @@ impl Changes {
         self.retired.extend(later.retired);
         self.kept = later.kept;
         self.waiting = later.waiting;
+        self.shadow = later.shadow;
         self.candidates.extend(later.candidates);
         self.scopes.extend(later.scopes);
         self.is_unfinished = later.is_unfinished;

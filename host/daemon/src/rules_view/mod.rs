@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::config::TenantConfig;
 use crate::counts::Counts;
 use crate::daemon::{Daemon, lock};
-use crate::registry::{Registry, Slot};
+use crate::registry::{Candidate, Registry, Slot};
 use crate::warming::{Histories, Warming};
 use crate::{ruleset, when};
 use details::{failures, limits_and_use};
@@ -272,20 +272,31 @@ fn severity(tenants: &[&TenantConfig], rule: &RuleManifest) -> Severity {
         .unwrap_or(rule.severity)
 }
 
-/// A version that is being tried, or waits for somebody to decide.
+/// A version that is being tried, is in shadow, or waits for somebody to decide.
 fn to_come(path: &Path, slot: &Slot) -> Option<Value> {
-    let (digest, rules, reason) = match (&slot.candidate, &slot.waiting) {
-        (Some(candidate), _) => {
-            let rules = candidate.live.module.manifest.rules.iter();
-            let rules = rules.map(|rule| (rule.id.clone(), rule.version.clone())).collect();
-            let digest = candidate.live.module.digest.to_string();
+    let of = |candidate: &Candidate| {
+        let rules = candidate.live.module.manifest.rules.iter();
+        let rules: Vec<(String, String)> = rules.map(|rule| (rule.id.clone(), rule.version.clone())).collect();
+        (candidate.live.module.digest.to_string(), rules)
+    };
+    let (digest, rules, reason) = match (&slot.candidate, &slot.shadowing, &slot.waiting) {
+        (Some(candidate), _, _) => {
+            let (digest, rules) = of(candidate);
             (digest, rules, "it is tried on stored events".to_owned())
         }
-        (None, Some(waiting)) => {
+        (None, Some(shadow), _) => {
+            let (digest, rules) = of(&shadow.candidate);
+            (
+                digest,
+                rules,
+                format!("since {}: {}", when::rfc3339(shadow.since), shadow.words()),
+            )
+        }
+        (None, None, Some(waiting)) => {
             let reason = format!("since {}: {}", when::rfc3339(waiting.since), waiting.reason);
             (waiting.digest.clone(), waiting.rules.clone(), reason)
         }
-        (None, None) => return None,
+        (None, None, None) => return None,
     };
     let id = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
     let mut versions: Vec<&str> = rules
@@ -295,7 +306,11 @@ fn to_come(path: &Path, slot: &Slot) -> Option<Value> {
     versions.dedup();
     let mut value = row(id, path, &versions.join(", "), "shadow", &reason, &digest, &[], &[]);
     if let Value::Object(object) = &mut value {
-        object.insert("waits".to_owned(), json!(slot.candidate.is_none()));
+        let waits = slot.candidate.is_none() && slot.shadowing.is_none();
+        object.insert("waits".to_owned(), json!(waits));
+        if let Some(shadow) = slot.shadowing.as_ref().filter(|_| slot.candidate.is_none()) {
+            object.insert("until".to_owned(), json!(when::rfc3339(shadow.until)));
+        }
     }
     Some(value)
 }

@@ -132,11 +132,11 @@ impl Inner {
         // Burnt is burnt, whether it comes to be on the disk or not.
         self.options.ration.burn(&said, (self.options.clock)());
         let committing = self.journal.store.begin(&self.journal.tenant, transaction)?;
-        for trouble in &troubles {
-            self.options.observer.trouble(&self.tenant.id, trouble);
-        }
         for said in &said {
             self.options.observer.said(&self.tenant.id, said);
+        }
+        for trouble in &troubles {
+            self.options.observer.trouble(&self.tenant.id, trouble);
         }
         Ok(committing)
     }

@@ -25,6 +25,19 @@ pub fn first_start(store: &dyn Store, tenant: &str) -> Result<Option<i64>, Store
     Ok(store.note(tenant, FIRST_START)?.and_then(|note| note.parse().ok()))
 }
 
+/// All first starts that the store knows of a tenant.
+pub(crate) fn starts(store: &dyn Store, tenant: &str) -> Result<Starts, StoreError> {
+    let mut starts = Starts {
+        tenant: first_start(store, tenant)?,
+        ..Starts::default()
+    };
+    for log in DUO_LOGS {
+        let start = store.note(tenant, &note_of(log))?.and_then(|note| note.parse().ok());
+        starts.logs.extend(start.map(|start| (Arc::from(log), start)));
+    }
+    Ok(starts)
+}
+
 fn note_of(log: &str) -> String {
     format!("{FIRST_START}:{log}")
 }
@@ -62,15 +75,7 @@ impl Pipeline {
 impl Inner {
     /// Takes over the first starts that the store knows.
     pub(super) fn recall(&self) -> Result<Starts, StoreError> {
-        let (store, tenant) = (&self.journal.store, &self.tenant.id);
-        let mut starts = Starts {
-            tenant: first_start(&**store, tenant)?,
-            ..Starts::default()
-        };
-        for log in DUO_LOGS {
-            let start = store.note(tenant, &note_of(log))?.and_then(|note| note.parse().ok());
-            starts.logs.extend(start.map(|start| (Arc::from(log), start)));
-        }
+        let starts = starts(&*self.journal.store, &self.tenant.id)?;
         if let Historic::FirstStart(known) = &self.historic {
             *known.write().unwrap_or_else(PoisonError::into_inner) = starts.clone();
         }

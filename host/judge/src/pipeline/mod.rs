@@ -39,6 +39,7 @@ use crate::rule::{Tenant, Terms};
 use crate::verdict::{JudgeError, Outcome, Said, Settings, Trouble};
 
 pub use admit::{Admitted, Page, Rows};
+pub(crate) use history::starts;
 pub use history::{FIRST_START, first_start};
 pub use learning::learning;
 pub use swap::{Beginning, SwapReport};

@@ -69,8 +69,12 @@ pub(super) fn a_version_is_one_row_and_its_steps_are_told_in_order(store: &dyn S
 
 pub(super) fn what_is_kept_of_versions_is_bounded(store: &dyn Store) {
     let live = version("a.wasm", "sha256:live", VersionState::Live, 0);
+    let in_shadow = version("a.wasm", "sha256:shadow", VersionState::Shadow, 0);
     store
-        .keep_versions(vec![live.clone()], vec![step("b.wasm", "sha256:1", 0)])
+        .keep_versions(
+            vec![live.clone(), in_shadow.clone()],
+            vec![step("b.wasm", "sha256:1", 0)],
+        )
         .expect("versions");
     let many = i64::try_from(MOST_STEPS).expect("few") + 7;
     for time in 1..=many {
@@ -79,8 +83,11 @@ pub(super) fn what_is_kept_of_versions_is_bounded(store: &dyn Store) {
         store.keep_versions(vec![refused], steps).expect("versions");
     }
     let kept = store.versions().expect("versions");
-    assert_eq!(kept.len(), MOST_VERSIONS + 1);
-    assert!(kept.contains(&live), "what judges is never forgotten");
+    assert_eq!(kept.len(), MOST_VERSIONS + 2);
+    assert!(
+        kept.contains(&live) && kept.contains(&in_shadow),
+        "what judges is never forgotten"
+    );
     assert_eq!(kept.last().map(|row| row.since), Some(many));
     let steps = store.version_steps("a.wasm").expect("steps");
     assert_eq!((steps.len(), steps[0].time), (MOST_STEPS, 8));

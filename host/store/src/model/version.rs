@@ -29,6 +29,8 @@ pub enum VersionState {
     Live,
     /// It has passed and raises other alerts than the one that judges: somebody has to decide.
     Waiting,
+    /// It has passed on stored events, and judges live ones beside the one that judges; nobody is told.
+    Shadow,
     /// It judged, and another took its place: it can be gone back to.
     Replaced,
     /// It judged, and was taken back.

@@ -22,13 +22,14 @@ pub(super) fn keep(connection: &Connection, versions: &[VersionRow], steps: &[St
             row.reason,
             json(&row.rules)?
         ])?;
-        let sql = "DELETE FROM version WHERE file = ?1 AND state NOT IN (?2, ?3) AND number <=
-                       (SELECT number FROM version WHERE file = ?1 AND state NOT IN (?2, ?3)
-                        ORDER BY number DESC LIMIT 1 OFFSET ?4)";
+        let sql = "DELETE FROM version WHERE file = ?1 AND state NOT IN (?2, ?3, ?4) AND number <=
+                       (SELECT number FROM version WHERE file = ?1 AND state NOT IN (?2, ?3, ?4)
+                        ORDER BY number DESC LIMIT 1 OFFSET ?5)";
         connection.prepare_cached(sql)?.execute(params![
             row.file,
             json(&VersionState::Live)?,
             json(&VersionState::Waiting)?,
+            json(&VersionState::Shadow)?,
             MOST_VERSIONS
         ])?;
     }

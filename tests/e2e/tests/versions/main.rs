@@ -6,6 +6,9 @@
     reason = "tests fail by panicking, in their helpers as well"
 )]
 
+mod live_shadow;
+mod replayed;
+
 use picket_e2e::{Duo, Site, Source, Story};
 use picket_hostile::{Guest, NOTHING};
 use picket_store::Store as _;
@@ -280,6 +283,61 @@ fn a_version_that_fails_on_live_data_is_taken_back_by_itself_and_misses_nothing(
 }
 
 #[test]
+fn a_version_is_watched_for_so_many_batches_and_taken_back_within_one() {
+    let logins = [
+        (1, "ada"),
+        (10, "ada"),
+        (20, "eve"),
+        (30, "ada"),
+        (40, "ada"),
+        (50, "ada"),
+    ];
+    let mut site = site(&logins, &on_ada(1), "reload: {watch: {time: 0s, batches: 2}}\n");
+    advance(&site, 5);
+    alerted(&site, &["ada"]);
+    let old = live_digest(&site);
+    goes_live(&site, &traps(2));
+    // A first batch that it can judge, and a second that it cannot.
+    advance(&site, 12);
+    alerted(&site, &["ada", "ada"]);
+    assert_ne!(live_digest(&site), old);
+    advance(&site, 22);
+    site.wait("the old version", || (live_digest(&site) == old).then_some(()));
+    let told = || site.picket(&["rule", "history", "t"]).with_code(0).out;
+    site.wait("its end", || told().contains("it judges no more").then_some(()));
+    assert!(
+        told().contains("unreachable") && told().contains("(in 2 batches)"),
+        "{}",
+        told()
+    );
+    assert!(
+        told().contains("it judges no more; 0 batches after the failure"),
+        "{}",
+        told()
+    );
+    assert!(has_step(&site, "ended", "passed"));
+
+    // One that fails on nothing is let go when it has judged as many, and not before: time is nothing that shows anything.
+    advance(&site, 32);
+    alerted(&site, &["ada", "ada", "ada"]);
+    goes_live(&site, &on_ada(3));
+    advance(&site, 42);
+    alerted(&site, &["ada", "ada", "ada", "ada"]);
+    assert!(!has_step(&site, "watch", "passed"));
+    advance(&site, 52);
+    site.wait("the end of the watch", || {
+        has_step(&site, "watch", "passed").then_some(())
+    });
+    assert!(
+        told().contains("no failure while it was watched, in 2 batches"),
+        "{}",
+        told()
+    );
+    assert_eq!(alerts(&site).len(), 5);
+    site.stop();
+}
+
+#[test]
 fn a_version_that_fails_on_stored_events_never_judges() {
     let logins = [(1, "eve"), (2, "ada"), (10, "eve")];
     let mut site = site(&logins, &on_ada(1), "");
@@ -342,6 +400,9 @@ fn policy_says_how_far_back_and_what_differs_may_do() {
         ("reload: {on_difference: perhaps}", "perhaps"),
         ("reload: {fuel_factor: 0}", "from 1 to 1000000"),
         ("reload: {watch: {time: 99d}}", "30d"),
+        ("reload: {watch: {batches: some}}", "from 0 to 1000000"),
+        ("reload: {live_shadow: 31d}", "`live_shadow` is out of range"),
+        ("reload: {new_rule: {live_shadow: long}}", "long"),
         ("reload: {shadow: {history: soon}}", "soon"),
         ("reload: {modules: {x: {}}}", "no module's file"),
         ("reload: {shadows: {}}", "did you mean `shadow`"),

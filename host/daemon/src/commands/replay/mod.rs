@@ -1,4 +1,8 @@
-//! `picket replay`: rules over exported events, no daemon.
+//! `picket replay`: rules over exported events, or over those that a store holds; no daemon.
+
+mod compared;
+mod past;
+mod stored;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -7,8 +11,9 @@ use std::sync::Arc;
 use anyhow::{Context as _, anyhow, bail};
 use picket_event::{Mask, Permission, reads_numbers};
 use picket_judge::replay::{ReplayError, Rows};
-use picket_judge::{JudgedRule, Settings, Tenant, alerts, replay};
+use picket_judge::{JudgedRule, Settings, Tenant, Trouble, alerts, replay};
 use picket_sandbox::Module;
+use picket_store::AlertRow;
 
 use crate::cli::{Format, Grant, Replay};
 use crate::config::Sandbox;
@@ -21,8 +26,12 @@ use crate::{phone_key, ruleset, when};
 ///
 /// # Errors
 /// Bad input.
-pub(crate) fn run(arguments: &Replay) -> anyhow::Result<()> {
-    let rules = rules(&arguments.rules, &granted(&arguments.grant))?;
+pub(crate) fn run(arguments: &Replay, config: &Path) -> anyhow::Result<()> {
+    if let Some(directory) = &arguments.store {
+        return stored::run(arguments, directory.as_deref(), config);
+    }
+    let path = arguments.rules.as_deref().context("name the rules with --rules DIR")?;
+    let rules = rules(path, &granted(&arguments.grant))?;
     let mut inputs: Vec<Input> = Vec::new();
     for given in &arguments.events {
         let input = read(given)?;
@@ -50,7 +59,7 @@ pub(crate) fn run(arguments: &Replay) -> anyhow::Result<()> {
             Mask::substitute()
         }
     };
-    let id: Arc<str> = arguments.tenant.as_str().into();
+    let id: Arc<str> = arguments.tenant.as_deref().unwrap_or("default").into();
     let tenant = Arc::new(Tenant {
         id: id.clone(),
         name: id,
@@ -72,19 +81,30 @@ pub(crate) fn run(arguments: &Replay) -> anyhow::Result<()> {
         }
         Err(error) => return Err(error.into()),
     };
-    for alert in &replayed.alerts {
-        match arguments.output.format {
+    let alerts: Vec<&AlertRow> = replayed.alerts.iter().collect();
+    print(
+        &alerts,
+        &replayed.troubles,
+        replayed.events as u64,
+        arguments.output.format,
+    );
+    Ok(())
+}
+
+/// Alerts, and what rules stopped at.
+fn print(alerts: &[&AlertRow], troubles: &[Trouble], events: u64, format: Format) {
+    for alert in alerts {
+        match format {
             Format::Ndjson => out!("{}", alerts::line(alert)),
             Format::Text => out!("{}\n", alerts::text(&alert.json, alert.repeats)),
         }
     }
-    for trouble in &replayed.troubles {
+    for trouble in troubles {
         eprintln!("rule {} stopped: {}", trouble.rule, trouble.reason);
     }
-    if arguments.output.format == Format::Text {
-        out!("{} events, {} alerts", replayed.events, replayed.alerts.len());
+    if format == Format::Text {
+        out!("{events} events, {} alerts", alerts.len());
     }
-    Ok(())
 }
 
 /// The modules of a directory (or one module), admitted by the production sandbox.
