@@ -65,12 +65,12 @@ pub(crate) fn rules(live: &[Arc<Live>], wishes: &Wishes<'_>) -> Result<Vec<Judge
         match params {
             Ok(params) => {
                 let mut judged = JudgedRule::new(rule.clone(), module.clone(), module.digest.clone(), params);
-                judged.attack_version = module.manifest.attack_version.as_str().into();
+                judged.attack_version = live.attack_version.clone();
                 judged.terms = Terms {
                     mode: own.and_then(|own| own.mode).unwrap_or_default(),
                     on_poison: live.policy.on_poison,
-                    limits: module.allowed().into(),
-                    permission: Arc::new(permission),
+                    limits: live.allowed.clone(),
+                    permission,
                     severity: own.and_then(|own| own.severity),
                     dedup_period_ms: own.and_then(|own| own.dedup_ms),
                     exceptions: exceptions::of_rule(&exceptions, rule),

@@ -15,7 +15,7 @@ use crate::phone::Mask;
 use crate::v1;
 
 /// A column that some rule reads.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Slot {
     pub(crate) path: String,
     pub(crate) kind: FieldTypeOrd,
@@ -23,7 +23,7 @@ pub(crate) struct Slot {
 }
 
 /// [`FieldType`] with an order, so that plans do not depend on the order of rules.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum FieldTypeOrd {
     Text,
     S64,
@@ -44,14 +44,21 @@ impl From<FieldType> for FieldTypeOrd {
     }
 }
 
-/// One log: its columns and how each feed fills them.
+/// One log of a tenant.
 #[derive(Debug)]
 pub(crate) struct Layout {
+    /// Tenants with the same rules share it.
+    pub(crate) reads: Arc<Reads>,
+    /// What phone numbers are masked with.
+    pub(crate) mask: Arc<Mask>,
+}
+
+/// One log: its columns and how each feed fills them.
+#[derive(Debug)]
+pub(crate) struct Reads {
     pub(crate) log: String,
     /// Sorted, each once.
     pub(crate) slots: Vec<Slot>,
-    /// What phone numbers are masked with.
-    pub(crate) mask: Arc<Mask>,
     variants: Vec<(&'static str, Variant)>,
     own: Variant,
 }
@@ -163,7 +170,24 @@ pub(crate) struct ActedReads {
 }
 
 impl Layout {
-    pub(crate) fn new(log: &str, mut slots: Vec<Slot>, mask: Arc<Mask>) -> Self {
+    /// A log of which these columns are read.
+    pub(crate) fn new(log: &str, slots: Vec<Slot>, mask: Arc<Mask>) -> Self {
+        let reads = Arc::new(Reads::new(log, slots));
+        Layout { reads, mask }
+    }
+
+    pub(crate) fn slot(&self, path: &str, kind: FieldType, view: View) -> Option<usize> {
+        self.reads.slot(path, kind, view)
+    }
+
+    /// How this of Duo's logs fills the columns.
+    pub(crate) fn variant(&self, duo_log: &str) -> &Variant {
+        self.reads.variant(duo_log)
+    }
+}
+
+impl Reads {
+    pub(crate) fn new(log: &str, mut slots: Vec<Slot>) -> Self {
         slots.sort();
         slots.dedup();
         let variants = match log {
@@ -171,24 +195,22 @@ impl Layout {
             _ => Vec::new(),
         };
         let own = Variant::new(log, if log == "admin" { "activity" } else { log }, &slots);
-        Layout {
+        Reads {
             log: log.to_owned(),
             slots,
-            mask,
             variants,
             own,
         }
     }
 
-    pub(crate) fn slot(&self, path: &str, kind: FieldType, view: View) -> Option<usize> {
+    fn slot(&self, path: &str, kind: FieldType, view: View) -> Option<usize> {
         let kind = FieldTypeOrd::from(kind);
         self.slots
             .binary_search_by(|slot| (slot.path.as_str(), slot.kind, slot.view).cmp(&(path, kind, view)))
             .ok()
     }
 
-    /// How this of Duo's logs fills the columns.
-    pub(crate) fn variant(&self, duo_log: &str) -> &Variant {
+    fn variant(&self, duo_log: &str) -> &Variant {
         self.variants
             .iter()
             .find(|(name, _)| *name == duo_log)

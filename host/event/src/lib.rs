@@ -56,6 +56,7 @@ mod address;
 mod clean;
 mod coerce;
 mod dictionary;
+mod family;
 mod filter;
 mod gather;
 mod glance;

@@ -122,7 +122,9 @@ impl Page {
     pub(crate) fn is_of(&self, layout: &Arc<Layout>) -> bool {
         // Another plan that reads the same of this log, as after most changes of a rule, gives the same page.
         Arc::ptr_eq(&self.layout, layout)
-            || (self.layout.log == layout.log && self.layout.slots == layout.slots && self.layout.mask == layout.mask)
+            || (self.layout.mask == layout.mask
+                && (Arc::ptr_eq(&self.layout.reads, &layout.reads)
+                    || (self.layout.reads.log == layout.reads.log && self.layout.reads.slots == layout.reads.slots)))
     }
 }
 
@@ -187,7 +189,7 @@ impl<'a> Columns<'a> {
     pub(crate) fn page(self, layout: &Arc<Layout>, duo_log: &str, events: Vec<EventRecord>) -> Page {
         Page {
             layout: layout.clone(),
-            log: layout.log.as_str().into(),
+            log: layout.reads.log.as_str().into(),
             duo_log: duo_log.into(),
             events,
             broken: self.broken,
@@ -211,7 +213,7 @@ struct Filler<'a> {
 
 impl<'a> Filler<'a> {
     fn new(layout: &'a Layout, variant: &'a Variant, rows: usize) -> Self {
-        let columns = layout.slots.iter().map(|slot| match slot.kind {
+        let columns = layout.reads.slots.iter().map(|slot| match slot.kind {
             FieldTypeOrd::Text => Column::Text(Vec::with_capacity(rows)),
             FieldTypeOrd::S64 => Column::S64 {
                 values: Vec::with_capacity(rows),

@@ -7,9 +7,10 @@ use picket_catalogue::Kind;
 use picket_contract::{EventRecord, FieldType, Source};
 
 use crate::Page;
+use crate::family::Family;
 use crate::filter::Questions;
 use crate::identify::{Identity, Problem};
-use crate::layout::{Layout, Slot};
+use crate::layout::{Layout, Reads};
 use crate::page::Columns;
 use crate::permission::{ORDINARY, Permission};
 use crate::phone::Mask;
@@ -28,7 +29,7 @@ pub struct Enrichment {
 pub struct Plan {
     layouts: Arc<BTreeMap<String, Arc<Layout>>>,
     enrichment: Arc<Enrichment>,
-    questions: Questions,
+    family: Arc<Family>,
 }
 
 impl Plan {
@@ -41,28 +42,30 @@ impl Plan {
 
     /// The same where each source's module may read more, or less, and phone numbers are masked with a tenant's key.
     pub fn of<'a>(sources: impl IntoIterator<Item = (&'a Source, &'a Permission)>, mask: &Arc<Mask>) -> Self {
-        let mut slots: BTreeMap<String, Vec<Slot>> = BTreeMap::new();
-        for (source, permission) in sources {
-            let of_log = slots.entry(source.log.clone()).or_default();
-            let declared = source.fields.iter().map(|field| (field.path.as_str(), field.kind));
-            let tested = source
-                .when
-                .fields()
-                .into_iter()
-                .map(|path| (path, tested_as(source, path)));
-            of_log.extend(declared.chain(tested).map(|(path, kind)| Slot {
-                path: path.to_owned(),
-                kind: kind.into(),
-                view: permission.view(&source.log, path),
-            }));
-        }
-        let layouts = slots
-            .into_iter()
-            .map(|(log, slots)| (log.clone(), Arc::new(Layout::new(&log, slots, mask.clone()))));
+        Plan::in_family(Family::new(sources).into(), mask)
+    }
+
+    /// The same, where what is compiled of it is shared with the plans of other tenants that read the same. `decided`: what
+    /// else decides which rows rules are shown, the values of their parameters foremost, so that whoever differs in it shares
+    /// nothing.
+    pub fn shared<'a>(
+        sources: impl IntoIterator<Item = (&'a Source, &'a Permission)>,
+        mask: &Arc<Mask>,
+        decided: &str,
+    ) -> Self {
+        Plan::in_family(Family::known(sources, decided), mask)
+    }
+
+    fn in_family(family: Arc<Family>, mask: &Arc<Mask>) -> Self {
+        let layout = |reads: &Arc<Reads>| Layout {
+            reads: reads.clone(),
+            mask: mask.clone(),
+        };
+        let layouts = family.reads().map(|reads| (reads.log.clone(), Arc::new(layout(reads))));
         Plan {
             layouts: Arc::new(layouts.collect()),
             enrichment: Arc::default(),
-            questions: Questions::default(),
+            family,
         }
     }
 
@@ -149,7 +152,12 @@ impl Plan {
 
     /// What the conditions of this plan's rules ask.
     pub(crate) fn questions(&self) -> &Questions {
-        &self.questions
+        self.family.questions()
+    }
+
+    /// What it shares with plans that read the same.
+    pub(crate) fn family(&self) -> &Family {
+        &self.family
     }
 
     pub(crate) fn layout(&self, log: &str) -> Option<&Arc<Layout>> {

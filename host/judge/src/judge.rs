@@ -1,6 +1,7 @@
 //! All rules of one tenant: readers that split where a rule fails and join again where it is level.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use picket_contract::{Admission, Params, Position, RuleManifest, StateChanges, Usage};
@@ -55,7 +56,9 @@ impl TenantJudge {
         acquaintance: Acquaintance,
         journal: &dyn Rebuild,
     ) -> Result<Self, JudgeError> {
-        let read = rules.iter().map(|rule| (&*rule.manifest, &*rule.terms.permission));
+        let read = rules
+            .iter()
+            .map(|rule| (&*rule.manifest, &*rule.terms.permission, &*rule.params));
         let plan = plan(read, &tenant.mask);
         let seated = |rule: JudgedRule| {
             let selector = selector(&rule.manifest, &rule.params, &rule.terms.permission, &plan)?;
@@ -380,16 +383,19 @@ impl TenantJudge {
 }
 
 /// What all rules read, and the acquaintance with them.
-pub(crate) fn plan<'a>(rules: impl IntoIterator<Item = (&'a RuleManifest, &'a Permission)>, mask: &Arc<Mask>) -> Plan {
+pub(crate) fn plan<'a>(
+    rules: impl IntoIterator<Item = (&'a RuleManifest, &'a Permission, &'a Params)>,
+    mask: &Arc<Mask>,
+) -> Plan {
     let (house, ordinary) = (acquaintance::manifest(), Permission::default());
-    let of_rules = rules.into_iter().flat_map(|(manifest, permission)| {
-        let sources = manifest.sources.iter();
-        sources.map(move |source| (source, permission))
-    });
-    Plan::of(
-        of_rules.chain(house.sources.iter().map(|source| (source, &ordinary))),
-        mask,
-    )
+    let (mut decided, mut sources) = (String::new(), Vec::new());
+    for (manifest, permission, params) in rules {
+        // Writing into a string does not fail.
+        let _ = write!(decided, "{} {} {params:?}\n", manifest.id, manifest.version);
+        sources.extend(manifest.sources.iter().map(|source| (source, permission)));
+    }
+    sources.extend(house.sources.iter().map(|source| (source, &ordinary)));
+    Plan::shared(sources, mask, &decided)
 }
 
 /// Which rows a rule gets.

@@ -1,6 +1,5 @@
 //! What the marks read so far say: which log feeds which, up to when each is complete, and which does not count.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use picket_contract::{Mark, RuleManifest};
@@ -18,10 +17,13 @@ pub(crate) enum Basis {
     Complete,
 }
 
-#[derive(Debug, Clone, Default)]
+/// Of the logs that a reader reads and no others: every reader of every tenant has its own.
+#[derive(Debug, Clone)]
 pub(crate) struct Marks {
-    logs: BTreeMap<Arc<str>, LogState>,
-    feeds: BTreeMap<Arc<str>, Vec<Feed>>,
+    /// Few, and found by looking at each.
+    logs: Box<[(Arc<str>, LogState)]>,
+    /// What fed [`ADMIN`], in the order of time.
+    feeds: Vec<Feed>,
 }
 
 /// After `from`, up to the next one's, this log feeds.
@@ -63,26 +65,45 @@ impl LogState {
 }
 
 impl Marks {
+    /// Nothing is known yet of these logs, as rules name them, and of what may feed them.
+    pub(crate) fn of(logs: &[Arc<str>]) -> Self {
+        let feeds = ADMIN_FEEDS.map(Arc::from);
+        let is_fed = logs.iter().any(|log| is_fed(log));
+        let feeds = feeds.into_iter().filter(|feed| is_fed && !logs.contains(feed));
+        let all = logs.iter().cloned().chain(feeds);
+        Marks {
+            logs: all.map(|log| (log, LogState::default())).collect(),
+            feeds: Vec::new(),
+        }
+    }
+
     pub(crate) fn apply(&mut self, mark: &Mark) {
         match mark {
             Mark::Complete { log, to } => self.raise(log, *to, |state| &mut state.complete),
             Mark::Live { log, to } => self.raise(log, *to, |state| &mut state.live),
             Mark::Stalled { log, to } => self.raise(log, *to, |state| &mut state.stalled),
-            Mark::Closed { log } => self.logs.entry(log.clone()).or_default().closed = true,
-            Mark::Open { log } => self.logs.entry(log.clone()).or_default().closed = false,
-            Mark::Feed { logical, log, from } => {
-                let feeds = self.feeds.entry(logical.clone()).or_default();
-                feeds.retain(|feed| feed.from < *from);
+            Mark::Closed { log } => self.change(log, |state| state.closed = true),
+            Mark::Open { log } => self.change(log, |state| state.closed = false),
+            Mark::Feed { logical, log, from } if is_fed(logical) => {
+                self.feeds.retain(|feed| feed.from < *from);
                 let (log, from) = (log.clone(), *from);
-                feeds.push(Feed { from, log });
+                self.feeds.push(Feed { from, log });
             }
-            Mark::Generation { .. } | Mark::Takeover { .. } => {}
+            Mark::Feed { .. } | Mark::Generation { .. } | Mark::Takeover { .. } => {}
         }
     }
 
-    fn raise(&mut self, log: &Arc<str>, to: i64, of: impl Fn(&mut LogState) -> &mut Option<i64>) {
-        let known = of(self.logs.entry(log.clone()).or_default());
-        *known = (*known).max(Some(to));
+    fn raise(&mut self, log: &str, to: i64, of: impl Fn(&mut LogState) -> &mut Option<i64>) {
+        self.change(log, |state| {
+            let known = of(state);
+            *known = (*known).max(Some(to));
+        });
+    }
+
+    fn change(&mut self, log: &str, change: impl FnOnce(&mut LogState)) {
+        if let Some((_, state)) = self.logs.iter_mut().find(|(known, _)| **known == *log) {
+            change(state);
+        }
     }
 
     /// Whether rows of Duo's log `duo` may be rows of the log that rules call `named`; see [`Marks::is_fed_by`].
@@ -96,8 +117,8 @@ impl Marks {
         if !is_fed(named) {
             return duo == named;
         }
-        let feeds = self.feeds.get(named).into_iter().flatten();
-        feeds
+        self.feeds
+            .iter()
             .rev()
             .find(|feed| feed.from < time)
             .is_some_and(|feed| *feed.log == *duo)
@@ -117,8 +138,11 @@ impl Marks {
     }
 
     fn state(&self, named: &str) -> LogState {
-        let of = |log: &str| self.logs.get(log).copied().unwrap_or_default();
-        if let Some(feed) = self.feeds.get(named).and_then(|feeds| feeds.last()) {
+        let of = |log: &str| {
+            let known = self.logs.iter().find(|(known, _)| **known == *log);
+            known.map(|(_, state)| *state).unwrap_or_default()
+        };
+        if let Some(feed) = self.feeds.last().filter(|_| is_fed(named)) {
             let feed = of(&feed.log);
             return LogState {
                 closed: feed.closed || of(named).closed,
@@ -152,9 +176,10 @@ mod tests {
     }
 
     fn by(basis: Basis, marks: &[Mark], logs: &[&str]) -> Option<i64> {
-        let mut read = Marks::default();
+        let logs: Vec<Arc<str>> = logs.iter().map(|log| Arc::from(*log)).collect();
+        let mut read = Marks::of(&logs);
         marks.iter().for_each(|mark| read.apply(mark));
-        read.watermark(&logs.iter().map(|log| Arc::from(*log)).collect::<Vec<_>>(), basis)
+        read.watermark(&logs, basis)
     }
 
     #[test]
@@ -270,7 +295,7 @@ mod tests {
             Some(8)
         );
 
-        let mut marks = Marks::default();
+        let mut marks = Marks::of(&["activity".into(), "admin".into()]);
         marks.apply(&feed("administrator"));
         assert!(marks.is_fed_by("administrator", "admin", 5) && !marks.is_fed_by("activity", "admin", 5));
         assert!(marks.is_fed_by("activity", "activity", 5));

@@ -100,10 +100,10 @@ impl Reader {
         let mut reader = Reader {
             queues: logs.iter().map(|_| Queue::default()).collect(),
             is_fed: logs.iter().any(|log| marks::is_fed(log)),
+            marks: Marks::of(&logs),
             logs,
             basis,
             members: Vec::new(),
-            marks: Marks::default(),
             watermark: i64::MIN,
             position,
             run: Vec::new(),

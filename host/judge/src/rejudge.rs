@@ -248,7 +248,10 @@ impl<'j> Again<'j> {
 
     fn swap(mut self, change: &Change, judged: &Judged) -> Result<Self, JudgeError> {
         let set = &judged.set;
-        let read = set.rules.iter().map(|spec| (&*spec.manifest, &*spec.terms.permission));
+        let read = set
+            .rules
+            .iter()
+            .map(|spec| (&*spec.manifest, &*spec.terms.permission, &*spec.params));
         let mut prepared = Prepared {
             plan: plan(read, &self.judge.tenant.mask),
             ..Prepared::default()

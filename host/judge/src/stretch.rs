@@ -182,7 +182,9 @@ impl Stretch {
         };
         let judges = std::mem::take(&mut self.judges);
         for (mut judge, set) in judges.into_iter().zip(sets) {
-            let read = set.iter().map(|spec| (&*spec.manifest, &*spec.terms.permission));
+            let read = set
+                .iter()
+                .map(|spec| (&*spec.manifest, &*spec.terms.permission, &*spec.params));
             let mut prepared = Prepared {
                 plan: plan(read, &judge.tenant.mask),
                 ..Prepared::default()

@@ -23,7 +23,7 @@ use anyhow::bail;
 use picket_store::{EventFilter, SqliteStore, Store as _, StoredEvent};
 
 use crate::accounts;
-use crate::config::Config;
+use crate::config::{Config, edits};
 
 /// The store, to read only: beside a running daemon or without one.
 ///
@@ -55,9 +55,21 @@ pub(crate) fn tenants(config: &Config, named: Option<&str>) -> anyhow::Result<Ve
     let all: Vec<Arc<str>> = config.tenants.iter().map(|tenant| tenant.id.as_str().into()).collect();
     let Some(named) = named else { return Ok(all) };
     if !all.iter().any(|tenant| **tenant == *named) {
-        bail!("there is no tenant `{named}`; there are: {}", all.join(", "));
+        bail!("there is no tenant `{named}`; {}", those_near(named, all));
     }
     Ok(vec![named.into()])
+}
+
+/// Which tenants there are: of many, those whose ids are the most like the one named.
+fn those_near(named: &str, mut all: Vec<Arc<str>>) -> String {
+    const MOST: usize = 10;
+    let count = all.len();
+    if count <= MOST {
+        return format!("there are: {}", all.join(", "));
+    }
+    all.sort_by_key(|id| edits(named, id));
+    all.truncate(MOST);
+    format!("of the {count} there are, the nearest: {}", all.join(", "))
 }
 
 /// Events of a tenant's own journal and of its backfills, oldest first. Numbers are each journal's own.
@@ -74,4 +86,25 @@ pub(crate) fn search(store: &SqliteStore, tenant: &str, filter: &EventFilter) ->
     let mut shown = HashSet::new();
     events.retain(|event| shown.insert((event.log.clone(), event.event.id.clone())));
     Ok(events)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_many_tenants_the_nearest_are_named() {
+        let all = |count: usize| {
+            (0..count)
+                .map(|number| format!("customer-{number:03}").into())
+                .collect()
+        };
+        assert_eq!(those_near("x", all(2)), "there are: customer-000, customer-001");
+        let near = those_near("custmer-512", all(1000));
+        assert!(
+            near.starts_with("of the 1000 there are, the nearest: customer-512, "),
+            "{near}"
+        );
+        assert!(near.len() < 250, "{near}");
+    }
 }

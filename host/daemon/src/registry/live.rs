@@ -41,6 +41,12 @@ pub(crate) struct Live {
     pub(crate) policy: ModulePolicy,
     /// Its rules, each with the parameters it has where nobody says otherwise.
     pub(crate) rules: Vec<(Arc<RuleManifest>, Arc<Params>)>,
+    /// What its calls may spend, in one text.
+    pub(crate) allowed: Arc<str>,
+    /// The version of ATT&CK whose ids its rules carry.
+    pub(crate) attack_version: Arc<str>,
+    /// What it may read of a tenant of whom nothing else is said.
+    permission: Arc<Permission>,
     /// How many cases passed.
     pub(crate) cases: usize,
     /// Who signed it.
@@ -63,26 +69,40 @@ impl Live {
             })?;
             rules.push((Arc::new(rule.clone()), Arc::new(defaults)));
         }
-        Ok(Live {
+        Ok(Live::of(module, file, policy, rules, cases, signed))
+    }
+
+    fn of(
+        module: Arc<Module>,
+        file: String,
+        policy: ModulePolicy,
+        rules: Vec<(Arc<RuleManifest>, Arc<Params>)>,
+        cases: usize,
+        signed: Signed,
+    ) -> Self {
+        Live {
+            allowed: module.allowed().into(),
+            attack_version: module.manifest.attack_version.as_str().into(),
+            permission: Arc::new(policy.permission.clone()),
             module,
             file,
             policy,
             rules,
             cases,
             signed,
-        })
+        }
     }
 
     /// The same version, whose file has another signature beside it.
     pub(super) fn signed_by(&self, signed: Signed) -> Arc<Self> {
-        Arc::new(Live {
-            module: self.module.clone(),
-            file: self.file.clone(),
-            policy: self.policy.clone(),
-            rules: self.rules.clone(),
-            cases: self.cases,
+        Arc::new(Live::of(
+            self.module.clone(),
+            self.file.clone(),
+            self.policy.clone(),
+            self.rules.clone(),
+            self.cases,
             signed,
-        })
+        ))
     }
 
     /// The same version under other terms.
@@ -97,22 +117,21 @@ impl Live {
             let module = self.module.under(policy.limits);
             Arc::new(module.map_err(|rejected| format!("{}: {rejected}", rejected.code()))?)
         };
-        Ok(Live {
+        Ok(Live::of(
             module,
-            file: self.file.clone(),
+            self.file.clone(),
             policy,
-            rules: self.rules.clone(),
-            cases: self.cases,
+            self.rules.clone(),
+            self.cases,
             signed,
-        })
+        ))
     }
 
     /// What it may read of a tenant: what is said of it for all, and what the tenant's file says.
-    pub(crate) fn permission(&self, of_tenant: &Permissions) -> Permission {
-        let permission = self.policy.permission.clone();
+    pub(crate) fn permission(&self, of_tenant: &Permissions) -> Arc<Permission> {
         match of_tenant.get(&self.file) {
-            Some(own) => permission.and(own),
-            None => permission,
+            Some(own) => Arc::new(self.policy.permission.clone().and(own)),
+            None => self.permission.clone(),
         }
     }
 

@@ -224,7 +224,10 @@ impl Inner {
         notes.extend(learning::noted(&**store, tenant, &learners, now)?);
         let learning = learners.into_iter().map(|(rule, _, until)| (rule, until)).collect();
 
-        let read = set.rules.iter().map(|spec| (&*spec.manifest, &*spec.terms.permission));
+        let read = set
+            .rules
+            .iter()
+            .map(|spec| (&*spec.manifest, &*spec.terms.permission, &*spec.params));
         let plan = plan(read, &self.tenant.mask);
         let select = |spec: &RuleSpec| selector(&spec.manifest, &spec.params, &spec.terms.permission, &plan);
         let selectors = set.rules.iter().map(select).collect::<Result<Vec<_>, _>>()?;
