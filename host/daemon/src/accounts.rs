@@ -70,6 +70,7 @@ impl Child {
             lists: said.map_or_else(|| parent.lists.clone(), |said| said.lists.clone()),
             tables: parent.tables.clone(),
             permissions: parent.permissions.clone(),
+            sinks: parent.sinks.clone(),
         }
     }
 }

@@ -47,6 +47,11 @@ pub(crate) enum Verb {
     Logs(Logs),
     /// List alerts, or show one.
     Alerts(Alerts),
+    /// What waits to be delivered, and what was not.
+    Outbox {
+        #[command(subcommand)]
+        verb: OutboxVerb,
+    },
     /// Everything about one user, in order.
     Timeline(Timeline),
     /// All that concerns rules.
@@ -136,6 +141,49 @@ pub(crate) enum AlertsVerb {
         #[command(flatten)]
         output: Output,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum OutboxVerb {
+    /// For each sink what waits, and each alert that it will not get by itself.
+    List(OutboxWhich),
+    /// Make the running daemon try again now: what waits, and what was refused for good.
+    Retry {
+        #[command(flatten)]
+        which: OutboxWhich,
+        /// Only these alerts, by id.
+        #[arg(value_name = "ALERT")]
+        ids: Vec<String>,
+        /// Why, for the audit log.
+        #[arg(long)]
+        reason: Option<String>,
+    },
+    /// Make the running daemon give up alerts: they stay stored, and are not sent.
+    Drop {
+        #[command(flatten)]
+        which: OutboxWhich,
+        /// These alerts, by their whole ids.
+        #[arg(value_name = "ALERT", required_unless_present = "all")]
+        ids: Vec<String>,
+        /// Everything that waits or was refused; needs --sink.
+        #[arg(long, conflicts_with = "ids", requires = "sink")]
+        all: bool,
+        /// Why, for the audit log.
+        #[arg(long)]
+        reason: Option<String>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct OutboxWhich {
+    /// Only of this sink.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) sink: Option<String>,
+    /// Only of this tenant.
+    #[arg(long, value_name = "ID")]
+    pub(crate) tenant: Option<String>,
+    #[command(flatten)]
+    pub(crate) output: Output,
 }
 
 #[derive(Debug, Args)]

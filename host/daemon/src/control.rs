@@ -42,6 +42,20 @@ pub(crate) enum Request {
     },
     /// Every backfill and how it stands.
     Backfills,
+    /// Send alerts again that were not delivered, or give them up.
+    Outbox {
+        /// Give up.
+        drop: bool,
+        /// Of this sink alone.
+        sink: Option<String>,
+        /// Of this tenant alone.
+        tenant: Option<String>,
+        /// These alerts; none: all.
+        ids: Vec<String>,
+        /// In the words of whoever asks; may be empty.
+        #[serde(default)]
+        reason: String,
+    },
     /// Change which version of a rule judges, or whether it does.
     Version {
         /// What.

@@ -161,6 +161,7 @@ async fn configured(cli: &Cli, config: config::Config) -> anyhow::Result<bool> {
             None => commands::alerts::list(&config, arguments)?,
         },
         Verb::Backfill(arguments) => return commands::backfill::run(&config, arguments).await,
+        Verb::Outbox { verb } => return commands::outbox::run(&config, verb).await,
         Verb::Timeline(arguments) => commands::timeline::run(&config, arguments)?,
         Verb::Except(arguments) => return commands::except::run(&config, arguments).await,
         Verb::Audit(arguments) => commands::audit::run(&config, arguments)?,

@@ -14,12 +14,13 @@ use picket_store::OutboxRow;
 use serde::Deserialize;
 
 use crate::lines::{Lines, line};
-use crate::{Sink, SinkError};
+use crate::{Delivery, Sink, SinkError};
 
 /// Ids remembered, to recognise rows that come again: many times what is delivered at once.
 const REMEMBERED: usize = 4096;
 
-/// Bytes read back at the end of a file for their ids: as many lines as are delivered at once, of 16 KiB each.
+/// Bytes read back at the end of a file for their ids: twice what a courier delivers at once, and more than it where one alert
+/// alone is longer than that.
 const READ_BACK: u64 = 4 << 20;
 
 /// When files are rotated and how many are kept.
@@ -98,10 +99,19 @@ impl FileSink {
         sync_directory(&path).map_err(at("making the new file durable"))?;
         let (lines, last) = Lines::open(file, READ_BACK).map_err(at("reading its end"))?;
         let mut written = Remembered::default();
-        // A crash may have come right after a rotation: then the last lines are in the file before.
-        if let Ok(before) = File::open(numbered(&path, 1))
-            && let Ok(text) = end_of(before)
-        {
+        // A crash may have come right after a rotation, or after several: then the last lines are in files before this one.
+        let (mut before, mut bytes) = (Vec::new(), last.len() as u64);
+        for number in 1..=rotation.keep {
+            if bytes >= READ_BACK {
+                break;
+            }
+            let Ok(text) = File::open(numbered(&path, number)).and_then(end_of) else {
+                break;
+            };
+            bytes += text.len() as u64;
+            before.push(text);
+        }
+        for text in before.iter().rev() {
             text.lines().for_each(|line| written.insert(key(line)));
         }
         last.lines().for_each(|line| written.insert(key(line)));
@@ -153,7 +163,13 @@ impl FileSink {
 }
 
 impl Sink for FileSink {
-    fn deliver(&mut self, rows: &[OutboxRow]) -> Result<(), SinkError> {
+    fn deliver(&mut self, rows: &[OutboxRow]) -> Delivery {
+        Delivery::whole(self.write(rows), rows.len())
+    }
+}
+
+impl FileSink {
+    fn write(&mut self, rows: &[OutboxRow]) -> Result<(), SinkError> {
         let mut text = String::new();
         let mut keys = Vec::new();
         for row in rows {

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use picket_store::OutboxRow;
 
-use crate::{Sink, SinkError};
+use crate::{Delivery, Sink, SinkError};
 
 /// Makes the text of one alert.
 type Format = Box<dyn FnMut(&OutboxRow) -> String + Send>;
@@ -45,7 +45,7 @@ impl<W: Write + Send> StdoutSink<W> {
 }
 
 impl<W: Write + Send> Sink for StdoutSink<W> {
-    fn deliver(&mut self, rows: &[OutboxRow]) -> Result<(), SinkError> {
+    fn deliver(&mut self, rows: &[OutboxRow]) -> Delivery {
         let mut text = String::new();
         for row in rows {
             text.push_str(&(self.format)(row));
@@ -53,13 +53,12 @@ impl<W: Write + Send> Sink for StdoutSink<W> {
                 text.push('\n');
             }
         }
-        self.out
-            .write_all(text.as_bytes())
-            .and_then(|()| self.out.flush())
-            .map_err(|source| SinkError {
-                sink: "stdout".into(),
-                doing: "writing",
-                source,
-            })
+        let written = self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush());
+        let outcome = written.map_err(|source| SinkError {
+            sink: "stdout".into(),
+            doing: "writing",
+            source,
+        });
+        Delivery::whole(outcome, rows.len())
     }
 }

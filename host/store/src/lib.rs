@@ -13,10 +13,12 @@ mod block;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 pub mod model;
+pub mod outbox;
 pub mod record;
 pub mod segment;
 pub mod sqlite;
 
 pub use model::*;
+pub use outbox::*;
 pub use record::*;
 pub use sqlite::{Hook, Moment, Options, Room, SqliteStore};

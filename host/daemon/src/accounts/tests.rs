@@ -43,6 +43,7 @@ fn parent() -> ParentConfig {
         common: Arc::default(),
         lists: BTreeMap::new(),
         tables: BTreeMap::new(),
+        sinks: None,
         permissions: BTreeMap::new(),
     }
 }

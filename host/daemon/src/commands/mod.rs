@@ -8,6 +8,7 @@ pub(crate) mod except;
 pub(crate) mod in_force;
 pub(crate) mod logs;
 pub(crate) mod noise;
+pub(crate) mod outbox;
 pub(crate) mod replay;
 pub(crate) mod rule_list;
 pub(crate) mod rule_sign;

@@ -12,6 +12,7 @@ use super::overrides::{Groups, ScopedFile};
 use super::reload::ReloadFile;
 use super::sandbox::{SandboxFile, TenantSandboxFile};
 use super::signatures::SignaturesFile;
+use super::sinks::SinkFile;
 use super::tables::TableFile;
 use super::watching::WatchingFile;
 
@@ -34,6 +35,8 @@ pub(super) struct RootFile {
     pub(super) control_socket: Option<PathBuf>,
     #[serde(default)]
     pub(super) sinks: Vec<Spanned<SinkFile>>,
+    /// Of each rule, tenant and hour so many alerts are sent.
+    pub(super) alerts_per_hour: Option<Spanned<u32>>,
     #[serde(default)]
     pub(super) sandbox: SandboxFile,
     #[serde(default)]
@@ -84,6 +87,8 @@ pub(super) struct TenantFile {
     pub(super) tables: TableFiles,
     #[serde(default)]
     pub(super) sandbox: TenantSandboxFile,
+    /// Names of the sinks that get this customer's alerts.
+    pub(super) sinks: Option<Vec<Spanned<String>>>,
 }
 
 /// What alerts hold.
@@ -150,32 +155,4 @@ pub(super) struct SourceFile {
     pub(super) proxy_credentials: Option<Spanned<String>>,
     pub(super) proxy_credentials_file: Option<Spanned<PathBuf>>,
     pub(super) timeout: Option<Spanned<String>>,
-}
-
-/// Where alerts go.
-#[derive(Debug, Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
-pub(super) enum SinkFile {
-    Stdout {
-        #[serde(default)]
-        format: StdoutFormat,
-    },
-    File {
-        path: PathBuf,
-        /// Bytes at which a new file is begun.
-        max_bytes: Option<u64>,
-        /// How many old files are kept.
-        keep: Option<u32>,
-    },
-}
-
-/// How the standard output sink writes.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum StdoutFormat {
-    /// As a first-tier analyst reads it.
-    #[default]
-    Text,
-    /// One JSON object a line.
-    Ndjson,
 }

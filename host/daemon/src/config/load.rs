@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use serde_saphyr::{Location, Spanned};
+use serde_saphyr::Location;
 
 use super::exceptions::{Exception, ExceptionsFile, Standing};
-use super::file::{RootFile, SinkFile, TenantFile};
+use super::file::{RootFile, TenantFile};
 use super::overrides::{AllOverrides, Common, Groups, Tenants};
 use super::tenant::{Checker, Entry, Said};
-use super::{Config, Permissions, Problem, Problems, SinkConfig, StdoutFormat, Tables};
+use super::{Config, Permissions, Problem, Problems, SinkConfig, Tables};
 use crate::audit::Stated;
 use crate::filed::Cabinet;
 use crate::watch::is_configuration;
@@ -109,7 +109,8 @@ fn read_all(path: &Path) -> Result<Loaded, Problems> {
     let signatures = shared.signatures(&root.signatures, &mut problems);
     let watching = shared.watching(&root.watch, &mut problems);
     let tables = shared.tables(&root.tables, true, &mut problems);
-    let sinks = shared.sinks(&root.sinks, &mut problems);
+    let per_hour = root.alerts_per_hour.as_ref().map(|most| most.value);
+    let sinks = shared.sinks(&root.sinks, per_hour, &root.tenant_groups, &mut problems, &mut warnings);
     let reload = shared.reload(&root.reload, &mut problems);
 
     let mut entries = Vec::new();
@@ -129,6 +130,7 @@ fn read_all(path: &Path) -> Result<Loaded, Problems> {
             lists: lists.clone(),
             tables: tables.clone(),
             permissions: Permissions::new(),
+            sinks: None,
         };
         entries.extend(shared.entry(said, &mut problems, &mut warnings));
     } else if !root.accounts.is_empty() {
@@ -141,6 +143,7 @@ fn read_all(path: &Path) -> Result<Loaded, Problems> {
         lists: &lists,
         tables: &tables,
         names: &names,
+        sinks: &sinks,
     };
     for file in yaml_files(&directory, &mut problems) {
         let mut own = Vec::new();
@@ -169,8 +172,14 @@ fn read_all(path: &Path) -> Result<Loaded, Problems> {
     let has_parents = entries.iter().any(|entry| matches!(entry, Entry::Parent(_)));
     let is_unknown =
         |id: &&String| !has_parents && !ids.contains(*id) && !broken.iter().any(|(broken, _)| broken == *id);
-    for id in common.named().filter(is_unknown).collect::<BTreeSet<_>>() {
-        let what = format!("there is no tenant `{id}`, which overrides or exceptions name");
+    let of_sinks = sinks.iter().flat_map(SinkConfig::named);
+    for id in common
+        .named()
+        .chain(of_sinks)
+        .filter(is_unknown)
+        .collect::<BTreeSet<_>>()
+    {
+        let what = format!("there is no tenant `{id}`, which overrides, exceptions or sinks name");
         warnings.push(Problem::new(path, what).hint("it is left out; what is said for others stands"));
     }
     for id in root.tenant_groups.keys().filter(|id| ids.contains(*id)) {
@@ -219,35 +228,6 @@ fn read_all(path: &Path) -> Result<Loaded, Problems> {
     Ok(Loaded { config, broken })
 }
 
-impl Checker<'_> {
-    fn sinks(&self, files: &[Spanned<SinkFile>], problems: &mut Vec<Problem>) -> Vec<SinkConfig> {
-        if files.is_empty() {
-            return vec![SinkConfig::Stdout(StdoutFormat::Text)];
-        }
-        let mut sinks: Vec<SinkConfig> = Vec::new();
-        for file in files {
-            let sink = match &file.value {
-                SinkFile::Stdout { format } => SinkConfig::Stdout(*format),
-                SinkFile::File { path, max_bytes, keep } => SinkConfig::File {
-                    // As written: by this name its place in the outbox is known.
-                    path: self.base.join(path),
-                    max_bytes: max_bytes.unwrap_or(64 << 20),
-                    keep: keep.unwrap_or(8),
-                },
-            };
-            if sinks.iter().any(|known| known.name() == sink.name()) {
-                let what = format!("two sinks write to {}", sink.name());
-                problems.push(
-                    self.problem(file.referenced, what)
-                        .hint("each would get half of the alerts: take one out"),
-                );
-            }
-            sinks.push(sink);
-        }
-        sinks
-    }
-}
-
 fn read(path: &Path) -> Result<String, Problem> {
     std::fs::read_to_string(path).map_err(|error| {
         Problem::new(path, format!("cannot be read: {error}"))
@@ -285,6 +265,7 @@ struct ForAll<'a> {
     tables: &'a Tables,
     /// Of exceptions.
     names: &'a BTreeSet<String>,
+    sinks: &'a [SinkConfig],
 }
 
 fn load_exceptions(
@@ -364,6 +345,7 @@ fn load_tenant(
         lists,
         tables,
         permissions: checker.permissions(&file.sandbox, problems),
+        sinks: checker.own_sinks(file.sinks.as_deref(), for_all.sinks, problems),
     };
     Ok(checker.entry(said, problems, warnings))
 }

@@ -15,6 +15,7 @@ mod reload;
 mod sandbox;
 mod secret;
 mod signatures;
+mod sinks;
 mod source;
 mod tables;
 mod tenant;
@@ -32,7 +33,6 @@ use serde_json::Value;
 use crate::audit::Stated;
 
 pub(crate) use exceptions::{Exception, network_of};
-pub(crate) use file::StdoutFormat;
 #[cfg(test)]
 use load::load;
 pub(crate) use load::{Loaded, load_for_run, load_whole};
@@ -43,6 +43,7 @@ pub(crate) use reload::{OnDifference, Reload, ReloadPolicy};
 pub(crate) use sandbox::{ModulePolicy, Sandbox, thread_stack as sandbox_thread_stack};
 pub(crate) use secret::{SecretSource, readers};
 pub(crate) use signatures::Signatures;
+pub(crate) use sinks::{Route, SinkConfig, SinkKind, StdoutFormat};
 pub(crate) use tables::{KeyKind, TableConfig, TableSpec, Tables};
 pub(crate) use watching::{Watch, Watching};
 
@@ -114,6 +115,8 @@ pub(crate) struct TenantConfig {
     /// What single modules may read of this tenant, beside what is said of them for all; by file relative to the rules
     /// directory.
     pub(crate) permissions: Permissions,
+    /// The sinks that get its alerts, by name. None: those that want everybody's, or its.
+    pub(crate) sinks: Option<Vec<String>>,
 }
 
 /// What modules may read, by file relative to the rules directory.
@@ -144,6 +147,8 @@ pub(crate) struct ParentConfig {
     pub(crate) tables: Tables,
     /// For every child.
     pub(crate) permissions: Permissions,
+    /// For every child.
+    pub(crate) sinks: Option<Vec<String>>,
 }
 
 /// What is said of one child account.
@@ -222,22 +227,6 @@ pub(crate) struct SourceConfig {
     pub(crate) signature: String,
     /// The way to Duo.
     pub(crate) network: Network,
-}
-
-/// Where alerts go.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) enum SinkConfig {
-    /// Standard output.
-    Stdout(StdoutFormat),
-    /// A rotating NDJSON file.
-    File {
-        /// The file.
-        path: PathBuf,
-        /// Bytes at which a new one is begun.
-        max_bytes: u64,
-        /// How many old ones are kept.
-        keep: u32,
-    },
 }
 
 /// What decides how all tenants are judged, besides modules: their state in all and in memory (bytes), their fuel, and whether
@@ -330,6 +319,7 @@ impl TenantConfig {
             format!("{:?}", self.exceptions),
             format!("{:?}", other.exceptions),
         );
+        differ("sinks", format!("{:?}", self.sinks), format!("{:?}", other.sinks));
         differ("lists", format!("{:?}", self.lists), format!("{:?}", other.lists));
         differ(
             "what modules may read",
@@ -352,16 +342,6 @@ impl ParentConfig {
     /// Whether nothing at all is otherwise.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         format!("{self:?}") == format!("{other:?}") && self.source.is_same(&other.source)
-    }
-}
-
-impl SinkConfig {
-    /// By what its place in the outbox is known.
-    pub(crate) fn name(&self) -> String {
-        match self {
-            SinkConfig::Stdout(_) => "stdout".to_owned(),
-            SinkConfig::File { path, .. } => format!("file {}", path.display()),
-        }
     }
 }
 

@@ -35,6 +35,7 @@ pub(super) struct Said<'a> {
     pub(super) lists: BTreeMap<String, Vec<String>>,
     pub(super) tables: Tables,
     pub(super) permissions: Permissions,
+    pub(super) sinks: Option<Vec<String>>,
 }
 
 /// What a file turns out to be about.
@@ -109,6 +110,7 @@ impl Checker<'_> {
                 lists: said.lists,
                 tables: said.tables,
                 permissions: said.permissions,
+                sinks: said.sinks,
             })));
         }
         let interval = self.accounts_interval(&said.source.value, problems);
@@ -125,6 +127,7 @@ impl Checker<'_> {
             lists: said.lists,
             tables: said.tables,
             permissions: said.permissions,
+            sinks: said.sinks,
         })))
     }
 

@@ -7,6 +7,7 @@ mod again;
 mod configuration;
 mod fleet;
 mod live_shadow;
+mod outbox;
 mod parent;
 mod reload;
 mod tenant;
@@ -103,7 +104,10 @@ pub(crate) async fn run(loaded: Loaded) -> anyhow::Result<()> {
     let listener = control::listen(&config.control_socket)?;
     tasks.spawn(control::serve(listener, Arc::new(daemon.clone()), shutdown.clone()));
     tasks.spawn(tick(daemon.clone(), shutdown.clone()));
-    daemon.delivery.begin(&shutdown);
+    let me = Arc::downgrade(&daemon);
+    let own_sinks = move |tenant: &str| me.upgrade()?.fleet.find(tenant)?.config().sinks.clone();
+    daemon.delivery.begin(&shutdown, Arc::new(own_sinks));
+    tasks.spawn(summarise(daemon.clone(), shutdown.clone()));
     daemon.follow(config.parents.clone());
     tasks.spawn(watch_versions(daemon.clone(), shutdown.clone()));
     daemon.try_out(daemon.registry.candidates());
@@ -281,6 +285,7 @@ impl Handler for Arc<Daemon> {
                 let running = self.tenant(tenant.as_deref())?;
                 tokio::task::block_in_place(|| running.backfills.ask(&logs, from, to))
             }
+            asked @ Request::Outbox { .. } => tokio::task::block_in_place(|| self.outbox(&asked, uid)),
             Request::Backfills => tokio::task::block_in_place(|| {
                 let mut all = Vec::new();
                 for tenant in self.fleet.running() {
@@ -308,6 +313,12 @@ fn say(changes: &Changes) {
     for path in &changes.retired {
         tracing::info!(module = %path, "module retired: its file is gone");
     }
+}
+
+async fn summarise(daemon: Arc<Daemon>, shutdown: CancellationToken) {
+    let me = Arc::downgrade(&daemon);
+    let names = move |tenant: &str| Some(me.upgrade()?.fleet.find(tenant)?.config().name.clone());
+    daemon.delivery.summarise(Box::new(names), shutdown).await;
 }
 
 async fn tick(daemon: Arc<Daemon>, shutdown: CancellationToken) {

@@ -4,6 +4,7 @@
 
 mod fuel;
 mod held;
+mod sinks;
 mod text;
 mod troubles;
 
@@ -15,6 +16,7 @@ use crate::accounts;
 use crate::config::Config;
 use crate::daemon::{Daemon, lock};
 use crate::{rules_view, when};
+pub(crate) use sinks::{line as sink_line, of as sinks};
 pub(crate) use text::text;
 use troubles::Trouble;
 
@@ -58,6 +60,8 @@ pub(crate) fn of(daemon: &Daemon) -> anyhow::Result<Value> {
     tenants.sort_by_key(|(worst, _)| *worst);
     let rules = rules_view::of(daemon, false)?;
     troubles.extend(troubles::of_rules(&rules));
+    let sinks = sinks::of(&daemon.config(), &*daemon.store)?;
+    troubles.extend(troubles::of_sinks(&sinks));
     troubles.sort();
     let counted = |state: &str| {
         let is_so = |rule: &&Value| rule.get("state").and_then(Value::as_str) == Some(state);
@@ -73,7 +77,7 @@ pub(crate) fn of(daemon: &Daemon) -> anyhow::Result<Value> {
         "rules": {"active": counted("active"), "shadow": counted("shadow"), "warming": counted("warming"), "learning": counted("learning"),
             "paused": counted("paused"), "quarantined": counted("quarantined"),
             "rejected": counted("rejected"), "off": counted("off")},
-        "sinks": daemon.delivery.names(),
+        "sinks": sinks,
         "reload": reloads(daemon),
     }))
 }
@@ -146,6 +150,7 @@ pub(crate) fn offline(config: &Config, store: &dyn Store) -> anyhow::Result<Valu
         "running": false,
         "troubles": ["picket does not run: nothing is collected and nothing is judged. Start it: picket run, or systemctl start picket"],
         "tenants": tenants,
+        "sinks": sinks::of(config, store)?,
     }))
 }
 

@@ -57,6 +57,11 @@ pub(crate) fn text(status: &Value, tenant: Option<&str>) -> String {
         lines.push(String::new());
         lines.push(accounts(parent, now));
     }
+    let sinks: Vec<String> = list(status, "sinks").map(|sink| super::sink_line(sink, now)).collect();
+    if !sinks.is_empty() {
+        lines.push(String::new());
+        lines.extend(sinks);
+    }
     if let Some(rules) = status.get("rules") {
         lines.push(String::new());
         let mut parts = vec![format!("{} active", number(rules, "active"))];

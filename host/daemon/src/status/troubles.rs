@@ -69,8 +69,39 @@ pub(super) fn of_daemon(daemon: &Daemon) -> Vec<Trouble> {
     for kept in reloads.kept {
         troubles.push(trouble(1, kept));
     }
-    for (sink, text) in daemon.delivery.troubles() {
-        troubles.push(trouble(0, format!("{sink}: alerts wait: {text}")));
+    troubles
+}
+
+/// Of sinks. Alerts that no retry brings anywhere are for somebody to decide.
+pub(super) fn of_sinks(sinks: &[Value]) -> Vec<Trouble> {
+    let mut troubles = Vec::new();
+    for sink in sinks {
+        let of = |name: &str| sink.get(name).and_then(Value::as_str).unwrap_or_default();
+        let name = of("name");
+        let dead = sink.get("dead").and_then(Value::as_u64).unwrap_or_default();
+        if sink.get("disabled") == Some(&Value::Bool(true)) {
+            let text = format!(
+                "{name}: nothing is sent: {}; mend it, then: picket outbox retry --sink '{name}'",
+                of("trouble")
+            );
+            troubles.push(trouble(0, text));
+        } else if !of("trouble").is_empty() {
+            troubles.push(trouble(0, format!("{name}: alerts wait: {}", of("trouble"))));
+        }
+        for lane in sink.get("lanes").and_then(Value::as_array).into_iter().flatten() {
+            let of = |key: &str| lane.get(key).and_then(Value::as_str).unwrap_or_default();
+            if !of("trouble").is_empty() {
+                let text = format!("{name}: alerts of {} wait: {}", of("tenant"), of("trouble"));
+                troubles.push(trouble(0, text));
+            }
+        }
+        if dead > 0 {
+            let text = format!(
+                "{name}: {dead} {} refused for good: picket outbox list --sink '{name}'",
+                if dead == 1 { "alert was" } else { "alerts were" }
+            );
+            troubles.push(trouble(1, text));
+        }
     }
     troubles
 }

@@ -214,6 +214,7 @@ impl Teller<'_> {
             historic,
             shadow: self.is_shadow(),
             suppressed: raised.exception.map(|exception| exception.name),
+            incident: None,
         }
     }
 }

@@ -98,6 +98,7 @@ pub fn alert(id: &str, rule: &str, about: &str, time: i64) -> AlertRow {
         historic: false,
         shadow: false,
         suppressed: None,
+        incident: None,
     }
 }
 

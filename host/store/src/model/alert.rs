@@ -1,8 +1,10 @@
-//! Alerts, and what is to be delivered of them.
+//! Alerts, and what repeats them.
 
 use std::sync::Arc;
 
 use picket_contract::Severity;
+
+use crate::outbox::InIncident;
 
 /// An alert as stored: columns to search by, and the whole as JSON, schema `picket.alert/1`.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,6 +38,8 @@ pub struct AlertRow {
     /// The exception of the operator's that suppressed it: kept and listed apart, and never in the outbox. Its id begins with
     /// `su_`, unless it is of a rule in shadow.
     pub suppressed: Option<Arc<str>>,
+    /// The incident that it belongs to. None: it is in shadow, suppressed, or of before there were incidents.
+    pub incident: Option<InIncident>,
 }
 
 /// An alert came again.
@@ -66,19 +70,8 @@ pub struct AlertFilter {
     pub shadow: bool,
     /// Those that an exception suppressed, in place of the others.
     pub suppressed: bool,
-}
-
-/// One entry to deliver: an alert. Its repeats are not delivered.
-#[derive(Debug, Clone, PartialEq)]
-pub struct OutboxRow {
-    /// Counts up over all tenants, in commit order.
-    pub number: u64,
-    /// Whose.
-    pub tenant: Arc<str>,
-    /// Which alert.
-    pub alert: Arc<str>,
-    /// The alert, JSON.
-    pub json: Arc<str>,
+    /// Of the incident whose id starts with this (with or without `al_`).
+    pub incident: Option<String>,
 }
 
 /// A dedup window, to go on after a restart.

@@ -9,7 +9,7 @@ mod version;
 
 use picket_contract::Admission;
 
-pub use self::alert::{AlertFilter, AlertRow, DedupRow, OutboxRow, Repeat};
+pub use self::alert::{AlertFilter, AlertRow, DedupRow, Repeat};
 pub use self::event::{
     CursorRow, EventFilter, EventHead, Forgotten, InventoryChange, InventoryRow, StoredAdmission, StoredEvent,
 };

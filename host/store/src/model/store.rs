@@ -6,16 +6,18 @@ use picket_contract::{Admission, RuleState};
 
 use super::{
     AlertFilter, AlertRow, Committing, CursorRow, DedupRow, EventFilter, EventHead, Forgotten, InventoryRow, Old,
-    OutboxRow, PoisonRow, Rows, RuleRow, StepRow, StoreError, StoredAdmission, StoredEvent, Taken, Transaction,
-    VersionRow, Volume,
+    PoisonRow, Rows, RuleRow, StepRow, StoreError, StoredAdmission, StoredEvent, Taken, Transaction, VersionRow,
+    Volume,
 };
 #[allow(unused_imports, reason = "the documentation links to them")]
 use super::{MOST_POISON, MOST_STEPS, MOST_VERSIONS};
+use crate::outbox::{Flood, IncidentRow, Letter, LetterFilter, OutboxRow, Settlement, SinkRow, Stretch, Waiting, Wake};
 use crate::record::{AuditFilter, AuditRow, GenerationRow, SuppressedCount};
 #[allow(unused_imports, reason = "the documentation links to them")]
 use crate::record::{MOST_AUDIT, MOST_GENERATIONS};
 
-/// What must survive. Every method blocks. Only [`Store::transact`], [`Store::begin`], [`Store::delivered`],
+/// What must survive. Every method blocks. Only [`Store::transact`], [`Store::begin`], [`Store::settle`],
+/// [`Store::summarise`],
 /// [`Store::set_note`], [`Store::keep_versions`], [`Store::note_audit`], [`Store::note_generation`], [`Store::discard`],
 /// [`Store::purge`] and those that forget write. What one call reads is of one moment; a call sees
 /// everything that was acknowledged before it.
@@ -168,17 +170,85 @@ pub trait Store: Send + Sync {
     /// The engine's.
     fn dedup(&self, tenant: &str, since: i64) -> Result<Vec<DedupRow>, StoreError>;
 
-    /// What is to be delivered to a sink, in order, at most `limit`.
+    /// Every alert that belongs to an incident, in the order in which they were raised. Those of a segment are the segment's.
     ///
     /// # Errors
     /// The engine's.
-    fn outbox(&self, sink: &str, limit: usize) -> Result<Vec<OutboxRow>, StoreError>;
+    fn incidents(&self, tenant: &str) -> Result<Vec<IncidentRow>, StoreError>;
+
+    /// What is to be delivered to a sink, in order, at most `limit`; what waits in lanes is left out.
+    ///
+    /// # Errors
+    /// The engine's.
+    fn outbox(&self, sink: &str, limit: usize) -> Result<Vec<OutboxRow>, StoreError> {
+        let after = self.sinks()?.into_iter().find(|row| *row.sink == *sink);
+        self.stretch(&Stretch {
+            after: after.map_or(0, |row| row.after),
+            without_lanes_of: Some(sink),
+            limit,
+            ..Stretch::default()
+        })
+    }
+
+    /// A stretch of the outbox, in order.
+    ///
+    /// # Errors
+    /// The engine's.
+    fn stretch(&self, stretch: &Stretch<'_>) -> Result<Vec<OutboxRow>, StoreError>;
+
+    /// The outbox's last number; 0: there is nothing in it.
+    ///
+    /// # Errors
+    /// The engine's.
+    fn outbox_end(&self) -> Result<u64, StoreError>;
+
+    /// Every sink that is known, by name, and how it stands.
+    ///
+    /// # Errors
+    /// The engine's.
+    fn sinks(&self) -> Result<Vec<SinkRow>, StoreError>;
+
+    /// How many alerts wait for a sink, and when the oldest was raised (wall clock, ms).
+    ///
+    /// # Errors
+    /// The engine's.
+    fn waiting(&self, waiting: &Waiting<'_>) -> Result<(u64, Option<i64>), StoreError>;
+
+    /// Alerts that a sink will not get by itself.
+    ///
+    /// # Errors
+    /// The engine's.
+    fn letters(&self, filter: &LetterFilter<'_>) -> Result<Vec<Letter>, StoreError>;
+
+    /// Writes what came of delivering, all of it or nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::Engine`]: outcome unknown.
+    fn settle(&self, settlement: Settlement) -> Result<(), StoreError>;
 
     /// The sink has accepted everything up to this number. A smaller number than before changes nothing.
     ///
     /// # Errors
     /// The engine's.
-    fn delivered(&self, sink: &str, up_to: u64) -> Result<(), StoreError>;
+    fn delivered(&self, sink: &str, up_to: u64) -> Result<(), StoreError> {
+        self.settle(Settlement::up_to(sink, up_to))
+    }
+
+    /// Hours that ended by `ended` (wall clock, ms) in which a rule raised more than `over` alerts for a tenant, and of which
+    /// no summary was written.
+    ///
+    /// # Errors
+    /// The engine's.
+    fn floods(&self, ended: i64, over: u32) -> Result<Vec<Flood>, StoreError>;
+
+    /// Puts the summary of a flood into the outbox, once; it is not listed with the alerts.
+    ///
+    /// # Errors
+    /// [`StoreError::Engine`]: outcome unknown.
+    fn summarise(&self, flood: Flood, summary: AlertRow) -> Result<(), StoreError>;
+
+    /// Has `wake` called whenever there is more to deliver.
+    fn on_alerts(&self, wake: Wake);
 
     /// A small named value (such as the running generation), kept for the daemon; none: delete. Tenant "" is the daemon's own.
     ///

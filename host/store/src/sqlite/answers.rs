@@ -5,12 +5,13 @@ use std::sync::Arc;
 use picket_contract::{Admission, RuleState};
 
 use super::submission::{Submission, Work};
-use super::{SqliteStore, progress, record, retention, versions};
+use super::{SqliteStore, outbox, progress, record, retention, versions};
 use crate::segment;
 use crate::{
-    AlertFilter, AlertRow, AuditFilter, AuditRow, Committing, CursorRow, DedupRow, EventFilter, EventHead, Forgotten,
-    GenerationRow, InventoryRow, Old, OutboxRow, PoisonRow, Rows, RuleRow, StepRow, Store, StoreError, StoredAdmission,
-    StoredEvent, SuppressedCount, Taken, Transaction, VersionRow, Volume,
+    AlertFilter, AlertRow, AuditFilter, AuditRow, Committing, CursorRow, DedupRow, EventFilter, EventHead, Flood,
+    Forgotten, GenerationRow, IncidentRow, InventoryRow, Letter, LetterFilter, Old, OutboxRow, PoisonRow, Rows,
+    RuleRow, Settlement, SinkRow, StepRow, Store, StoreError, StoredAdmission, StoredEvent, Stretch, SuppressedCount,
+    Taken, Transaction, VersionRow, Volume, Waiting, Wake,
 };
 
 /// Events that are purged in one transaction: others have to write meanwhile.
@@ -141,18 +142,48 @@ impl Store for SqliteStore {
         })
     }
 
-    fn outbox(&self, sink: &str, limit: usize) -> Result<Vec<OutboxRow>, StoreError> {
-        self.query("reading the outbox", |connection| {
-            progress::outbox(connection, sink, limit)
+    fn incidents(&self, tenant: &str) -> Result<Vec<IncidentRow>, StoreError> {
+        self.query("reading incidents", |connection| outbox::incidents(connection, tenant))
+    }
+
+    fn stretch(&self, stretch: &Stretch<'_>) -> Result<Vec<OutboxRow>, StoreError> {
+        self.query("reading the outbox", |connection| outbox::stretch(connection, stretch))
+    }
+
+    fn outbox_end(&self) -> Result<u64, StoreError> {
+        self.query("reading the outbox's end", outbox::end)
+    }
+
+    fn sinks(&self) -> Result<Vec<SinkRow>, StoreError> {
+        self.query("reading how sinks stand", outbox::sinks)
+    }
+
+    fn waiting(&self, waiting: &Waiting<'_>) -> Result<(u64, Option<i64>), StoreError> {
+        self.query("counting what waits", |connection| outbox::waiting(connection, waiting))
+    }
+
+    fn letters(&self, filter: &LetterFilter<'_>) -> Result<Vec<Letter>, StoreError> {
+        self.query("reading dead letters", |connection| outbox::letters(connection, filter))
+    }
+
+    fn settle(&self, settlement: Settlement) -> Result<(), StoreError> {
+        self.write(Work::Settle(settlement)).map(|_| ())
+    }
+
+    fn floods(&self, ended: i64, over: u32) -> Result<Vec<Flood>, StoreError> {
+        self.query("counting alerts by the hour", |connection| {
+            outbox::floods(connection, ended, over)
         })
     }
 
-    fn delivered(&self, sink: &str, up_to: u64) -> Result<(), StoreError> {
-        self.write(Work::Delivered {
-            sink: sink.to_owned(),
-            up_to,
-        })
-        .map(|_| ())
+    fn summarise(&self, flood: Flood, summary: AlertRow) -> Result<(), StoreError> {
+        self.write(Work::Summarise { flood, summary }).map(|_| ())
+    }
+
+    fn on_alerts(&self, wake: Wake) {
+        if let Some(writer) = &self.writer {
+            writer.on_alerts(wake);
+        }
     }
 
     fn set_note(&self, tenant: &str, name: &str, value: Option<&str>) -> Result<(), StoreError> {

@@ -14,6 +14,7 @@ mod fault;
 mod held;
 mod journal;
 mod migration;
+mod outbox;
 mod progress;
 mod record;
 mod retention;

@@ -11,7 +11,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params, params_from_iter
 use super::fault::Fault;
 use super::journal::tenant;
 use crate::segment;
-use crate::{AlertFilter, AlertRow, CursorRow, DedupRow, Forgotten, InventoryRow, OutboxRow, PoisonRow, RuleRow};
+use crate::{AlertFilter, AlertRow, CursorRow, DedupRow, Forgotten, InventoryRow, PoisonRow, RuleRow};
 
 /// Of tenants and of segments.
 pub(super) fn names(connection: &Connection) -> Result<Vec<Arc<str>>, Fault> {
@@ -189,7 +189,7 @@ pub(super) fn count_alerts(connection: &Connection, name: &str) -> Result<(u64, 
         return Ok((0, None));
     };
     let mut statement = connection.prepare_cached(
-        "SELECT count(*), max(time) FROM alert WHERE tenant = ?1 AND shadow = 0 AND suppressed IS NULL",
+        "SELECT count(*), max(time) FROM alert WHERE tenant = ?1 AND shadow = 0 AND suppressed IS NULL AND summary = 0",
     )?;
     Ok(statement.query_row([tenant], |row| Ok((row.get(0)?, row.get(1)?)))?)
 }
@@ -200,7 +200,8 @@ pub(super) fn alerts(connection: &Connection, name: &str, filter: &AlertFilter) 
     };
     let mut sql =
         "SELECT id, rule, severity, time, raised, dedup_key, dedup_until, about, json, repeats, last_repeat, historic,
-                   shadow, suppressed FROM alert WHERE tenant = ? AND shadow = ?"
+                   shadow, suppressed, incident, page, principals FROM alert
+         WHERE tenant = ? AND shadow = ? AND summary = 0"
             .to_owned();
     if !filter.shadow {
         sql.push_str(if filter.suppressed {
@@ -237,6 +238,11 @@ pub(super) fn alerts(connection: &Connection, name: &str, filter: &AlertFilter) 
     if let Some(since) = filter.since {
         and(" AND time >= ?", since.into());
     }
+    if let Some(prefix) = &filter.incident {
+        let prefix = prefix.strip_prefix("al_").unwrap_or(prefix);
+        and(" AND incident >= ?", format!("al_{prefix}").into());
+        and(" AND incident < ?", format!("al_{prefix}\u{10ffff}").into());
+    }
     match filter.latest {
         None => sql.push_str(" ORDER BY time, number"),
         Some(latest) => {
@@ -271,11 +277,12 @@ fn alert(row: &Row<'_>) -> Result<AlertRow, Fault> {
         historic: row.get(11)?,
         shadow: row.get(12)?,
         suppressed: row.get(13)?,
+        incident: super::outbox::incident(row, 14, &id)?,
         id,
     })
 }
 
-fn severity_of(word: &str) -> Option<Severity> {
+pub(super) fn severity_of(word: &str) -> Option<Severity> {
     let all = [
         Severity::Info,
         Severity::Low,
@@ -292,7 +299,7 @@ pub(super) fn dedup(connection: &Connection, name: &str, since: i64) -> Result<V
         return Ok(Vec::new());
     };
     let sql = "SELECT rule, dedup_key, id, time, dedup_until, shadow FROM alert
-               WHERE tenant = ?1 AND dedup_until > ?2 AND segment = ?3 ORDER BY rule, dedup_key, time, number";
+               WHERE tenant = ?1 AND dedup_until > ?2 AND segment = ?3 AND summary = 0 ORDER BY rule, dedup_key, time, number";
     let mut statement = connection.prepare_cached(sql)?;
     let rows = statement.query_map(params![tenant, since, segment], |row| {
         Ok(DedupRow {
@@ -305,32 +312,6 @@ pub(super) fn dedup(connection: &Connection, name: &str, since: i64) -> Result<V
         })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
-}
-
-pub(super) fn outbox(connection: &Connection, sink: &str, limit: usize) -> Result<Vec<OutboxRow>, Fault> {
-    let sql = "SELECT number, tenant.name, alert.id, json FROM alert JOIN tenant ON tenant.id = alert.tenant
-               WHERE number > coalesce((SELECT number FROM delivered WHERE sink = ?1), 0) AND historic = 0 AND shadow = 0
-                   AND suppressed IS NULL ORDER BY number LIMIT ?2";
-    let mut statement = connection.prepare_cached(sql)?;
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    // Names repeat from row to row: one copy of each.
-    let mut names: BTreeSet<Arc<str>> = BTreeSet::new();
-    let mut rows = statement.query(params![sink, limit])?;
-    let mut found = Vec::new();
-    while let Some(row) = rows.next()? {
-        let name: Arc<str> = row.get(1)?;
-        let tenant = names.get(&name).cloned().unwrap_or_else(|| {
-            names.insert(name.clone());
-            name
-        });
-        found.push(OutboxRow {
-            number: row.get(0)?,
-            tenant,
-            alert: row.get(2)?,
-            json: row.get(3)?,
-        });
-    }
-    Ok(found)
 }
 
 pub(super) fn note(connection: &Connection, tenant: &str, name: &str) -> Result<Option<String>, Fault> {

@@ -122,6 +122,7 @@ pub(super) fn forget_alerts(
                    SELECT number FROM alert WHERE tenant = ?1 AND time < ?2 AND dedup_until < ?2
                        AND coalesce(last_repeat, time) < ?2
                        AND (number <= ?3 OR historic <> 0 OR shadow <> 0 OR suppressed IS NOT NULL)
+                       AND NOT EXISTS (SELECT 1 FROM letter WHERE letter.number = alert.number)
                    ORDER BY time LIMIT ?4)";
     let gone =
         connection
@@ -199,7 +200,10 @@ pub(super) fn taken(connection: &Connection, name: &str) -> Result<Taken, Fault>
 }
 
 /// Tables with a row's tenant by its number, those first that others refer to last; with what their rows are.
-const BY_NUMBER: [(&str, &str); 8] = [
+const BY_NUMBER: [(&str, &str); 11] = [
+    ("lane", "lanes of sinks"),
+    ("letter", "letters"),
+    ("alert_rate", "counts of alerts"),
     ("held", "ids"),
     ("cursor", "cursors"),
     ("alert", "alerts"),

@@ -8,8 +8,8 @@ use super::fault::Fault;
 use super::held::Ids;
 use crate::block::{Block, Packers};
 use crate::{
-    AlertRow, AuditRow, CursorRow, GenerationRow, InventoryChange, Old, PoisonRow, Repeat, RuleCommit, StepRow,
-    Transaction, VersionRow,
+    AlertRow, AuditRow, CursorRow, Flood, GenerationRow, InventoryChange, Old, PoisonRow, Repeat, RuleCommit,
+    Settlement, StepRow, Transaction, VersionRow,
 };
 
 /// One thing to be written as a whole.
@@ -19,9 +19,10 @@ pub(super) enum Work {
         tenant: String,
         submission: Submission,
     },
-    Delivered {
-        sink: String,
-        up_to: u64,
+    Settle(Settlement),
+    Summarise {
+        flood: Flood,
+        summary: AlertRow,
     },
     Note {
         tenant: String,
@@ -79,6 +80,15 @@ impl Work {
     /// Not part of any transaction.
     pub(super) fn is_upkeep(&self) -> bool {
         matches!(self, Work::Vacuum { .. } | Work::Fold)
+    }
+
+    /// Whether there is more to deliver when it is written.
+    pub(super) fn has_alerts(&self) -> bool {
+        match self {
+            Work::Transact { submission, .. } => !submission.alerts.is_empty(),
+            Work::Summarise { .. } => true,
+            _ => false,
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use rusqlite::{Connection, params};
 
 use super::fault::Fault;
 use super::held::{self, Ids};
+use super::outbox;
 use super::record;
 use super::retention;
 use super::submission::{Entry, Submission, Work, json};
@@ -16,12 +17,8 @@ use crate::{AlertRow, InventoryChange, MOST_POISON, PoisonRow, Repeat, RuleCommi
 pub(super) fn apply(connection: &Connection, work: &Work) -> Result<u64, Fault> {
     match work {
         Work::Transact { tenant, submission } => transact(connection, tenant, submission).map(|()| 0),
-        Work::Delivered { sink, up_to } => {
-            let sql = "INSERT INTO delivered (sink, number) VALUES (?1, ?2)
-                       ON CONFLICT (sink) DO UPDATE SET number = max(number, excluded.number)";
-            connection.prepare_cached(sql)?.execute(params![sink, up_to])?;
-            Ok(0)
-        }
+        Work::Settle(settlement) => outbox::settle(connection, settlement).map(|()| 0),
+        Work::Summarise { flood, summary } => outbox::summarise(connection, flood, summary).map(|()| 0),
         Work::Note {
             tenant,
             name,
@@ -124,7 +121,7 @@ fn transact(connection: &Connection, name: &str, submission: &Submission) -> Res
     submission
         .alerts
         .iter()
-        .try_for_each(|alert| raise(connection, owner, segment, alert))?;
+        .try_for_each(|alert| raise(connection, owner, segment, alert, false))?;
     submission
         .repeats
         .iter()
@@ -132,7 +129,7 @@ fn transact(connection: &Connection, name: &str, submission: &Submission) -> Res
 }
 
 /// The row of a tenant or segment, made where there is none, and its journal's last number.
-fn tenant_of(connection: &Connection, name: &str) -> Result<(i64, u64), Fault> {
+pub(super) fn tenant_of(connection: &Connection, name: &str) -> Result<(i64, u64), Fault> {
     connection
         .prepare_cached("INSERT INTO tenant (name) VALUES (?1) ON CONFLICT DO NOTHING")?
         .execute([name])?;
@@ -318,12 +315,29 @@ fn take_stock(connection: &Connection, tenant: i64, change: &InventoryChange) ->
     Ok(())
 }
 
-fn raise(connection: &Connection, tenant: i64, segment: &str, alert: &AlertRow) -> Result<(), Fault> {
+/// An alert, once: a second of the same id changes nothing. `summary`: it says how many were not sent.
+pub(super) fn raise(
+    connection: &Connection,
+    tenant: i64,
+    segment: &str,
+    alert: &AlertRow,
+    summary: bool,
+) -> Result<(), Fault> {
+    if outbox::is_raised(connection, tenant, &alert.id)? {
+        return Ok(());
+    }
+    let is_sent = !(alert.historic || alert.shadow || alert.suppressed.is_some() || summary);
+    let nth = if is_sent {
+        outbox::count(connection, tenant, alert)?
+    } else {
+        1
+    };
+    let incident = alert.incident.as_ref();
+    let principals = incident.map(|incident| json(&incident.principals)).transpose()?;
     let sql =
         "INSERT INTO alert (tenant, id, rule, severity, time, raised, dedup_key, dedup_until, about, json, repeats,
-                   last_repeat, historic, segment, shadow, suppressed)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)
-               ON CONFLICT (tenant, id) DO NOTHING";
+                   last_repeat, historic, segment, shadow, suppressed, incident, page, principals, nth, summary)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)";
     connection.prepare_cached(sql)?.execute(params![
         tenant,
         alert.id,
@@ -340,7 +354,12 @@ fn raise(connection: &Connection, tenant: i64, segment: &str, alert: &AlertRow) 
         alert.historic,
         segment,
         alert.shadow,
-        alert.suppressed
+        alert.suppressed,
+        incident.map(|incident| &incident.id),
+        incident.is_some_and(|incident| incident.page),
+        principals,
+        nth,
+        summary
     ])?;
     Ok(())
 }

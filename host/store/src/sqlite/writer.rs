@@ -25,7 +25,7 @@ use super::connection::{BUSY_TIMEOUT, Place};
 use super::fault::Fault;
 use super::submission::Work;
 use super::{Hook, Moment, room, write};
-use crate::StoreError;
+use crate::{StoreError, Wake};
 
 /// Submissions that wait before the next one has to.
 const QUEUE: usize = 256;
@@ -52,7 +52,11 @@ pub(super) struct Writer {
     queue: Option<SyncSender<Job>>,
     thread: Option<JoinHandle<()>>,
     path: String,
+    wakes: Wakes,
 }
+
+/// Who is called when there is more to deliver.
+type Wakes = Arc<Mutex<Vec<Wake>>>;
 
 /// What the thread writes to.
 pub(super) enum Target {
@@ -71,12 +75,14 @@ impl Writer {
         ballast: Option<Arc<Ballast>>,
     ) -> Result<Self, StoreError> {
         let (queue, jobs) = sync_channel(QUEUE);
+        let wakes = Wakes::default();
         let mut group = GroupCommit {
             target,
             path: path.clone(),
             hook,
             ballast,
             folded: Instant::now(),
+            wakes: wakes.clone(),
         };
         let thread = std::thread::Builder::new()
             .name("store-writer".into())
@@ -86,12 +92,18 @@ impl Writer {
                 queue: Some(queue),
                 thread: Some(thread),
                 path,
+                wakes,
             }),
             Err(error) => Err(StoreError::Unusable {
                 path,
                 why: format!("cannot start its writing thread: {error}"),
             }),
         }
+    }
+
+    /// Has somebody called whenever alerts are on the disk.
+    pub(super) fn on_alerts(&self, wake: Wake) {
+        self.wakes.lock().unwrap_or_else(PoisonError::into_inner).push(wake);
     }
 
     /// Work is done in the order it is handed over.
@@ -147,6 +159,7 @@ struct GroupCommit {
     ballast: Option<Arc<Ballast>>,
     /// When the log was last folded in on purpose.
     folded: Instant,
+    wakes: Wakes,
 }
 
 /// Why a whole group failed.
@@ -184,9 +197,14 @@ impl GroupCommit {
         }
         match outcome {
             Ok(replies) => {
+                let has_alerts = group.iter().any(|job| job.work.has_alerts());
                 for (job, reply) in group.into_iter().zip(replies) {
                     // Who no longer waits for the answer finds it in the store.
                     let _ = job.reply.send(reply);
+                }
+                if has_alerts {
+                    let wakes = self.wakes.lock().unwrap_or_else(PoisonError::into_inner);
+                    wakes.iter().for_each(|wake| (wake.0)());
                 }
             }
             Err(Failed::Writing(_)) if group.len() > 1 => {
@@ -455,6 +473,7 @@ mod tests {
             hook: Some(hook),
             ballast: None,
             folded: Instant::now(),
+            wakes: Wakes::default(),
         }
         .run(&waiting);
         let commits = commits.lock().unwrap().clone();

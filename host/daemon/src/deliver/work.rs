@@ -1,0 +1,97 @@
+//! The thread of one sink.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+use std::time::Duration;
+
+use picket_sink::Step;
+use picket_store::{OutboxRow, Store};
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+
+use super::{OwnSinks, Shared};
+use crate::daemon::lock;
+use crate::when;
+
+/// How long a thread sleeps that nobody wakes: a commit does, so this is for a word that went astray.
+const ASLEEP: Duration = Duration::from_secs(60);
+/// After the store failed.
+const AFTER_STORE: Duration = Duration::from_secs(5);
+
+pub(super) struct Work {
+    pub(super) shared: Arc<Shared>,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) own: OwnSinks,
+    pub(super) stop: CancellationToken,
+    pub(super) woken: Receiver<()>,
+    pub(super) end: Option<oneshot::Sender<()>>,
+}
+
+impl Work {
+    pub(super) fn run(mut self) {
+        loop {
+            // Once more when it is over: what was committed until then need not wait for the next start.
+            let is_last = self.stop.is_cancelled();
+            let step = std::panic::catch_unwind(AssertUnwindSafe(|| self.step()));
+            let pause = match step {
+                Ok(Ok(step)) => {
+                    self.tell(&step);
+                    match step.next {
+                        _ if step.more && !is_last => Duration::ZERO,
+                        Some(next) => until(next),
+                        None => ASLEEP,
+                    }
+                }
+                Ok(Err(error)) => {
+                    tracing::error!(sink = self.shared.name, "delivery goes on when the store does: {error}");
+                    AFTER_STORE
+                }
+                Err(_) => {
+                    tracing::error!(
+                        sink = self.shared.name,
+                        "delivering panicked; this is a fault of picket's"
+                    );
+                    ASLEEP
+                }
+            };
+            if is_last {
+                break;
+            }
+            if !pause.is_zero() {
+                // Time out, woken, or nobody left who could: all the same.
+                let _ = self.woken.recv_timeout(pause.min(ASLEEP));
+            }
+        }
+        if let Some(end) = self.end.take() {
+            // Nobody may wait for it any more.
+            let _ = end.send(());
+        }
+    }
+
+    fn step(&self) -> Result<Step, picket_store::StoreError> {
+        let route = lock(&self.shared.route).clone();
+        let name = &self.shared.name;
+        let wants =
+            |row: &OutboxRow| route.wants(row) && route.has(name, &row.tenant, (self.own)(&row.tenant).as_deref());
+        let mut courier = lock(&self.shared.courier);
+        let mut sink = lock(&self.shared.sink);
+        courier.step(&*self.store, &mut *sink, &wants, when::now())
+    }
+
+    fn tell(&self, step: &Step) {
+        let sink = &self.shared.name;
+        for (alert, reason) in &step.refused {
+            tracing::error!(sink, alert = %alert, "never delivered: {reason}; `picket outbox list` shows it");
+        }
+        if let Some(trouble) = &step.trouble {
+            tracing::warn!(sink, "not delivered, tried again: {trouble}");
+        }
+    }
+}
+
+fn until(next: i64) -> Duration {
+    let wait = u64::try_from(next.saturating_sub(when::now())).unwrap_or_default();
+    // A clock that has not moved since is no reason to spin.
+    Duration::from_millis(wait.max(10))
+}

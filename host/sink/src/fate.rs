@@ -1,0 +1,94 @@
+//! What becomes of rows that a sink is given.
+
+use std::time::Duration;
+
+/// What became of one row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fate {
+    /// The receiver has it.
+    Taken,
+    /// The receiver will never take it: why, in words.
+    Refused(String),
+    /// Not now. Those of the same tenant behind it wait, others do not.
+    Later {
+        /// Why, in words.
+        why: String,
+        /// No sooner than after this.
+        wait: Option<Duration>,
+    },
+}
+
+/// The receiver cannot be reached, or takes nothing from anybody.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Down {
+    /// Why, in words.
+    pub why: String,
+    /// No sooner than after this.
+    pub wait: Option<Duration>,
+    /// It wants nothing any more, until somebody says otherwise.
+    pub for_good: bool,
+}
+
+impl Down {
+    /// It may be better in a while.
+    pub fn now(why: impl std::fmt::Display) -> Self {
+        Down {
+            why: why.to_string(),
+            wait: None,
+            for_good: false,
+        }
+    }
+}
+
+/// What became of rows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delivery {
+    /// Of as many rows as were tried, from the first on. Fewer than were given only where `down` says why.
+    pub fates: Vec<Fate>,
+    /// Why the rest was not tried.
+    pub down: Option<Down>,
+}
+
+impl Delivery {
+    /// The receiver has so many, all that were given.
+    #[must_use]
+    pub fn taken(rows: usize) -> Self {
+        Delivery {
+            fates: vec![Fate::Taken; rows],
+            down: None,
+        }
+    }
+
+    /// None was taken, as far as anybody knows.
+    #[must_use]
+    pub fn down(down: Down) -> Self {
+        Delivery {
+            fates: Vec::new(),
+            down: Some(down),
+        }
+    }
+}
+
+/// Why a sink cannot be opened or written to.
+#[derive(Debug, thiserror::Error)]
+#[error("sink {sink}: {doing}: {source}")]
+pub struct SinkError {
+    /// Which sink: its path or name.
+    pub sink: String,
+    /// What was being done.
+    pub doing: &'static str,
+    /// What happened.
+    #[source]
+    pub source: std::io::Error,
+}
+
+impl Delivery {
+    /// All or none: after an error nothing is certain, and all is given again.
+    #[must_use]
+    pub fn whole(outcome: Result<(), SinkError>, rows: usize) -> Self {
+        match outcome {
+            Ok(()) => Delivery::taken(rows),
+            Err(error) => Delivery::down(Down::now(error)),
+        }
+    }
+}
