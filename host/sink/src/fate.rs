@@ -43,9 +43,9 @@ impl Down {
 /// What became of rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delivery {
-    /// Of as many rows as were tried, from the first on. Fewer than were given only where `down` says why.
+    /// Of as many rows as were tried, from the first on. The others are given again.
     pub fates: Vec<Fate>,
-    /// Why the rest was not tried.
+    /// Why nothing more was tried, and is not for a while.
     pub down: Option<Down>,
 }
 

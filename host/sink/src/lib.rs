@@ -8,16 +8,21 @@
 //! Nothing here waits: a courier says when it is to be asked again. Time is given to it.
 #![forbid(unsafe_code)]
 
+mod cef;
 mod courier;
 mod fate;
 mod file;
 mod lines;
 mod stdout;
+mod syslog;
+mod webhook;
 
 pub use courier::{Courier, Step};
 pub use fate::{Delivery, Down, Fate, SinkError};
 pub use file::{FileSink, Rotation};
 pub use stdout::StdoutSink;
+pub use syslog::{Framing, Message, SyslogSettings, SyslogSink, Tls, Transport};
+pub use webhook::{SigningSecret, WebhookSink, WebhookWay};
 
 use picket_store::OutboxRow;
 
