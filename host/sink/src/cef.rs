@@ -22,10 +22,20 @@ pub(crate) fn cef(row: &OutboxRow) -> String {
         Some(Value::Number(number)) => Some(number.to_string()),
         _ => None,
     };
-    let millis = |pointer: &str| Some(text(pointer)?.parse::<jiff::Timestamp>().ok()?.as_millisecond().to_string());
+    let millis = |pointer: &str| {
+        Some(
+            text(pointer)?
+                .parse::<jiff::Timestamp>()
+                .ok()?
+                .as_millisecond()
+                .to_string(),
+        )
+    };
     let entity = |kind: &str| {
         let entities = alert.get("entities").and_then(Value::as_array)?;
-        let found = entities.iter().find(|entity| entity.get("kind") == Some(&kind.into()))?;
+        let found = entities
+            .iter()
+            .find(|entity| entity.get("kind") == Some(&kind.into()))?;
         found.get("value").and_then(Value::as_str).map(str::to_owned)
     };
     let about = |kind: &str| {
@@ -175,7 +185,10 @@ mod tests {
         }
         let mut pairs = Vec::new();
         for (index, equals) in bare.iter().enumerate() {
-            let start = rest[..*equals].iter().rposition(|letter| *letter == ' ').map_or(0, |at| at + 1);
+            let start = rest[..*equals]
+                .iter()
+                .rposition(|letter| *letter == ' ')
+                .map_or(0, |at| at + 1);
             let end = bare.get(index + 1).map_or(rest.len(), |next| {
                 rest[..*next].iter().rposition(|letter| *letter == ' ').unwrap()
             });

@@ -111,13 +111,15 @@ impl WebhookSink {
         }
         builder = match way.proxy {
             // Its text may hold a password.
-            Some(proxy) => builder.proxy(
-                reqwest::Proxy::all(proxy).map_err(|_| "proxy: it is not a proxy's address".to_owned())?,
-            ),
+            Some(proxy) => {
+                builder.proxy(reqwest::Proxy::all(proxy).map_err(|_| "proxy: it is not a proxy's address".to_owned())?)
+            }
             None if is_this_machine(&url) => builder.no_proxy(),
             None => builder,
         };
-        let client = builder.build().map_err(|error| format!("HTTPS cannot be set up: {error}"))?;
+        let client = builder
+            .build()
+            .map_err(|error| format!("HTTPS cannot be set up: {error}"))?;
         Ok(WebhookSink {
             post: Arc::new(Post { url, secrets, client }),
             runtime,
@@ -143,7 +145,10 @@ impl Post {
     async fn one(&self, row: &OutboxRow) -> Answer {
         let body = line(row);
         let time = jiff::Timestamp::now().as_second();
-        let signatures = self.secrets.iter().filter_map(|secret| secret.sign(&row.alert, time, &body));
+        let signatures = self
+            .secrets
+            .iter()
+            .filter_map(|secret| secret.sign(&row.alert, time, &body));
         let signatures = signatures.collect::<Vec<_>>().join(" ");
         let mut request = self
             .client
@@ -162,8 +167,15 @@ impl Post {
         if status.is_success() {
             return Answer::Fate(Fate::Taken);
         }
-        let wait = answer.headers().get(RETRY_AFTER).and_then(|value| wait(value.to_str().ok()?));
-        let location = answer.headers().get("location").and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let wait = answer
+            .headers()
+            .get(RETRY_AFTER)
+            .and_then(|value| wait(value.to_str().ok()?));
+        let location = answer
+            .headers()
+            .get("location")
+            .and_then(|value| value.to_str().ok())
+            .map(str::to_owned);
         let words = told(status, answer.text().await.unwrap_or_default());
         match status.as_u16() {
             410 => Answer::Gone(words),

@@ -43,7 +43,7 @@ pub(crate) use reload::{OnDifference, Reload, ReloadPolicy};
 pub(crate) use sandbox::{ModulePolicy, Sandbox, thread_stack as sandbox_thread_stack};
 pub(crate) use secret::{SecretSource, readers};
 pub(crate) use signatures::Signatures;
-pub(crate) use sinks::{Route, SinkConfig, SinkKind, StdoutFormat};
+pub(crate) use sinks::{Route, SinkConfig, SinkKind, StdoutFormat, SyslogConfig, SyslogTransport, WebhookConfig};
 pub(crate) use tables::{KeyKind, TableConfig, TableSpec, Tables};
 pub(crate) use watching::{Watch, Watching};
 
@@ -244,6 +244,7 @@ impl Config {
             .collect();
         files.push(self.path.clone());
         files.extend(self.list_files.iter().cloned());
+        files.extend(self.sinks.iter().flat_map(|sink| sink.kind.files()));
         files.sort();
         files.dedup();
         files

@@ -122,7 +122,7 @@ fn may_hold_secret(text: &str, index: usize) -> bool {
 /// A line that may hold a secret; a proxy's address may hold a password.
 fn is_secret(line: &str) -> bool {
     let line = line.trim_start().to_ascii_lowercase();
-    ["secret", "skey", "password", "token", "proxy", "credential"]
+    ["secret", "skey", "password", "token", "proxy", "credential", "url:"]
         .iter()
         .any(|word| line.contains(word))
 }

@@ -8,12 +8,36 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_saphyr::{Location, Spanned};
 
-use super::Problem;
 use super::overrides::{Groups, Tenants};
 use super::tenant::Checker;
+use super::{Problem, SecretSource};
 
 /// Of each rule, tenant and hour so many alerts are sent unless told otherwise.
 const PER_HOUR: u32 = 100;
+
+const WEBHOOK_KEYS: [&str; 8] = [
+    "url",
+    "secret",
+    "secret_file",
+    "previous_secret",
+    "previous_secret_file",
+    "proxy",
+    "timeout",
+    "ca_file",
+];
+const SYSLOG_KEYS: [&str; 11] = [
+    "address",
+    "transport",
+    "framing",
+    "format",
+    "facility",
+    "hostname",
+    "ca_file",
+    "client_cert_file",
+    "client_key_file",
+    "server_name",
+    "timeout",
+];
 
 /// One of `sinks`, as an operator writes it. Which keys there are is a matter of its type.
 #[derive(Debug, Deserialize)]
@@ -29,6 +53,22 @@ pub(super) struct SinkFile {
     path: Option<Spanned<PathBuf>>,
     max_bytes: Option<Spanned<u64>>,
     keep: Option<Spanned<u32>>,
+    url: Option<Spanned<String>>,
+    secret: Option<Spanned<String>>,
+    secret_file: Option<Spanned<PathBuf>>,
+    previous_secret: Option<Spanned<String>>,
+    previous_secret_file: Option<Spanned<PathBuf>>,
+    proxy: Option<Spanned<String>>,
+    timeout: Option<Spanned<String>>,
+    ca_file: Option<Spanned<PathBuf>>,
+    address: Option<Spanned<String>>,
+    transport: Option<Spanned<String>>,
+    framing: Option<Spanned<String>>,
+    facility: Option<Spanned<u8>>,
+    hostname: Option<Spanned<String>>,
+    client_cert_file: Option<Spanned<PathBuf>>,
+    client_key_file: Option<Spanned<PathBuf>>,
+    server_name: Option<Spanned<String>>,
 }
 
 /// Where alerts go, and which.
@@ -69,6 +109,73 @@ pub(crate) enum SinkKind {
         /// How many old ones are kept.
         keep: u32,
     },
+    /// A webhook.
+    Webhook(Box<WebhookConfig>),
+    /// A syslog receiver.
+    Syslog(Box<SyslogConfig>),
+}
+
+/// A webhook, and how it is reached.
+#[derive(Debug, Clone)]
+pub(crate) struct WebhookConfig {
+    /// May hold a secret of the receiver's, or be the variable that holds it.
+    pub(crate) url: SecretSource,
+    /// What requests are signed with: the secret, and the one before it while both hold.
+    pub(crate) secrets: Vec<SecretSource>,
+    /// May hold a password.
+    pub(crate) proxy: Option<SecretSource>,
+    /// A CA to trust besides the system's, PEM.
+    pub(crate) ca_file: Option<PathBuf>,
+    /// For the whole of one request, ms.
+    pub(crate) timeout: i64,
+}
+
+impl PartialEq for WebhookConfig {
+    /// What the secrets' files hold is compared where it is read.
+    fn eq(&self, other: &Self) -> bool {
+        let secrets = |config: &Self| {
+            let all = [&config.url].into_iter().chain(&config.secrets).chain(&config.proxy);
+            all.cloned().collect::<Vec<_>>()
+        };
+        let (own, others) = (secrets(self), secrets(other));
+        own.len() == others.len()
+            && self.secrets.len() == other.secrets.len()
+            && own.iter().zip(&others).all(|(one, other)| one.is_same(other))
+            && (&self.ca_file, self.timeout) == (&other.ca_file, other.timeout)
+    }
+}
+
+/// A syslog receiver, and what it gets.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct SyslogConfig {
+    /// Host and port.
+    pub(crate) address: String,
+    /// The way there.
+    pub(crate) transport: SyslogTransport,
+    /// Length first, or a line break behind.
+    pub(crate) octet_counting: bool,
+    /// CEF, or JSON.
+    pub(crate) cef: bool,
+    /// 0 to 23.
+    pub(crate) facility: u8,
+    /// This machine's name, as messages say it.
+    pub(crate) hostname: String,
+    /// The only authorities that are trusted, PEM.
+    pub(crate) ca_file: Option<PathBuf>,
+    /// Certificate and key that the receiver may ask for, PEM.
+    pub(crate) client: Option<(PathBuf, PathBuf)>,
+    /// In place of the host's.
+    pub(crate) server_name: Option<String>,
+    /// ms.
+    pub(crate) timeout: i64,
+}
+
+/// The way to a syslog receiver.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SyslogTransport {
+    Tls,
+    Tcp,
+    Udp,
 }
 
 /// How the standard output sink writes.
@@ -87,6 +194,31 @@ impl SinkKind {
         match self {
             SinkKind::Stdout(_) => "stdout",
             SinkKind::File { .. } => "file",
+            SinkKind::Webhook(_) => "webhook",
+            SinkKind::Syslog(_) => "syslog",
+        }
+    }
+
+    /// Files that it is made of: a change of one is a change of the configuration.
+    pub(crate) fn files(&self) -> Vec<PathBuf> {
+        match self {
+            SinkKind::Stdout(_) | SinkKind::File { .. } => Vec::new(),
+            SinkKind::Webhook(webhook) => {
+                let secrets = [&webhook.url].into_iter().chain(&webhook.secrets).chain(&webhook.proxy);
+                let files = secrets.filter_map(|secret| match secret {
+                    SecretSource::File(path) => Some(path.clone()),
+                    _ => None,
+                });
+                files.chain(webhook.ca_file.clone()).collect()
+            }
+            SinkKind::Syslog(syslog) => {
+                let client = syslog
+                    .client
+                    .clone()
+                    .into_iter()
+                    .flat_map(|(certificate, key)| [certificate, key]);
+                client.chain(syslog.ca_file.clone()).collect()
+            }
         }
     }
 }
@@ -221,15 +353,17 @@ impl Checker<'_> {
         &self,
         file: &SinkFile,
         problems: &mut Vec<Problem>,
-        _warnings: &mut Vec<Problem>,
+        warnings: &mut Vec<Problem>,
     ) -> Option<(SinkKind, String)> {
         let before = problems.len();
         let allowed: &[&str] = match file.kind.value.as_str() {
             "stdout" => &["format"],
             "file" => &["path", "max_bytes", "keep"],
+            "webhook" => &WEBHOOK_KEYS,
+            "syslog" => &SYSLOG_KEYS,
             other => {
                 let problem = self.problem(file.kind.referenced, format!("there is no sink of type `{other}`"));
-                problems.push(problem.hint("stdout, file: see docs/sinks.md"));
+                problems.push(problem.hint("stdout, file, webhook, syslog: see docs/sinks.md"));
                 return None;
             }
         };
@@ -253,7 +387,9 @@ impl Checker<'_> {
                 );
                 Some((SinkKind::Stdout(format?), "stdout".to_owned()))
             }
-            _ => self.file_sink(file, problems),
+            "file" => self.file_sink(file, problems),
+            "webhook" => self.webhook_sink(file, problems, warnings),
+            _ => self.syslog_sink(file, problems),
         };
         kind.filter(|_| problems.len() == before)
     }
@@ -273,6 +409,177 @@ impl Checker<'_> {
             keep: file.keep.as_ref().map_or(8, |keep| keep.value),
         };
         Some((kind, name))
+    }
+
+    fn webhook_sink(
+        &self,
+        file: &SinkFile,
+        problems: &mut Vec<Problem>,
+        warnings: &mut Vec<Problem>,
+    ) -> Option<(SinkKind, String)> {
+        let Some(url) = &file.url else {
+            let problem = self.problem(file.kind.referenced, "a sink of type webhook without a `url`");
+            problems.push(problem.hint("url: https://soc.example.com/picket, or url: ${PICKET_WEBHOOK}"));
+            return None;
+        };
+        let held = SecretSource::from_text(url.value.trim());
+        let host = url.value.split_once("://").map(|(_, rest)| {
+            let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+            authority.rsplit('@').next().unwrap_or_default().to_owned()
+        });
+        let is_http = ["https://", "http://"]
+            .iter()
+            .any(|scheme| url.value.trim().starts_with(scheme));
+        let name = match (&held, host.filter(|host| is_http && !host.is_empty())) {
+            (SecretSource::Inline(_), Some(host)) => format!("webhook {host}"),
+            (SecretSource::Inline(_), None) => {
+                // Not shown: it may hold a secret.
+                let problem = self.problem(url.referenced, "`url` is not a webhook's address");
+                problems.push(problem.hint("https://soc.example.com/picket"));
+                return None;
+            }
+            _ if file.name.is_none() => {
+                let problem = self.problem(url.referenced, "a webhook whose `url` is in a variable needs a `name`");
+                problems.push(problem.hint("name: soc-webhook"));
+                return None;
+            }
+            _ => String::new(),
+        };
+        let mut secret = |inline: &Option<Spanned<String>>, path: &Option<Spanned<PathBuf>>, key: &str| {
+            if let (Some(_), Some(path)) = (inline, path) {
+                let problem = self.problem(path.referenced, format!("`{key}` and `{key}_file`"));
+                problems.push(problem.hint("keep one of them"));
+            }
+            let inline = inline.as_ref();
+            let inline = inline.map(|text| (SecretSource::from_text(&text.value), text.referenced));
+            let path = path.as_ref();
+            let found = inline.or(path.map(|path| (SecretSource::File(self.file(&path.value)), path.referenced)));
+            if let Some((secret, location)) = &found {
+                self.readable_by_others(secret, *location, warnings);
+            }
+            found.map(|(secret, _)| secret)
+        };
+        let current = secret(&file.secret, &file.secret_file, "secret");
+        let previous = secret(&file.previous_secret, &file.previous_secret_file, "previous_secret");
+        if current.is_none() {
+            let what = "a webhook without a `secret`: its receiver cannot know who sends";
+            let problem = self.problem(file.kind.referenced, what);
+            problems.push(
+                problem.hint("secret_file: /etc/picket/webhook.secret, with whsec_$(openssl rand -base64 32) in it"),
+            );
+        }
+        let webhook = WebhookConfig {
+            url: held,
+            secrets: current.into_iter().chain(previous).collect(),
+            proxy: file
+                .proxy
+                .as_ref()
+                .map(|proxy| SecretSource::from_text(proxy.value.trim())),
+            ca_file: file.ca_file.as_ref().map(|path| self.file(&path.value)),
+            timeout: self.span_of_sink(file, problems),
+        };
+        Some((SinkKind::Webhook(Box::new(webhook)), name))
+    }
+
+    fn syslog_sink(&self, file: &SinkFile, problems: &mut Vec<Problem>) -> Option<(SinkKind, String)> {
+        const HINT: &str = "address: siem.example.com:6514";
+        let Some(address) = &file.address else {
+            let problem = self.problem(file.kind.referenced, "a sink of type syslog without an `address`");
+            problems.push(problem.hint(HINT));
+            return None;
+        };
+        let text = address.value.trim();
+        let is_sound = text
+            .rsplit_once(':')
+            .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0));
+        if !is_sound {
+            let problem = self.problem(address.referenced, format!("`{text}` is no host and port"));
+            problems.push(problem.hint(HINT));
+        }
+        let transports = [
+            ("tls", SyslogTransport::Tls),
+            ("tcp", SyslogTransport::Tcp),
+            ("udp", SyslogTransport::Udp),
+        ];
+        let transport = self.one_of(file.transport.as_ref(), "transport", &transports, problems)?;
+        let framings = [("octet_counting", true), ("lf", false)];
+        let octet_counting = self.one_of(file.framing.as_ref(), "framing", &framings, problems)?;
+        let cef = self.one_of(
+            file.format.as_ref(),
+            "format",
+            &[("json", false), ("cef", true)],
+            problems,
+        )?;
+        let facility = file.facility.as_ref().map_or(10, |facility| facility.value);
+        if let Some(at) = file.facility.as_ref().filter(|facility| facility.value > 23) {
+            let problem = self.problem(at.referenced, format!("there is no facility {facility}"));
+            problems.push(problem.hint("0 to 23; 10 is authpriv, 16 to 23 are local0 to local7"));
+        }
+        let client = match (&file.client_cert_file, &file.client_key_file) {
+            (Some(certificate), Some(key)) => Some((self.file(&certificate.value), self.file(&key.value))),
+            (None, None) => None,
+            (one, other) => {
+                let at = one
+                    .as_ref()
+                    .or(other.as_ref())
+                    .map_or(Location::UNKNOWN, |path| path.referenced);
+                let problem = self.problem(at, "a client's certificate without its key, or the other way round");
+                problems.push(problem.hint("client_cert_file and client_key_file, both PEM"));
+                None
+            }
+        };
+        if transport != SyslogTransport::Tls {
+            let keys = [
+                ("ca_file", file.ca_file.as_ref().map(|path| path.referenced)),
+                (
+                    "client_cert_file",
+                    file.client_cert_file.as_ref().map(|path| path.referenced),
+                ),
+                ("server_name", file.server_name.as_ref().map(|name| name.referenced)),
+            ];
+            for (key, at) in keys.into_iter().filter_map(|(key, at)| Some((key, at?))) {
+                let problem = self.problem(at, format!("`{key}` is for transport: tls"));
+                problems.push(problem.hint("take it out, or say transport: tls"));
+            }
+        }
+        let own = || {
+            Some(
+                std::fs::read_to_string("/proc/sys/kernel/hostname")
+                    .ok()?
+                    .trim()
+                    .to_owned(),
+            )
+        };
+        let word = file.transport.as_ref().map_or("tls", |word| word.value.as_str());
+        let syslog = SyslogConfig {
+            address: text.to_owned(),
+            transport,
+            octet_counting,
+            cef,
+            facility,
+            hostname: file
+                .hostname
+                .as_ref()
+                .map(|name| name.value.clone())
+                .or_else(own)
+                .unwrap_or_default(),
+            ca_file: file.ca_file.as_ref().map(|path| self.file(&path.value)),
+            client,
+            server_name: file.server_name.as_ref().map(|name| name.value.clone()),
+            timeout: self.span_of_sink(file, problems),
+        };
+        let name = format!("syslog {word} {text}");
+        Some((SinkKind::Syslog(Box::new(syslog)), name))
+    }
+
+    /// ms.
+    fn span_of_sink(&self, file: &SinkFile, problems: &mut Vec<Problem>) -> i64 {
+        let timeout = self.span(file.timeout.as_ref(), "10s", problems);
+        if !(1_000..=60_000).contains(&timeout) {
+            let at = file.timeout.as_ref().map_or(Location::UNKNOWN, |span| span.referenced);
+            problems.push(self.problem(at, "`timeout` is out of range").hint("1s to 60s"));
+        }
+        timeout
     }
 
     /// The value of a word; the first where there is none.
@@ -314,6 +621,22 @@ impl SinkFile {
             ("path", at(self.path.as_ref())),
             ("max_bytes", at(self.max_bytes.as_ref())),
             ("keep", at(self.keep.as_ref())),
+            ("url", at(self.url.as_ref())),
+            ("secret", at(self.secret.as_ref())),
+            ("secret_file", at(self.secret_file.as_ref())),
+            ("previous_secret", at(self.previous_secret.as_ref())),
+            ("previous_secret_file", at(self.previous_secret_file.as_ref())),
+            ("proxy", at(self.proxy.as_ref())),
+            ("timeout", at(self.timeout.as_ref())),
+            ("ca_file", at(self.ca_file.as_ref())),
+            ("address", at(self.address.as_ref())),
+            ("transport", at(self.transport.as_ref())),
+            ("framing", at(self.framing.as_ref())),
+            ("facility", at(self.facility.as_ref())),
+            ("hostname", at(self.hostname.as_ref())),
+            ("client_cert_file", at(self.client_cert_file.as_ref())),
+            ("client_key_file", at(self.client_key_file.as_ref())),
+            ("server_name", at(self.server_name.as_ref())),
         ];
         keys.into_iter()
             .filter_map(|(key, location)| Some((key, location?)))

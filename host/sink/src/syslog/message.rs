@@ -153,7 +153,11 @@ mod tests {
             }
         }
         assert_eq!(letters.next(), Some(' '));
-        (head.split(' ').map(str::to_owned).collect(), parameters, letters.collect())
+        (
+            head.split(' ').map(str::to_owned).collect(),
+            parameters,
+            letters.collect(),
+        )
     }
 
     proptest! {

@@ -17,8 +17,8 @@ use picket_store::OutboxRow;
 
 pub use message::Message;
 use message::{UDP_BYTES, cut};
-pub use wire::{Tls, Transport};
 use wire::Wire;
+pub use wire::{Tls, Transport};
 
 use crate::{Delivery, Down, Sink};
 

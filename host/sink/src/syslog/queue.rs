@@ -8,7 +8,11 @@ use std::net::{IpAddr, SocketAddr};
 
 /// Bytes; none: this system does not say, or the connection is gone.
 pub(super) fn unacknowledged(local: SocketAddr, peer: SocketAddr) -> Option<u64> {
-    let table = if local.is_ipv4() { "/proc/thread-self/net/tcp" } else { "/proc/thread-self/net/tcp6" };
+    let table = if local.is_ipv4() {
+        "/proc/thread-self/net/tcp"
+    } else {
+        "/proc/thread-self/net/tcp6"
+    };
     find(&std::fs::read_to_string(table).ok()?, local, peer)
 }
 
@@ -48,12 +52,13 @@ mod tests {
     #[test]
     fn what_nobody_reads_stays_in_the_queue_until_somebody_does() {
         for address in ["127.0.0.1:0", "[::1]:0"] {
-            let Ok(listener) = TcpListener::bind(address) else { continue };
+            let Ok(listener) = TcpListener::bind(address) else {
+                continue;
+            };
             let mut stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
             let (mut other, _) = listener.accept().unwrap();
-            let waits = |stream: &TcpStream| {
-                unacknowledged(stream.local_addr().unwrap(), stream.peer_addr().unwrap()).unwrap()
-            };
+            let waits =
+                |stream: &TcpStream| unacknowledged(stream.local_addr().unwrap(), stream.peer_addr().unwrap()).unwrap();
             assert_eq!(waits(&stream), 0);
             stream.set_nonblocking(true).unwrap();
             let block = vec![0_u8; 1 << 16];

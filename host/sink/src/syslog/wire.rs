@@ -70,7 +70,9 @@ impl Tls {
                 let found = rustls_native_certs::load_native_certs();
                 roots.add_parsable_certificates(found.certs);
                 if roots.is_empty() {
-                    return Err("this system trusts no authority: install ca-certificates, or name a ca_file".to_owned());
+                    return Err(
+                        "this system trusts no authority: install ca-certificates, or name a ca_file".to_owned(),
+                    );
                 }
             }
         }
@@ -141,7 +143,10 @@ impl Wire {
             }
             Transport::Tcp => None,
             Transport::Tls(tls) => {
-                let host = settings.address.rsplit_once(':').map_or(&*settings.address, |(host, _)| host);
+                let host = settings
+                    .address
+                    .rsplit_once(':')
+                    .map_or(&*settings.address, |(host, _)| host);
                 let host = host.trim_start_matches('[').trim_end_matches(']');
                 let name = tls.name.clone().unwrap_or_else(|| host.to_owned());
                 let name = ServerName::try_from(name).map_err(std::io::Error::other)?;
