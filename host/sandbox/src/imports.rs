@@ -10,7 +10,7 @@ use wasmtime::{StoreContextMut, Trap};
 use crate::admission::VERSION;
 use crate::module::Guest;
 use crate::services::{KeyValue, SERVICES, Services, Unavailable};
-use crate::wire::{Entries, Entry, Level, Timer, Value};
+use crate::wire::{Entries, Entry, Level, Room, Timer, Value};
 
 /// Crossing the boundary and back, and a look into an ordered map.
 const CALL: u64 = 500;
@@ -142,10 +142,56 @@ fn entries(instance: &mut LinkerInstance<'_, Guest>) -> wasmtime::Result<()> {
             let (key, value) = (key.as_le_slice(&store), value.as_le_slice(&store));
             Ok((lent(|services| services.put(key, value, now, expires_at))?,))
         },
-    )
+    )?;
+    instance.func_wrap("get-room", |mut store: Store<'_>, (): ()| {
+        charge(&mut store, CALL)?;
+        let room: Room = lent(|services| services.room())?;
+        Ok((room,))
+    })?;
+    instance.func_wrap("put-entries", put_entries)
 }
 
-/// Looks up keys that lie one after the other. An end that is not behind the one before it, or outside, makes an empty key.
+/// Keys and where each ends; values and where each ends; until when each is remembered; the time.
+type Puts = (Bytes, WasmList<u32>, Bytes, WasmList<u32>, WasmList<i64>, i64);
+
+/// Puts and deletes entries one after the other. An end that is not behind those before it, or outside, makes an empty key or
+/// value.
+fn put_entries(
+    mut store: Store<'_>,
+    (keys, key_ends, values, value_ends, expiries, now): Puts,
+) -> wasmtime::Result<(bool,)> {
+    let size = bytes(keys.len()) + bytes(values.len()) * 2;
+    charge(&mut store, CALL + size + WRITE.saturating_mul(expiries.len() as u64))?;
+    let (keys, values) = (keys.as_le_slice(&store), values.as_le_slice(&store));
+    let keys = pieces(keys, key_ends.as_le_slice(&store));
+    let values = pieces(values, value_ends.as_le_slice(&store));
+    let expiries = expiries.as_le_slice(&store);
+    let all_kept = lent(|services| {
+        let mut all_kept = true;
+        for ((key, value), expires_at) in keys.zip(values).zip(expiries) {
+            if *expires_at == i64::MIN {
+                services.delete(key, now)?;
+            } else {
+                all_kept &= services.put(key, value, now, *expires_at)?.is_some();
+            }
+        }
+        Ok(all_kept)
+    })?;
+    Ok((all_kept,))
+}
+
+/// Bytes that lie one after the other, by where each ends. None is in two pieces, so what is paid for them is paid for all.
+fn pieces<'a>(bytes: &'a [u8], ends: &'a [u32]) -> impl Iterator<Item = &'a [u8]> {
+    let mut start = 0;
+    ends.iter().map(move |end| {
+        let end = usize::try_from(*end).unwrap_or(usize::MAX);
+        let piece = bytes.get(start..end).unwrap_or_default();
+        start = start.max(end);
+        piece
+    })
+}
+
+/// Looks up keys that lie one after the other. An end that is not behind those before it, or outside, makes an empty key.
 fn find_entries(
     services: &mut dyn Services,
     found: &mut Entries,
@@ -155,14 +201,10 @@ fn find_entries(
 ) -> Result<(), Unavailable> {
     found.ends.reserve_exact(ends.len());
     found.expires_at.reserve_exact(ends.len());
-    let mut start = 0;
-    for end in ends {
-        let end = usize::try_from(*end).unwrap_or(usize::MAX);
-        let key = keys.get(start..end).unwrap_or_default();
+    for key in pieces(keys, ends) {
         if !services.add_entry(found, key, now, most)? {
             break;
         }
-        start = end;
     }
     Ok(())
 }

@@ -11,7 +11,7 @@ use scoped_tls_hkt::scoped_thread_local;
 
 use crate::limits::{CallLimits, LogLimits};
 use crate::text;
-use crate::wire::{Entries, Entry, Level, Timer, Value};
+use crate::wire::{Entries, Entry, Level, Room, Timer, Value};
 
 scoped_thread_local!(pub(crate) static mut SERVICES: for<'a> &'a mut (dyn Services + 'a));
 
@@ -31,6 +31,7 @@ pub(crate) trait Services {
     fn add_entry(&mut self, found: &mut Entries, key: &[u8], now: i64, most: usize) -> Result<bool, Unavailable>;
     /// None: a cap is reached.
     fn put(&mut self, key: &[u8], value: &[u8], now: i64, expires_at: i64) -> Result<Option<i64>, Unavailable>;
+    fn room(&mut self) -> Result<Room, Unavailable>;
     fn delete(&mut self, key: &[u8], now: i64) -> Result<(), Unavailable>;
     fn scan(&mut self, prefix: &[u8], now: i64, limit: usize) -> Result<(Vec<KeyValue>, usize), Unavailable>;
     fn set_timer(&mut self, key: &[u8], at: i64) -> Result<bool, Unavailable>;
@@ -125,6 +126,10 @@ impl Services for Lent<'_> {
 
     fn put(&mut self, key: &[u8], value: &[u8], now: i64, expires_at: i64) -> Result<Option<i64>, Unavailable> {
         Ok(self.state()?.put(key, value, now, expires_at).ok())
+    }
+
+    fn room(&mut self) -> Result<Room, Unavailable> {
+        Ok(self.state()?.room().into())
     }
 
     fn delete(&mut self, key: &[u8], now: i64) -> Result<(), Unavailable> {

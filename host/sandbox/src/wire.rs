@@ -4,6 +4,7 @@
 //! Wasmtime checks these against the component's own types; the names are those of `sdk/wit/rule.wit`.
 
 use picket_contract as contract;
+use picket_contract::state::{ENTRY_COST, StateRoom, TIMER_COST};
 use std::sync::Arc;
 use wasmtime::component::{ComponentType, Lift, Lower};
 
@@ -180,6 +181,36 @@ pub(crate) struct Entries {
     pub(crate) ends: Vec<u32>,
     #[component(name = "expires-at")]
     pub(crate) expires_at: Vec<i64>,
+}
+
+#[derive(Debug, Clone, Copy, ComponentType, Lower)]
+#[component(record)]
+pub(crate) struct Room {
+    pub(crate) bytes: u64,
+    pub(crate) entries: u64,
+    #[component(name = "entry-bytes")]
+    pub(crate) entry_bytes: u32,
+    #[component(name = "key-bytes")]
+    pub(crate) key_bytes: u32,
+    #[component(name = "value-bytes")]
+    pub(crate) value_bytes: u32,
+    pub(crate) life: i64,
+    pub(crate) clock: i64,
+}
+
+impl From<StateRoom> for Room {
+    fn from(room: StateRoom) -> Self {
+        let cap = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX);
+        Room {
+            bytes: room.bytes as u64,
+            entries: room.entries as u64,
+            entry_bytes: cap(ENTRY_COST.max(TIMER_COST)),
+            key_bytes: cap(room.limits.key_bytes),
+            value_bytes: cap(room.limits.value_bytes),
+            life: room.limits.life_ms,
+            clock: room.clock.unwrap_or(i64::MIN),
+        }
+    }
 }
 
 #[derive(Debug, ComponentType, Lower)]

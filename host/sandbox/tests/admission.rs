@@ -50,7 +50,7 @@ fn a_component_of_another_world_is_refused() {
     assert!(
         rejected(&next)
             .to_string()
-            .contains("built for picket:rule 2.0.0, and this host speaks 1.1.0")
+            .contains("built for picket:rule 2.0.0, and this host speaks 1.2.0")
     );
 }
 

@@ -19,6 +19,10 @@ const RELEASED: &[(&str, &str)] = &[
         "1.1.0",
         "sha256:e011c84ba8c5c6200450f4d9f844d1a8819d9fe28ba7a5497a654e06b228cb9b",
     ),
+    (
+        "1.2.0",
+        "sha256:01a4a70a0a652a72fde64cf963ab33c44bd0c69655aaa3bc3d6cfff7379afbec",
+    ),
 ];
 
 #[test]

@@ -63,7 +63,7 @@ fn login(login: Row<Login>, params: &Params, memory: &mut Memory) -> Option<Aler
     if params.allow_applications.iter().any(|allowed| allowed == name) {
         return None;
     }
-    let application = format!("{} {name}", login.application_key.unwrap_or(name));
+    let application = [login.application_key.unwrap_or(name), " ", name].concat();
     if memory.life.of(&application).beat(&login, params.silence) {
         memory.usual.of(&application).add(&login, 1);
     }

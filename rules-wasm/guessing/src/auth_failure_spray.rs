@@ -86,7 +86,7 @@ fn sprayed(attempt: Row<Attempt>, params: &Params, memory: &mut Memory) -> Optio
             user_name,
             access_device_ip,
         } => {
-            memory.at_home.of(format!("{access_device_ip} {user_name}")).swap("");
+            memory.at_home.of([access_device_ip, " ", user_name].concat()).swap("");
             return None;
         }
         Failed {
@@ -94,7 +94,8 @@ fn sprayed(attempt: Row<Attempt>, params: &Params, memory: &mut Memory) -> Optio
             access_device_ip,
         } => (user_name, access_device_ip),
     };
-    if params.allow_ips.iter().any(|allowed| allowed == ip) || memory.at_home.of(format!("{ip} {user}")).get().is_some()
+    if params.allow_ips.iter().any(|allowed| allowed == ip)
+        || memory.at_home.of([ip, " ", user].concat()).get().is_some()
     {
         return None;
     }

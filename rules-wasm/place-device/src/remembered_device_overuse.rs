@@ -60,7 +60,7 @@ fn overused(login: Row<Remembered>, params: &Params, memory: &mut Memory) -> Opt
     let ip = login.access_device_ip.unwrap_or_default();
     let country = login.access_device_location_country.unwrap_or_default();
     let mut logins = memory.logins.of(login.user_key);
-    logins.add_with(&login, &format!("{ip} {country}"));
+    logins.add_with(&login, &[ip, " ", country].concat());
 
     let logins = logins.within(params.window);
     let places = logins.values();

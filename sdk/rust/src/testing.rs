@@ -9,14 +9,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use picket_contract as contract;
-use picket_contract::state::StateLimits;
+use picket_contract::state::{ENTRY_COST, StateLimits, TIMER_COST};
 use picket_contract::{Call, Failure, FailureKind, LogLine, Outcome, ParamValue, RuleAlert, StateOverlay, Usage};
 
 use crate::alert::{Alert, Severity};
 use crate::columns::{Batch, Column, Group};
 use crate::define::{Module, Rule};
 use crate::host::native::install;
-use crate::host::{Entries, Host, Level, TableRow, Value};
+use crate::host::{Entries, Host, Level, Puts, Room, TableRow, Value};
 
 /// A module's rules, compiled natively.
 #[derive(Debug)]
@@ -192,6 +192,34 @@ impl Host for Rc<RefCell<Services>> {
     }
     fn put_entry(&mut self, key: &[u8], value: &[u8], now: i64, expires_at: i64) -> Option<i64> {
         self.borrow_mut().state.put(key, value, now, expires_at).ok()
+    }
+    fn get_room(&mut self) -> Room {
+        let room = self.borrow().state.room();
+        let cap = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX);
+        Room {
+            bytes: room.bytes as u64,
+            entries: room.entries as u64,
+            entry_bytes: cap(ENTRY_COST.max(TIMER_COST)),
+            key_bytes: cap(room.limits.key_bytes),
+            value_bytes: cap(room.limits.value_bytes),
+            life: room.limits.life_ms,
+            clock: room.clock.unwrap_or(i64::MIN),
+        }
+    }
+    fn put_entries(&mut self, puts: &Puts, now: i64) -> bool {
+        let (mut key_start, mut value_start, mut all_kept) = (0, 0, true);
+        let ends = puts.key_ends.iter().zip(&puts.value_ends);
+        for ((key_end, value_end), expires_at) in ends.zip(&puts.expires_at) {
+            let (key_end, value_end) = (*key_end as usize, *value_end as usize);
+            let key = puts.keys.get(key_start..key_end).unwrap_or_default();
+            let value = puts.values.get(value_start..value_end).unwrap_or_default();
+            match *expires_at {
+                i64::MIN => self.delete(key, now),
+                expires_at => all_kept &= self.put_entry(key, value, now, expires_at).is_some(),
+            }
+            (key_start, value_start) = (key_end, value_end);
+        }
+        all_kept
     }
     fn delete(&mut self, key: &[u8], now: i64) {
         self.borrow_mut().state.delete(key, now);

@@ -84,6 +84,19 @@ impl StateSummary {
     }
 }
 
+/// How much more a rule may remember, at least.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StateRoom {
+    /// Bytes, as [`StateLimits::total_bytes`] counts them.
+    pub bytes: usize,
+    /// Entries.
+    pub entries: usize,
+    /// The caps that hold for each entry.
+    pub limits: StateLimits,
+    /// The greatest time passed so far, ms.
+    pub clock: Option<i64>,
+}
+
 /// What an entry counts for, bytes.
 #[must_use]
 pub(super) fn entry_cost(key: &[u8], value: &[u8]) -> usize {

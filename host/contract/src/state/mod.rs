@@ -14,7 +14,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use self::entries::Entries;
-pub use self::limits::{ENTRY_COST, Full, StateLimits, StateSummary, TIMER_COST};
+pub use self::limits::{ENTRY_COST, Full, StateLimits, StateRoom, StateSummary, TIMER_COST};
 use self::limits::{entry_cost, timer_cost};
 pub use self::overlay::StateOverlay;
 

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::ops::Bound;
 use std::sync::Arc;
 
-use super::{Full, KeyValue, RuleState, StateChanges, StateEntry, StateLimits, entry_cost, timer_cost};
+use super::{Full, KeyValue, RuleState, StateChanges, StateEntry, StateLimits, StateRoom, entry_cost, timer_cost};
 
 /// A state during one call: reads fall through to what is committed, writes are kept apart.
 #[derive(Debug)]
@@ -142,6 +142,17 @@ impl<'a> StateOverlay<'a> {
         let value = value.into();
         self.changes.entries.insert(key, Some(StateEntry { value, expires_at }));
         Ok(expires_at)
+    }
+
+    /// How much more may be put, whatever expires: what is within it is not refused.
+    #[must_use]
+    pub fn room(&self) -> StateRoom {
+        StateRoom {
+            bytes: self.limits.total_bytes.saturating_sub(self.bytes),
+            entries: self.limits.entries.saturating_sub(self.entries),
+            limits: self.limits,
+            clock: self.clock,
+        }
     }
 
     /// Forgets a key.

@@ -37,7 +37,7 @@ use crate::limits::Limits;
 use crate::{Rejected, text};
 
 /// The version of the contract that this host speaks.
-pub(crate) const VERSION: &str = "1.1.0";
+pub(crate) const VERSION: &str = "1.2.0";
 const MAJOR: &str = "1";
 const EXPORT: &str = "picket:rule/detection";
 const MAGIC: &[u8] = b"\0asm";
@@ -55,6 +55,8 @@ const INTERFACES: &[(&str, &[&str])] = &[
             "get-entry",
             "get-entries",
             "put-entry",
+            "get-room",
+            "put-entries",
         ],
     ),
     ("timers", &["set", "cancel", "next", "first"]),

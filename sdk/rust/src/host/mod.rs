@@ -22,6 +22,8 @@ pub(crate) trait Host {
     fn get_entry(&mut self, key: &[u8], now: i64) -> Option<(Vec<u8>, i64)>;
     fn get_entries(&mut self, keys: &[u8], ends: &[u32], now: i64, most: u32) -> Entries;
     fn put_entry(&mut self, key: &[u8], value: &[u8], now: i64, expires_at: i64) -> Option<i64>;
+    fn get_room(&mut self) -> Room;
+    fn put_entries(&mut self, puts: &Puts, now: i64) -> bool;
     fn delete(&mut self, key: &[u8], now: i64);
     fn set_timer(&mut self, key: &[u8], at: i64) -> bool;
     fn cancel_timer(&mut self, key: &[u8]);
@@ -37,6 +39,31 @@ pub(crate) trait Host {
 pub(crate) struct Entries {
     pub(crate) values: Vec<u8>,
     pub(crate) ends: Vec<u32>,
+    pub(crate) expires_at: Vec<i64>,
+}
+
+/// How much more the rule may remember, at least.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Room {
+    pub(crate) bytes: u64,
+    pub(crate) entries: u64,
+    /// What an entry counts for besides its key and value, and a timer besides its key at most.
+    pub(crate) entry_bytes: u32,
+    pub(crate) key_bytes: u32,
+    pub(crate) value_bytes: u32,
+    /// How long an entry is remembered at most, ms.
+    pub(crate) life: i64,
+    /// The host's clock, ms.
+    pub(crate) clock: i64,
+}
+
+/// Keys and values, each one after the other with where it ends, and when they are gone (ms): the least time forgets the key.
+#[derive(Debug, Default)]
+pub(crate) struct Puts {
+    pub(crate) keys: Vec<u8>,
+    pub(crate) key_ends: Vec<u32>,
+    pub(crate) values: Vec<u8>,
+    pub(crate) value_ends: Vec<u32>,
     pub(crate) expires_at: Vec<i64>,
 }
 

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use super::{Entries, Host, Level, TableRow, Value};
+use super::{Entries, Host, Level, Puts, Room, TableRow, Value};
 
 thread_local! {
     static HOST: RefCell<Option<Box<dyn Host>>> = const { RefCell::new(None) };
@@ -34,6 +34,12 @@ impl Host for Nobody {
     }
     fn put_entry(&mut self, _: &[u8], _: &[u8], _: i64, _: i64) -> Option<i64> {
         None
+    }
+    fn get_room(&mut self) -> Room {
+        Room::default()
+    }
+    fn put_entries(&mut self, _: &Puts, _: i64) -> bool {
+        false
     }
     fn delete(&mut self, _: &[u8], _: i64) {}
     fn set_timer(&mut self, _: &[u8], _: i64) -> bool {

@@ -1,6 +1,6 @@
 //! In the sandbox the host is the component's imports.
 
-use super::{Entries, Host, Level, TableRow, Value};
+use super::{Entries, Host, Level, Puts, Room, TableRow, Value};
 use crate::alert::{Alert, Severity};
 use crate::columns::{Batch, Column, Group};
 use crate::define::Module;
@@ -56,6 +56,22 @@ impl Host for Imports {
     }
     fn put_entry(&mut self, key: &[u8], value: &[u8], now: i64, expires_at: i64) -> Option<i64> {
         state::put_entry(key, value, now, expires_at)
+    }
+    fn get_room(&mut self) -> Room {
+        let room = state::get_room();
+        Room {
+            bytes: room.bytes,
+            entries: room.entries,
+            entry_bytes: room.entry_bytes,
+            key_bytes: room.key_bytes,
+            value_bytes: room.value_bytes,
+            life: room.life,
+            clock: room.clock,
+        }
+    }
+    fn put_entries(&mut self, puts: &Puts, now: i64) -> bool {
+        let (keys, values) = (&puts.keys, &puts.values);
+        state::put_entries(keys, &puts.key_ends, values, &puts.value_ends, &puts.expires_at, now)
     }
     fn delete(&mut self, key: &[u8], now: i64) {
         state::delete(key, now);

@@ -3,7 +3,7 @@
 //! Amounts are added up in buckets of event time (UTC). What is usual is asked of whole buckets before the present one, those
 //! in which there was nothing included, from the first row on: a key that was met yesterday has a history of a day.
 
-use super::{Reader, Slot};
+use super::{Reader, Slot, Splice};
 use crate::define::{Store, StoreDef};
 use crate::row::Row;
 use crate::time::{Span, Time};
@@ -57,8 +57,14 @@ impl<const MINUTES: u32> Baseline<MINUTES> {
     /// Adds to the bucket of the row's time.
     pub fn add<T>(&mut self, row: &Row<T>, amount: u32) {
         let time = row.time().as_ms();
-        if let Some(next) = self.slot.look(|stored| self.appended(stored, time, amount)) {
-            self.put(&next, time.div_euclid(Self::BUCKET));
+        if let Some((out, cut, last)) = self.slot.look(|stored| self.appended(stored, time, amount)) {
+            let splice = Splice {
+                head: 8,
+                out,
+                cut,
+                tail: last.as_flattened(),
+            };
+            self.slot.splice(splice, Self::end(time.div_euclid(Self::BUCKET)));
             return;
         }
         let mut history = self.slot.look(|stored| History::read(stored, time));
@@ -77,12 +83,12 @@ impl<const MINUTES: u32> Baseline<MINUTES> {
         history.buckets.retain(|(bucket, _)| *bucket >= oldest);
         let surplus = history.buckets.len().saturating_sub(self.slot.cap().min(MOST));
         history.buckets.drain(..surplus);
-        self.put(&history.write(), newest);
+        self.slot.put(&history.write(), Self::end(newest));
     }
 
-    fn put(&self, value: &[u8], newest: i64) {
-        self.slot
-            .put(value, newest.saturating_add(1).saturating_mul(Self::BUCKET));
+    /// When a bucket ends, ms.
+    fn end(bucket: i64) -> i64 {
+        bucket.saturating_add(1).saturating_mul(Self::BUCKET)
     }
 
     /// The oldest bucket to be kept beside the newest.
@@ -91,8 +97,9 @@ impl<const MINUTES: u32> Baseline<MINUTES> {
         newest.saturating_sub(kept).saturating_sub(1)
     }
 
-    /// The ordinary case, as bytes: the amount is for the last bucket, or for one after it.
-    fn appended(&self, stored: &[u8], time: i64, amount: u32) -> Option<Vec<u8>> {
+    /// The ordinary case: the amount is for the last bucket, or for one after it. How many bytes of buckets go at the start and at
+    /// the end, and the bucket that comes to the end.
+    fn appended(&self, stored: &[u8], time: i64, amount: u32) -> Option<(usize, usize, [[u8; 8]; 2])> {
         let (since, buckets) = stored.split_first_chunk::<8>()?;
         let (buckets, rest) = buckets.as_chunks::<16>();
         let (last, earlier) = buckets.split_last()?;
@@ -104,18 +111,21 @@ impl<const MINUTES: u32> Baseline<MINUTES> {
         if i64::from_le_bytes(*since) > time || newest > bucket || !rest.is_empty() {
             return None;
         }
-        let (kept, sum) = if newest == bucket { (earlier, sum) } else { (buckets, 0) };
+        let (kept, cut, sum) = if newest == bucket {
+            (earlier, last.len(), sum)
+        } else {
+            (buckets, 0, 0)
+        };
         let oldest = self.oldest(bucket);
         let is_old = |kept: &&[u8; 16]| read(kept).is_none_or(|(bucket, _)| bucket < oldest);
         let old = kept.iter().take_while(is_old).count();
         let surplus = (kept.len() + 1).saturating_sub(self.slot.cap().min(MOST));
-        let kept = kept.get(old.max(surplus)..)?.as_flattened();
-        let mut next = Vec::with_capacity(kept.len() + 24);
-        next.extend_from_slice(since);
-        next.extend_from_slice(kept);
-        next.extend_from_slice(&bucket.to_le_bytes());
-        next.extend_from_slice(&sum.saturating_add(u64::from(amount)).to_le_bytes());
-        Some(next)
+        let sum = sum.saturating_add(u64::from(amount));
+        Some((
+            old.max(surplus) * last.len(),
+            cut,
+            [bucket.to_le_bytes(), sum.to_le_bytes()],
+        ))
     }
 
     /// When the first row came.

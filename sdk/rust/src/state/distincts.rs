@@ -7,7 +7,7 @@
 
 use std::fmt;
 
-use super::{MOST_BYTES, Reader, Slot, cut, same, write_text};
+use super::{MOST_BYTES, Reader, Slot, cut, write_text};
 use crate::alert::Handle;
 use crate::define::{Store, StoreDef};
 use crate::row::Row;
@@ -66,11 +66,7 @@ impl Distinct {
         };
         let next = self.slot.look(|stored| {
             let mut set = Set::read(stored);
-            if let Some(known) = set
-                .entries
-                .iter()
-                .position(|known| same(known.value.as_bytes(), entry.value.as_bytes()))
-            {
+            if let Some(known) = set.entries.iter().position(|known| known.value == entry.value) {
                 if set.entries.get(known).is_some_and(|known| known.time >= entry.time) {
                     return None;
                 }

@@ -2,7 +2,8 @@
 //!
 //! A look across the boundary costs as much as judging a row. So what the host has said is asked once: it says until when an
 //! entry is remembered, and nobody but the rule changes it within the call. Entries that later rows will want are asked for all
-//! at once ([`foresee`](crate::foresee)). Every write goes to the host at once, since only the host knows whether it has room.
+//! at once ([`foresee`](crate::foresee)). What the rule writes is changed in place and owed to the host until the call ends, as
+//! long as it is certain that the host has room for it ([`owed`]).
 //!
 //! After a call state, alerts and clock are what row-by-row calls without any of this would have left:
 //!
@@ -13,9 +14,11 @@
 //!
 //! What is kept here is bounded: past [`MOST`] bytes nothing more is, and when it is nearly full the next row begins anew.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
-use super::{same, word};
+use owed::Purse;
+pub(super) use owed::{Splice, splice, write};
+
 use crate::host;
 
 /// Bytes of keys and values.
@@ -40,7 +43,15 @@ struct Fact {
     expires_at: Option<i64>,
     /// The row that wrote a value which the host has not kept: it sees it.
     seen_by: Option<u32>,
+    /// The host has not been told yet.
+    is_owed: bool,
+    /// Bytes of the host's room that are set aside for it.
+    set_aside: u64,
 }
+
+/// Where a row has found what is known of a key, so that it is looked for once.
+#[derive(Debug, Default)]
+pub(super) struct Spot(Cell<Option<(u32, u32)>>);
 
 #[derive(Clone, Copy)]
 struct Place {
@@ -65,13 +76,18 @@ struct Known {
     asked: Vec<u32>,
     /// No timer is due before this time, ms. None: the host has to be asked.
     quiet: Option<i64>,
+    /// Facts that the host has not been told yet.
+    owed: Vec<u32>,
+    purse: Purse,
 }
 
 /// A call begins.
 pub(crate) fn begin() {
     KNOWN.with_borrow_mut(|known| {
         known.clear();
+        known.row = known.row.wrapping_add(1);
         (known.clock, known.told, known.quiet) = (i64::MIN, i64::MIN, None);
+        known.purse = Purse::Unasked;
     });
 }
 
@@ -81,6 +97,7 @@ pub(crate) fn next_row() {
         known.row = known.row.wrapping_add(1);
         known.asked.clear();
         if known.bytes.len() > FULL {
+            known.hand_over();
             known.clear();
         }
     });
@@ -88,14 +105,17 @@ pub(crate) fn next_row() {
 
 /// A call ends well.
 pub(crate) fn end() {
-    KNOWN.with_borrow_mut(Known::tell);
+    KNOWN.with_borrow_mut(|known| {
+        known.hand_over();
+        known.tell();
+    });
 }
 
 /// Looks at the value of a key; none: there is none.
-pub(super) fn read<R>(key: &[u8], now: i64, look: impl FnOnce(Option<&[u8]>) -> R) -> R {
+pub(super) fn read<R>(spot: &Spot, key: &[u8], now: i64, look: impl FnOnce(Option<&[u8]>) -> R) -> R {
     KNOWN.with_borrow_mut(|known| {
         known.pass(now);
-        let number = known.fact(key);
+        let number = known.fact_at(spot, key);
         if let Some(value) = number.and_then(|number| known.value(number)) {
             return look(value);
         }
@@ -112,37 +132,23 @@ pub(super) fn read<R>(key: &[u8], now: i64, look: impl FnOnce(Option<&[u8]>) -> 
     })
 }
 
-/// Keeps a value. False: the host has no room, and nothing changed.
-pub(super) fn write(key: &[u8], value: &[u8], now: i64, expires_at: i64) -> bool {
-    KNOWN.with_borrow_mut(|known| {
-        known.pass(now);
-        let kept = host::with(|host| host.put_entry(key, value, known.clock, expires_at));
-        known.told = known.clock;
-        let Some(kept) = kept else {
-            // What the host has is what there is.
-            known.row = known.row.wrapping_add(1);
-            return false;
-        };
-        if kept == i64::MIN && expires_at > now {
-            known.show(key, value);
-        } else if let Some(number) = known.fact(key) {
-            known.learn(number, (kept != i64::MIN).then_some((value, kept)));
-        }
-        true
-    })
-}
-
 /// Forgets a key.
-pub(super) fn delete(key: &[u8], now: i64) {
+pub(super) fn delete(spot: &Spot, key: &[u8], now: i64) {
     KNOWN.with_borrow_mut(|known| {
         known.pass(now);
-        let number = known.fact(key);
-        if !matches!(number.and_then(|number| known.value(number)), Some(None)) {
-            host::with(|host| host.delete(key, known.clock));
-            known.told = known.clock;
+        let number = known.fact_at(spot, key);
+        if matches!(number.and_then(|number| known.value(number)), Some(None)) {
+            return;
         }
-        if let Some(number) = number {
-            known.learn(number, None);
+        match number {
+            Some(number) if !known.purse.is_empty() => known.owe(number, i64::MIN),
+            _ => {
+                host::with(|host| host.delete(key, known.clock));
+                known.told = known.clock;
+                if let Some(number) = number {
+                    known.learn(number, None);
+                }
+            }
         }
     });
 }
@@ -189,7 +195,10 @@ pub(crate) fn next_timer(before: i64) -> Option<(Vec<u8>, i64)> {
 
 /// Sets a timer. False: the host has no room, and nothing changed.
 pub(crate) fn set_timer(key: &[u8], at: i64) -> bool {
-    KNOWN.with_borrow_mut(|known| known.quiet = None);
+    KNOWN.with_borrow_mut(|known| {
+        known.quiet = None;
+        known.spend_on_timer(key);
+    });
     host::with(|host| host.set_timer(key, at))
 }
 
@@ -212,6 +221,8 @@ impl Known {
             row: 0,
             asked: Vec::new(),
             quiet: None,
+            owed: Vec::new(),
+            purse: Purse::Unasked,
         }
     }
 
@@ -221,6 +232,7 @@ impl Known {
         self.table.fill(0);
         self.bytes.clear();
         self.asked.clear();
+        self.owed.clear();
     }
 
     fn pass(&mut self, now: i64) {
@@ -260,6 +272,15 @@ impl Known {
         }
     }
 
+    fn fact_at(&mut self, spot: &Spot, key: &[u8]) -> Option<u32> {
+        if let Some((_, number)) = spot.0.get().filter(|(row, _)| *row == self.row) {
+            return Some(number);
+        }
+        let number = self.fact(key)?;
+        spot.0.set(Some((self.row, number)));
+        Some(number)
+    }
+
     /// The host has not kept what the row wrote: the row sees it, whatever room there is.
     fn show(&mut self, key: &[u8], value: &[u8]) {
         let number = self.find(key).unwrap_or_else(|hash| self.add(hash, key));
@@ -272,9 +293,9 @@ impl Known {
         }
     }
 
-    /// In the old value's place, if that is large enough; else with room to grow, since what grows once does so again.
+    /// In the old value's place, if that is large enough; else with room to grow.
     fn store(&mut self, number: u32, value: &[u8]) -> Place {
-        let old = self.facts.get(number as usize).map_or(Place::NONE, |fact| fact.value);
+        let old = self.place(number);
         let own = self
             .bytes
             .get_mut(old.start..)
@@ -289,13 +310,26 @@ impl Known {
             }
             None => {
                 let place = self.append(value);
-                let more = if old.room > 0 { value.len() / 4 } else { 0 };
-                self.bytes.resize(self.bytes.len() + more, 0);
-                Place {
-                    room: place.room + more,
-                    ..place
-                }
+                self.widen(place, old.room > 0)
             }
+        }
+    }
+
+    fn place(&self, number: u32) -> Place {
+        self.facts.get(number as usize).map_or(Place::NONE, |fact| fact.value)
+    }
+
+    /// Gives a place that was just made room to grow: what grows once does so again, and what is long will hardly stay as it is.
+    fn widen(&mut self, place: Place, has_grown: bool) -> Place {
+        let more = match place.len {
+            len if has_grown => (len / 4).min(512),
+            1024.. => 64,
+            _ => 0,
+        };
+        self.bytes.resize(self.bytes.len() + more, 0);
+        Place {
+            room: place.room + more,
+            ..place
         }
     }
 
@@ -317,7 +351,7 @@ impl Known {
         let mut place = hash as usize & mask;
         while let Some(number) = self.table.get(place).and_then(|number| number.checked_sub(1)) {
             let fact = self.facts.get(number as usize);
-            if fact.is_some_and(|fact| fact.hash == hash && same(self.bytes_at(fact.key), key)) {
+            if fact.is_some_and(|fact| fact.hash == hash && self.bytes_at(fact.key) == key) {
                 return Ok(number);
             }
             place = (place + 1) & mask;
@@ -356,6 +390,8 @@ impl Known {
             value: Place::NONE,
             expires_at: None,
             seen_by: None,
+            is_owed: false,
+            set_aside: 0,
         });
         u32::try_from(number).unwrap_or(u32::MAX)
     }
@@ -415,16 +451,21 @@ impl Place {
 /// Nobody gains by a key that collides: all there can be of them are in one call, and that has its fuel.
 fn hash(key: &[u8]) -> u32 {
     const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
+    let step = |hash: u64, word: u64| (hash.rotate_left(5) ^ word).wrapping_mul(MULTIPLIER);
     let mut hash = key.len() as u64;
     let (words, rest) = key.as_chunks::<8>();
     for bytes in words {
-        hash = (hash.rotate_left(5) ^ word(bytes)).wrapping_mul(MULTIPLIER);
+        hash = step(hash, u64::from_le_bytes(*bytes));
     }
-    for byte in rest {
-        hash = (hash.rotate_left(5) ^ u64::from(*byte)).wrapping_mul(MULTIPLIER);
-    }
+    hash = match key.last_chunk::<8>() {
+        // Bytes of the word before it come again, which changes nothing.
+        Some(last) if !rest.is_empty() => step(hash, u64::from_le_bytes(*last)),
+        Some(_) => hash,
+        None => rest.iter().fold(hash, |hash, byte| step(hash, u64::from(*byte))),
+    };
     (hash >> 32) as u32
 }
 
+mod owed;
 #[cfg(all(test, feature = "testing"))]
 mod tests;

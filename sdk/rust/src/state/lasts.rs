@@ -1,6 +1,6 @@
 //! Last values: what something was the last time.
 
-use super::{Reader, Slot, cut, same, write_text};
+use super::{Reader, Slot, cut, write_text};
 use crate::define::{Store, StoreDef};
 
 /// The last value of each key.
@@ -43,7 +43,7 @@ impl Last {
         let (now, slack) = (self.slot.now, self.slot.slack().max(1));
         let (same, fresh) = self.slot.look(|stored| {
             let last = read(stored);
-            let same = last.is_some_and(|(_, last)| same(last.as_bytes(), value.as_bytes()));
+            let same = last.is_some_and(|(_, last)| last == value);
             let renewed = if same { slack } else { 0 };
             (same, last.is_some_and(|(at, _)| now < at.saturating_add(renewed)))
         });

@@ -35,9 +35,13 @@ pub use windows::{Burst, Window, Windows};
 
 use crate::define::StoreDef;
 use crate::host::{self, Level};
+use known::{Splice, Spot};
 
 /// Most bytes of one key's entries. The host takes values of 64 KiB.
 const MOST_BYTES: usize = 60 << 10;
+
+/// What the log says where the host has no room.
+const FULL: &str = "the rule's state is full: an entry was not remembered";
 
 /// One key of one helper.
 #[derive(Debug)]
@@ -45,6 +49,7 @@ struct Slot {
     key: Vec<u8>,
     def: StoreDef,
     now: i64,
+    spot: Spot,
 }
 
 impl Slot {
@@ -57,12 +62,13 @@ impl Slot {
             key: bytes,
             def,
             now: host::now(),
+            spot: Spot::default(),
         }
     }
 
     /// Looks at the value; none: there is none. Nothing of the state may be asked meanwhile.
     fn read<R>(&self, look: impl FnOnce(Option<&[u8]>) -> R) -> R {
-        known::read(&self.key, self.now, look)
+        known::read(&self.spot, &self.key, self.now, look)
     }
 
     /// Looks at the value, which is empty if there is none.
@@ -72,18 +78,28 @@ impl Slot {
 
     /// Keeps a value that was last used at `used` (ms).
     fn put(&self, value: &[u8], used: i64) {
-        let expires_at = used.saturating_add(self.def.keep_ms).saturating_add(self.slack());
-        if !known::write(&self.key, value, self.now, expires_at) {
+        if !known::write(&self.spot, &self.key, value, self.now, self.expiry(used)) {
             self.is_full();
         }
     }
 
+    /// Keeps what becomes of the value that [`Slot::look`] shows.
+    fn splice(&self, splice: Splice<'_>, used: i64) {
+        if !known::splice(&self.spot, &self.key, splice, self.now, self.expiry(used)) {
+            self.is_full();
+        }
+    }
+
+    fn expiry(&self, used: i64) -> i64 {
+        used.saturating_add(self.def.keep_ms).saturating_add(self.slack())
+    }
+
     fn is_full(&self) {
-        host::with(|host| host.log(Level::Warn, "the rule's state is full: an entry was not remembered"));
+        host::with(|host| host.log(Level::Warn, FULL));
     }
 
     fn delete(&self) {
-        known::delete(&self.key, self.now);
+        known::delete(&self.spot, &self.key, self.now);
     }
 
     /// How long a value may go without being renewed.
@@ -135,23 +151,6 @@ impl<'v> Reader<'v> {
     fn text(&mut self) -> Option<&'v str> {
         std::str::from_utf8(self.bytes()?).ok()
     }
-
-    fn is_done(&self) -> bool {
-        self.rest.is_empty()
-    }
-}
-
-/// Whether two keys or texts are the same, a word at a time: what the compiler has for it on wasm32 takes it byte by byte, and
-/// that was most of what a look cost.
-fn same(left: &[u8], right: &[u8]) -> bool {
-    let ((left, left_rest), (right, right_rest)) = (left.as_chunks::<8>(), right.as_chunks::<8>());
-    let words = || left.iter().zip(right).all(|(left, right)| word(left) == word(right));
-    let rest = || left_rest.iter().zip(right_rest).all(|(left, right)| left == right);
-    left.len() == right.len() && left_rest.len() == right_rest.len() && words() && rest()
-}
-
-fn word(bytes: &[u8; 8]) -> u64 {
-    u64::from_le_bytes(*bytes)
 }
 
 /// Removes entries older than `oldest` (ms), and then, the first of them first, what there is no room for. They are in order of time.

@@ -107,11 +107,11 @@ impl Silence {
     pub fn beat<T>(&mut self, row: &Row<T>, span: Span) -> bool {
         let time = row.time().as_ms();
         let slack = span.as_ms() / 16;
-        let mut awaited = self.slot.look(Awaited::read);
-        let last = awaited.rows.last().map(|last| last.time);
+        let last = self.slot.look(Awaited::last);
         if last.is_some_and(|last| time.saturating_sub(last) < slack.max(1)) {
             return false;
         }
+        let mut awaited = self.slot.look(Awaited::read);
         awaited.rows.clear();
         awaited.await_row(Awaiting {
             time,
@@ -173,8 +173,11 @@ struct Awaiting {
 }
 
 impl Awaiting {
+    /// Four times or numbers, and the text's length.
+    const HEAD: usize = 34;
+
     fn size(&self) -> usize {
-        34 + self.value.len()
+        Self::HEAD + self.value.len()
     }
 }
 
@@ -198,6 +201,18 @@ impl Awaited {
             came,
             rows: rows.collect(),
         }
+    }
+
+    /// The time of the last row that awaits.
+    fn last(value: &[u8]) -> Option<i64> {
+        let (_, mut rows) = value.split_first_chunk::<8>()?;
+        let mut last = None;
+        while let Some((head, rest)) = rows.split_first_chunk::<{ Awaiting::HEAD }>() {
+            let (time, length) = (head.first_chunk()?, head.last_chunk()?);
+            last = Some(i64::from_le_bytes(*time));
+            rows = rest.get(usize::from(u16::from_le_bytes(*length))..)?;
+        }
+        last
     }
 
     fn await_row(&mut self, row: Awaiting) {

@@ -1,6 +1,6 @@
 //! Sliding windows: how often something happened lately, how many different values it had, and which events those were.
 
-use super::{MOST_BYTES, Reader, Slot, cut, write_text};
+use super::{MOST_BYTES, Reader, Slot, Splice, cut, write_text};
 use crate::alert::Handle;
 use crate::define::{Store, StoreDef};
 use crate::row::Row;
@@ -102,15 +102,19 @@ impl Window {
         let now = self.slot.now;
         let from = now.saturating_sub(span.as_ms());
         let mut burst = Burst::default();
-        let mut reader = Reader::new(value);
-        // Most of what is kept is older: its text is not looked at.
-        while let (Some(time), Some(event), Some(text)) = (reader.i64(), reader.u64(), reader.bytes()) {
+        let mut at = 0;
+        // Most of what is kept is older: it is passed over.
+        while let Some((time, end)) = head(value, at) {
             if (from..=now).contains(&time) {
-                let Ok(text) = std::str::from_utf8(text) else { break };
+                let mut reader = Reader::new(value.get(at + 8..end).unwrap_or_default());
+                let (Some(event), Some(text)) = (reader.u64(), reader.text()) else {
+                    break;
+                };
                 let time = Time::from_ms(time);
                 burst.values.push_str(text);
                 burst.entries.push((Handle { time, event }, burst.values.len()));
             }
+            at = end;
         }
         burst
     }
@@ -121,10 +125,18 @@ impl Window {
             event: handle.event,
             value: cut(text),
         };
-        let (next, newest) = self.slot.look(|value| match self.appended(value, &entry) {
-            Some(next) => (next, entry.time),
-            None => self.inserted(value, &entry),
-        });
+        if let Some(out) = self.slot.look(|value| self.appended(value, &entry)) {
+            let mut tail = Vec::with_capacity(entry.size());
+            entry.write(&mut tail);
+            let splice = Splice {
+                out,
+                tail: &tail,
+                ..Splice::default()
+            };
+            self.slot.splice(splice, entry.time);
+            return;
+        }
+        let (next, newest) = self.slot.look(|value| self.inserted(value, &entry));
         self.slot.put(&next, newest);
     }
 }
@@ -165,27 +177,31 @@ impl Window {
         (next, newest)
     }
 
-    /// The ordinary case: the entry is the newest, nothing is too old, and there is room.
-    fn appended(&self, value: &[u8], entry: &Entry<'_>) -> Option<Vec<u8>> {
+    /// The ordinary case: the entry is the newest, and there is room. How many bytes of entries are too old, all at the start.
+    fn appended(&self, value: &[u8], entry: &Entry<'_>) -> Option<usize> {
         let oldest = entry.time.saturating_sub(self.slot.def.keep_ms);
-        let (mut count, mut reader) = (0, Reader::new(value));
-        while let Some(head) = reader.array::<16>() {
-            let (time, _) = head.split_first_chunk()?;
-            let time = i64::from_le_bytes(*time);
-            reader.bytes()?;
-            count += 1;
-            if time < oldest || time > entry.time || count >= self.slot.cap() {
-                return None;
+        let (mut count, mut out, mut at, mut last) = (0, 0, 0, i64::MIN);
+        while let Some((time, end)) = head(value, at) {
+            if time < oldest {
+                out = end;
+            } else {
+                count += 1;
             }
+            (at, last) = (end, time);
         }
-        if !reader.is_done() || value.len() + Entry::HEAD + entry.value.len() > MOST_BYTES {
-            return None;
-        }
-        let mut next = Vec::with_capacity(value.len() + Entry::HEAD + entry.value.len());
-        next.extend_from_slice(value);
-        entry.write(&mut next);
-        Some(next)
+        let bytes = value.len() - out + entry.size();
+        (at == value.len() && last <= entry.time && count < self.slot.cap() && bytes <= MOST_BYTES).then_some(out)
     }
+}
+
+/// The time of the entry that begins there, and where it ends.
+#[inline]
+fn head(value: &[u8], at: usize) -> Option<(i64, usize)> {
+    let head = value.get(at..)?.first_chunk::<{ Entry::HEAD }>()?;
+    let (time, rest) = head.split_first_chunk::<8>()?;
+    let length = rest.last_chunk::<2>()?;
+    let end = at + Entry::HEAD + usize::from(u16::from_le_bytes(*length));
+    (end <= value.len()).then_some((i64::from_le_bytes(*time), end))
 }
 
 /// How many of the oldest have to go for their bytes, if this one comes to them.

@@ -48,6 +48,7 @@ fn whoever_knows_sees_what_whoever_asks_sees() {
             } else {
                 8 * ENTRY_COST + dice.roll(200_000) as usize
             },
+            life_ms: 1000,
             ..StateLimits::default()
         };
         let mut state = RuleState::default();
@@ -74,10 +75,51 @@ fn whoever_knows_sees_what_whoever_asks_sees() {
                             let expected = only_now.get(&key).cloned();
                             unseen += usize::from(expected.is_some());
                             let expected = expected.or_else(|| asks.get(&key, now).map(|value| value.to_vec()));
-                            read(&key, now, |value| assert_eq!(value, expected.as_deref(), "seed {seed}"));
+                            read(&Spot::default(), &key, now, |value| {
+                                assert_eq!(value, expected.as_deref(), "seed {seed}")
+                            });
                         }
                         4..=6 => {
-                            let (value, expires_at) = (dice.value(), now + 1 + dice.roll(120));
+                            let longest = if dice.roll(3) == 0 { 3000 } else { 120 };
+                            let expires_at = now + 1 + dice.roll(longest);
+                            let spot = Spot::default();
+                            let mut value = dice.value();
+                            // Some are made of what is there.
+                            let part = dice.roll(2) == 0;
+                            let mut change = Splice::default();
+                            if part {
+                                let old = only_now.get(&key).cloned();
+                                let old = old.or_else(|| asks.get(&key, now).map(|value| value.to_vec()));
+                                let old = old.unwrap_or_default();
+                                read(&spot, &key, now, |value| {
+                                    assert_eq!(value.unwrap_or_default(), old, "seed {seed}")
+                                });
+                                let some = |dice: &mut Dice, most: usize| dice.roll(most.min(20) as u64 + 1) as usize;
+                                change.head = some(&mut dice, old.len());
+                                change.out = some(&mut dice, old.len() - change.head);
+                                change.cut = some(&mut dice, old.len() - change.head - change.out);
+                                if dice.roll(4) == 0 {
+                                    change.out = 0;
+                                    value = old[old.len() - change.cut..].to_vec();
+                                }
+                                change.tail = &value;
+                                let kept = &old[change.head + change.out..old.len() - change.cut];
+                                let whole = [&old[..change.head], kept, &value].concat();
+                                let kept = asks.put(&key, &whole, now, expires_at);
+                                only_now.remove(&key);
+                                match kept {
+                                    Ok(i64::MIN) => _ = only_now.insert(key.clone(), whole),
+                                    Ok(_) => {}
+                                    Err(_) => only_now.clear(),
+                                }
+                                refused += usize::from(kept.is_err());
+                                assert_eq!(
+                                    splice(&spot, &key, change, now, expires_at),
+                                    kept.is_ok(),
+                                    "seed {seed}"
+                                );
+                                continue;
+                            }
                             let kept = asks.put(&key, &value, now, expires_at);
                             only_now.remove(&key);
                             match kept {
@@ -86,12 +128,16 @@ fn whoever_knows_sees_what_whoever_asks_sees() {
                                 Err(_) => only_now.clear(),
                             }
                             refused += usize::from(kept.is_err());
-                            assert_eq!(write(&key, &value, now, expires_at), kept.is_ok(), "seed {seed}");
+                            assert_eq!(
+                                write(&Spot::default(), &key, &value, now, expires_at),
+                                kept.is_ok(),
+                                "seed {seed}"
+                            );
                         }
                         7 => {
                             asks.delete(&key, now);
                             only_now.remove(&key);
-                            delete(&key, now);
+                            delete(&Spot::default(), &key, now);
                         }
                         8 => {
                             let at = now + dice.roll(60) - 20;
@@ -108,7 +154,7 @@ fn whoever_knows_sees_what_whoever_asks_sees() {
                         _ => {
                             // What is foreseen is asked for at the row's time.
                             asks.get(&key, now);
-                            read(&key, now, |_| ());
+                            read(&Spot::default(), &key, now, |_| ());
                             fetch(|want| _ = (0..6).all(|_| want(&dice.key())));
                         }
                     }
