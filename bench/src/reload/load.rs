@@ -3,7 +3,7 @@
 //! Events are offered at 20,000 a second by the clock, a company's six weeks again and again, each time later and under other
 //! ids, in pages as collection brings them, to a tenant's pipeline over a store on the disk with all stock rules. Meanwhile
 //! one version of all rules follows the other. Versions differ in what they count to, so that alerts show which one judged; a
-//! third of them, at random, traps whatever it is shown. Each is shown stored events beside the one before it, and takes over
+//! third of them, at random, runs out of fuel whatever it is shown. Each is shown stored events beside the one before it, and takes over
 //! unless it failed there.
 //!
 //! Then the journal is judged once more, by the versions that it says judged, each from where it took over, and it is counted
@@ -16,12 +16,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use picket_contract::{Admission, Call, Evaluate, EventRecord, Failure, Mark, Outcome, ParamValue};
-use picket_hostile::Guest;
 use picket_judge::people::Nobody;
 use picket_judge::pipeline::{Page, Pipeline, Rows, RuleSet};
 use picket_judge::rejudge::{Journal, Judged, rejudge};
 use picket_judge::{Settings, shadow};
-use picket_sandbox::{Engine, Module};
+use picket_sandbox::{CallLimits, Module};
 use picket_store::{AlertFilter, AlertRow, SqliteStore, Store};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
@@ -37,6 +36,8 @@ const SEED: u64 = 20_261_122;
 const SHADOW: u64 = 500;
 /// Events that are stored before the first change: a version that is shown none has not failed.
 const FIRST: u64 = 5000;
+/// Fuel with which no call of any rule ends.
+const STARVED: u64 = 100;
 const DAY: i64 = 86_400_000;
 
 /// Measures it.
@@ -45,15 +46,21 @@ const DAY: i64 = 86_400_000;
 /// Something was skipped, judged twice, or judged otherwise; or the store or the sandbox fails.
 pub(super) fn run(
     runtime: &Runtime,
-    engine: &Engine,
     modules: &[Arc<Module>],
     given: Vec<Admission>,
     printer: &Printer,
 ) -> anyhow::Result<()> {
-    let traps = Arc::new(engine.load(&Guest::new("unreachable").component())?);
+    let starved = modules.iter().map(|module| {
+        let limits = CallLimits {
+            fuel: STARVED,
+            ..module.limits
+        };
+        Ok(Arc::new(module.under(limits)?))
+    });
+    let starved: Vec<Arc<Module>> = starved.collect::<anyhow::Result<_>>()?;
     let versions = Versions {
         stock: rules::set(modules, "")?,
-        traps,
+        starved: rules::set(&starved, "")?,
         sets: Mutex::default(),
         shown: Shown::default(),
         bad_calls: Arc::default(),
@@ -242,7 +249,8 @@ type Shown = Arc<Mutex<BTreeMap<String, Vec<u64>>>>;
 /// All versions of the rules, and what they did live.
 struct Versions {
     stock: RuleSet,
-    traps: Arc<Module>,
+    /// The same, none of which can end a call.
+    starved: RuleSet,
     /// By hash, those that took over.
     sets: Mutex<BTreeMap<String, RuleSet>>,
     shown: Shown,
@@ -252,7 +260,11 @@ struct Versions {
 impl Versions {
     /// One version, as it is shown stored events.
     fn version(&self, number: u64, is_bad: bool) -> RuleSet {
-        let mut set = self.stock.clone();
+        let mut set = if is_bad {
+            self.starved.clone()
+        } else {
+            self.stock.clone()
+        };
         set.hash = format!("version {number}").into();
         for rule in &mut set.rules {
             rule.module = format!("sha256:{number}").into();
@@ -261,9 +273,6 @@ impl Versions {
                 *count += i64::try_from(number % 3).unwrap_or_default();
             }
             rule.params = Arc::new(params);
-            if is_bad {
-                rule.evaluator = Arc::new(Traps(self.traps.clone()));
-            }
         }
         set
     }
@@ -293,7 +302,7 @@ fn recorded(set: &RuleSet, shown: &Shown, bad_calls: Option<Arc<AtomicU64>>) -> 
 struct Recorded {
     version: Arc<dyn Evaluate>,
     shown: Shown,
-    /// Of a version that traps.
+    /// Of a version that is bad.
     bad_calls: Option<Arc<AtomicU64>>,
 }
 
@@ -309,16 +318,6 @@ impl Evaluate for Recorded {
         let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
         shown.entry(rule).or_default().extend(rows);
         Ok(outcome)
-    }
-}
-
-/// A module that traps whatever it is shown, in the place of any rule.
-#[derive(Debug)]
-struct Traps(Arc<Module>);
-
-impl Evaluate for Traps {
-    fn evaluate(&self, call: Call<'_>) -> Result<Outcome, Failure> {
-        self.0.evaluate(Call { rule: "t", ..call })
     }
 }
 

@@ -75,5 +75,5 @@ pub(crate) fn run(stock: &Path, picket: &Path, printer: &Printer) -> anyhow::Res
     printer.print("reload/swap_pause_ms_p99", "ms", pause.as_secs_f64() * 1e3);
     say("changes of rules, good and bad, under load");
     let given = replay::admissions(&pipeline::rows(&company))?;
-    load::run(&runtime, &engine, &modules, given, printer)
+    load::run(&runtime, &modules, given, printer)
 }

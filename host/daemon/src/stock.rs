@@ -29,6 +29,32 @@ use crate::ruleset;
 /// By name: the content's hash, and the table.
 type FiledTables = BTreeMap<String, (String, Arc<Table>)>;
 
+/// Sentences about what the operator says that does not apply, with the tenants for whom it is so: what a file says for a
+/// thousand of them is one sentence.
+#[derive(Debug, Default)]
+pub(crate) struct StaleSettings(Mutex<BTreeMap<String, BTreeSet<Arc<str>>>>);
+
+impl StaleSettings {
+    /// What is so of a tenant now; gives what was so of nobody before.
+    fn news(&self, tenant: &Arc<str>, now: BTreeSet<String>) -> Vec<String> {
+        let mut told = lock(&self.0);
+        told.retain(|text, of| {
+            if !now.contains(text) {
+                of.remove(tenant);
+            }
+            !of.is_empty()
+        });
+        let mut news = Vec::new();
+        for text in now {
+            if !told.contains_key(&text) {
+                news.push(text.clone());
+            }
+            told.entry(text).or_default().insert(tenant.clone());
+        }
+        news
+    }
+}
+
 /// A tenant's inventory at work.
 pub(crate) struct Holdings {
     store: Arc<dyn Store>,
@@ -37,8 +63,8 @@ pub(crate) struct Holdings {
     people: Arc<Stored>,
     /// Tables are older than what the store holds.
     stale: AtomicBool,
-    /// What was told last of what the operator says that does not apply.
-    stale_settings: Mutex<Vec<String>>,
+    /// What of what the operator says does not apply, as it was told: of all tenants.
+    stale_settings: Arc<StaleSettings>,
     /// As rules have them; none: not made yet.
     tables: Mutex<Option<Lookup>>,
     /// Those of files, as they were made for this tenant last.
@@ -50,14 +76,19 @@ pub(crate) struct Holdings {
 }
 
 impl Holdings {
-    pub(crate) fn new(store: Arc<dyn Store>, tenant: Arc<str>, mask: Arc<Mask>) -> Arc<Self> {
+    pub(crate) fn new(
+        store: Arc<dyn Store>,
+        tenant: Arc<str>,
+        mask: Arc<Mask>,
+        stale_settings: Arc<StaleSettings>,
+    ) -> Arc<Self> {
         Arc::new(Holdings {
             people: Arc::new(Stored::new(store.clone(), tenant.clone(), mask.clone())),
             store,
             tenant,
             mask,
             stale: AtomicBool::new(false),
-            stale_settings: Mutex::default(),
+            stale_settings,
             tables: Mutex::default(),
             filed: Mutex::default(),
             listeners: Listeners::default(),
@@ -167,11 +198,11 @@ impl Holdings {
         Ok(set)
     }
 
-    /// What the operator says that does not apply is told once, and again when it is another.
+    /// What the operator says that does not apply is told once, for however many tenants it is said, and again when it has been
+    /// otherwise.
     fn say_stale(&self, live: &[Arc<Live>], config: &TenantConfig) {
-        let stale: Vec<String> = ruleset::stale(live, config).into_iter().map(|(_, text)| text).collect();
-        let before = std::mem::replace(&mut *lock(&self.stale_settings), stale.clone());
-        for text in stale.iter().filter(|text| !before.contains(text)) {
+        let stale: BTreeSet<String> = ruleset::stale(live, config).into_iter().map(|(_, text)| text).collect();
+        for text in self.stale_settings.news(&self.tenant, stale) {
             tracing::warn!(tenant = %self.tenant, "does not apply: {text}");
         }
     }
@@ -332,5 +363,24 @@ impl DuoInventory for Account {
             },
             answer => answer,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_does_not_apply_to_a_thousand_tenants_is_told_once() {
+        let stale = StaleSettings::default();
+        let news = |tenant: &str, now: &[&str]| {
+            stale.news(&tenant.into(), now.iter().map(|text| (*text).to_owned()).collect())
+        };
+        assert_eq!(news("acme", &["one"]), ["one"]);
+        assert_eq!(news("globex", &["one", "two"]), ["two"]);
+        assert_eq!((news("acme", &["one"]), news("globex", &["two"])), (vec![], vec![]));
+        // It applied to everybody for a while.
+        assert_eq!(news("acme", &[]), Vec::<String>::new());
+        assert_eq!(news("globex", &["one", "two"]), ["one"]);
     }
 }

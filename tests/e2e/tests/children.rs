@@ -111,6 +111,52 @@ fn children_come_and_go_without_a_restart_and_one_that_fails_fails_alone() {
 }
 
 #[test]
+fn what_is_said_of_a_parents_key_is_taken_over_while_the_daemon_runs() {
+    let mut site = site();
+    site.run();
+    wait_for(&site, &["acme-bank", "globex", "initech-us"]);
+    for tenant in ["acme-bank", "globex", "initech-us"] {
+        site.wait(tenant, || (alerts(&site, tenant) > 0).then_some(()));
+    }
+    // One child is left out, and all are collected otherwise.
+    let before = alerts(&site, "globex");
+    let root = std::fs::read_to_string(site.path("picket.yaml")).unwrap();
+    let others = root
+        .replace("{tenant: initech-us, name: Initech Inc}", "{skip: true}")
+        .replace(
+            "accounts_interval: 200ms\n",
+            "accounts_interval: 200ms\n  collect: [authentication]\n",
+        );
+    site.write("picket.yaml", &others);
+    let said = site.picket(&["reload"]).with_code(0);
+    assert!(said.out.contains("msp"), "{said:?}");
+    wait_for(&site, &["acme-bank", "globex"]);
+    site.duo.set_clock(NOON + 120 * MINUTE);
+    site.wait("globex to go on", || (alerts(&site, "globex") > before).then_some(()));
+    let logs = |site: &Site| {
+        let status = site.ndjson(&["status", "--tenant", "globex"]).remove(0);
+        let of = |log: &Value| (log["log"].as_str().unwrap().to_owned(), log["standing"].to_string());
+        let logs = status["tenants"][0]["logs"].as_array().unwrap().iter().map(of);
+        logs.filter(|(_, state)| !state.contains("not_collected"))
+            .map(|(log, _)| log)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(logs(&site), ["authentication"]);
+
+    // A key that nobody knows is refused, and what was in force stays: whole.
+    let wrong = others.replace("secret_key_file: ./msp.secret", "secret_key_file: ./nowhere.secret");
+    site.write("picket.yaml", &wrong);
+    let said = site.picket(&["reload"]).with_code(1);
+    assert!(said.out.contains("nowhere.secret"), "{said:?}");
+    assert_eq!(tenants(&site), ["acme-bank", "globex"]);
+    // And back.
+    site.write("picket.yaml", &root);
+    let _ = site.picket(&["reload"]).with_code(0);
+    wait_for(&site, &["acme-bank", "globex", "initech-us"]);
+    site.stop();
+}
+
+#[test]
 fn a_start_without_the_parent_collects_the_children_of_last_time() {
     let mut site = site();
     site.run();

@@ -23,6 +23,8 @@ use picket_judge::shadow::{self, Shadow};
 
 /// How often it is looked at what has come.
 const LOOK: Duration = Duration::from_secs(1);
+/// How long after an error it is begun anew.
+const AGAIN: Duration = Duration::from_secs(30);
 /// How often, in looks, what was found is noted where nothing of it is news.
 const NOTE: u32 = 10;
 
@@ -74,6 +76,7 @@ impl Daemon {
                 }
                 Err(error) => Err(anyhow::anyhow!("it ended before its time: {error}")),
             };
+            let mut pause = LOOK;
             match looked {
                 Ok(Looked::Gone) => return,
                 Ok(Looked::On) => {}
@@ -86,11 +89,12 @@ impl Daemon {
                     // What was judged so far is judged again: the store may answer then.
                     tracing::warn!(module = %path.display(), "live shadow: {error:#}; it is tried again");
                     beside = Beside::default();
+                    pause = AGAIN;
                 }
             }
             tokio::select! {
                 () = self.stopping.cancelled() => return,
-                () = tokio::time::sleep(LOOK) => {}
+                () = tokio::time::sleep(pause) => {}
             }
         }
     }

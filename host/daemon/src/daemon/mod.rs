@@ -43,7 +43,7 @@ use live_shadow::Shadows;
 use parent::{Follower, ParentHealth};
 use tenant::Shared;
 pub(crate) use tenant::{Running, hashed, judged_tenant, settings_of};
-use versions::{Trials, watch_versions};
+use versions::{Trials, try_again, watch_versions};
 
 /// How often quarantined rules are looked at, and skews taken over.
 const TICK: Duration = Duration::from_secs(1);
@@ -110,6 +110,7 @@ pub(crate) async fn run(loaded: Loaded) -> anyhow::Result<()> {
     tasks.spawn(summarise(daemon.clone(), shutdown.clone()));
     daemon.follow(config.parents.clone());
     tasks.spawn(watch_versions(daemon.clone(), shutdown.clone()));
+    tasks.spawn(try_again(daemon.clone(), shutdown.clone()));
     daemon.try_out(daemon.registry.candidates());
     daemon.shadow_live();
     if unfinished {
@@ -186,6 +187,7 @@ async fn start(loaded: Loaded, shutdown: &CancellationToken) -> anyhow::Result<(
         holding: Arc::new(Holding::new(config.sandbox.holding_bytes)),
         terms: Mutex::new(Shared::terms_of(&config)),
         counts: counts.clone(),
+        stale_settings: Arc::default(),
         shutdown: shutdown.clone(),
     }));
     for (id, problems) in broken {

@@ -23,7 +23,7 @@ use crate::config::{Config, TenantConfig};
 use crate::counts::Counts;
 use crate::registry::{Live, Registry};
 use crate::repeated::Repeated;
-use crate::stock::Holdings;
+use crate::stock::{Holdings, StaleSettings};
 use crate::warming::Paces;
 use crate::{phone_key, when};
 
@@ -50,6 +50,8 @@ pub(crate) struct Shared {
     pub(crate) terms: Mutex<(Settings, u64)>,
     /// What rules did, of all tenants.
     pub(crate) counts: Arc<Counts>,
+    /// What of what the operator says does not apply, as it was told.
+    pub(crate) stale_settings: Arc<StaleSettings>,
     pub(crate) shutdown: CancellationToken,
 }
 
@@ -101,7 +103,12 @@ impl Running {
     pub(crate) async fn start(config: &TenantConfig, shared: &Shared, of: usize) -> anyhow::Result<Self> {
         let live = shared.registry.live(&config.id);
         let mask = phone_key::open(&shared.data_dir, &config.id, &*shared.store)?;
-        let holdings = Holdings::new(shared.store.clone(), config.id.as_str().into(), mask.clone());
+        let holdings = Holdings::new(
+            shared.store.clone(),
+            config.id.as_str().into(),
+            mask.clone(),
+            shared.stale_settings.clone(),
+        );
         let on_terms = |rules| hashed(&shared.engine, &mask, shared.registry.on_terms(rules));
         let rules = holdings.rules(&live, config, on_terms)?;
         let now = Arc::new(ArcSwap::from_pointee(config.clone()));

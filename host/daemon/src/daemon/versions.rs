@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use picket_contract::evaluate::grouped;
 use picket_judge::pipeline::RuleSpec;
@@ -28,7 +29,10 @@ use crate::trial::{Basis, Trial};
 use crate::when;
 
 /// How often, beside every failure, those who are watched are looked at.
-const LOOK: std::time::Duration = std::time::Duration::from_secs(1);
+const LOOK: Duration = Duration::from_secs(1);
+/// How long after a refusal that may be over soon it is tried again, at first; twice as long each time.
+const AGAIN: Duration = Duration::from_secs(5);
+const AGAIN_AT_MOST: Duration = Duration::from_secs(600);
 
 /// Trials under way.
 #[derive(Debug)]
@@ -460,6 +464,31 @@ pub(super) async fn watch_versions(daemon: Arc<Daemon>, shutdown: CancellationTo
     }
 }
 
+/// Tries again by itself what was refused for what may be otherwise soon (a compiler that found no processor or memory), ever
+/// more rarely.
+pub(super) async fn try_again(daemon: Arc<Daemon>, shutdown: CancellationToken) {
+    let mut attempts = 0;
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            () = tokio::time::sleep(again_after(attempts)) => {}
+        }
+        if !daemon.registry.is_to_be_tried_again() {
+            attempts = 0;
+            continue;
+        }
+        attempts += 1;
+        if let Err(error) = daemon.reload_rules().await {
+            tracing::error!("reload: {error:#}");
+        }
+    }
+}
+
+/// How long after so many attempts the next comes.
+fn again_after(attempts: u32) -> Duration {
+    AGAIN.saturating_mul(1 << attempts.min(16)).min(AGAIN_AT_MOST)
+}
+
 /// `1 batch`.
 fn batches(count: u64) -> String {
     format!("{} {}", grouped(count), if count == 1 { "batch" } else { "batches" })
@@ -570,5 +599,18 @@ fn said(sentence: &str, reason: &str) -> String {
         sentence.to_owned()
     } else {
         format!("{sentence}: {reason}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_be_over_soon_is_tried_again_ever_more_rarely() {
+        let waits: Vec<u64> = [0, 1, 2, 6, 7, 1000]
+            .map(|attempts| again_after(attempts).as_secs())
+            .into();
+        assert_eq!(waits, [5, 10, 20, 320, 600, 600]);
     }
 }

@@ -154,9 +154,9 @@ impl Books {
 
     /// Keeps the content of a version that passed its own tests. A disk that takes nothing does not stop it: then there is no
     /// way back to it.
-    pub(super) fn keep(&self, digest: &str, bytes: &[u8]) {
+    pub(super) fn keep(&self, digest: &str, bytes: &[u8], signature: Option<&[u8]>) {
         if self.is_writer
-            && let Err(error) = self.archive.keep(digest, bytes)
+            && let Err(error) = self.archive.keep(digest, bytes, signature)
         {
             tracing::error!(
                 digest,

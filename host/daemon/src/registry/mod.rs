@@ -253,16 +253,28 @@ impl Registry {
         let refused = |why: String| format!("signature: {why}");
         let path = self.terms().directory.join(&live.file);
         let beside = Beside::read(&path, &terms.signatures);
-        let bytes = match files::read(&path, self.engine.most_bytes()) {
-            Ok(Content::Bytes(bytes)) if Engine::digest(&bytes) == *live.module.digest => bytes,
-            _ if !terms.signatures.count() => return Ok(Signed::default()),
-            _ => {
-                return Err(refused(
-                    "its file holds something else, so its signature cannot be checked".to_owned(),
-                ));
+        match files::read(&path, self.engine.most_bytes()) {
+            Ok(Content::Bytes(bytes)) if Engine::digest(&bytes) == *live.module.digest => {
+                beside.check(&path, &bytes, &terms.signatures).map_err(refused)
             }
+            _ => self.kept_signature(Path::new(&live.file), &live.module.digest, &terms.signatures),
+        }
+    }
+
+    /// Who signed a version that does not lie in its file any more, by the signature that it is kept with.
+    fn kept_signature(&self, path: &Path, digest: &str, signatures: &Signatures) -> Result<Signed, String> {
+        if !signatures.count() {
+            return Ok(Signed::default());
+        }
+        let refused = |why: String| format!("signature: {why}");
+        let archive = self.books.as_ref().map(|books| &books.archive);
+        let content = archive.and_then(|archive| archive.read(digest).ok().flatten());
+        let Some(content) = content else {
+            let why = "its file holds something else and its content is not kept, so its signature cannot be checked";
+            return Err(refused(why.to_owned()));
         };
-        beside.check(&path, &bytes, &terms.signatures).map_err(refused)
+        let beside = Beside::kept(archive.and_then(|archive| archive.signature(digest)));
+        beside.check(path, &content, signatures).map_err(refused)
     }
 
     /// Puts other terms in force, with what [`Registry::under`] made of the files.

@@ -141,9 +141,9 @@ impl Registry {
         }
     }
 
-    pub(super) fn keep(&self, digest: &str, bytes: &[u8]) {
+    pub(super) fn keep(&self, digest: &str, bytes: &[u8], signed: &Signed) {
         if let Some(books) = &self.books {
-            books.keep(digest, bytes);
+            books.keep(digest, bytes, signed.file.as_deref());
         }
     }
 
@@ -385,6 +385,14 @@ impl Scan<'_> {
             };
             match checked {
                 Ok(signed) => {
+                    if let Ok(bytes) = &content {
+                        self.registry.keep(&digest, bytes, &signed);
+                    }
+                    let words = match signed.words().as_str() {
+                        "" => "no signature that counts".to_owned(),
+                        words => words.trim_start_matches(", ").to_owned(),
+                    };
+                    self.steps.push(entry.step("signature", StepOutcome::Passed, words));
                     slot.live = slot.live.map(|live| live.signed_by(signed));
                     slot.refusal = None;
                     self.changes.live.push(shown);
@@ -453,11 +461,12 @@ impl Scan<'_> {
             Ok((live, bytes)) => {
                 let rules = rules_of(&live);
                 let said = format!(
-                    "{} {}, {} {} pass",
+                    "{} {}, {} {} pass{}",
                     rules.len(),
                     when::plural(rules.len(), "rule"),
                     live.cases,
-                    when::plural(live.cases, "case")
+                    when::plural(live.cases, "case"),
+                    live.signed.words()
                 );
                 slot.refusal = None;
                 // One that was in shadow when the daemon ended goes on there.
@@ -484,7 +493,7 @@ impl Scan<'_> {
                 }
                 self.steps.push(entry.step("admission", StepOutcome::Passed, said));
                 if self.adopts {
-                    self.registry.keep(&digest, &bytes);
+                    self.registry.keep(&digest, &bytes, &live.signed);
                     let why = "in force when versions were first written down";
                     self.versions.push(entry.stands(VersionState::Live, why, rules));
                     self.steps.push(entry.step("live", StepOutcome::Passed, why));

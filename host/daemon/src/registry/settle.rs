@@ -172,14 +172,14 @@ impl Registry {
                 slot.refusal = Some(refused.refusal(digest, &candidate.live.signed.mark));
             }
             (Decision::Promote(why), None) => {
-                self.keep(digest, &candidate.bytes);
+                self.keep(digest, &candidate.bytes, &candidate.live.signed);
                 let steps = vec![step(StepOutcome::Passed, &why)];
                 self.take_over(slot, &shown, candidate.live, &why, steps);
                 changes.scopes.insert(scope);
                 changes.live.push(shown.clone());
             }
             (Decision::Shadow { why, until, waits }, None) => {
-                self.keep(digest, &candidate.bytes);
+                self.keep(digest, &candidate.bytes, &candidate.live.signed);
                 let note = ShadowNote {
                     digest: digest.to_owned(),
                     until,
@@ -201,7 +201,7 @@ impl Registry {
                 slot.shadowing = Some(shadow);
             }
             (Decision::Wait(why), None) => {
-                self.keep(digest, &candidate.bytes);
+                self.keep(digest, &candidate.bytes, &candidate.live.signed);
                 let row = entry.stands(VersionState::Waiting, &why, rules.clone());
                 let mut versions: Vec<VersionRow> = superseded(slot, &entry).into_iter().collect();
                 slot.waiting = Some(Waiting {
@@ -314,7 +314,7 @@ impl Registry {
         };
         let steps = vec![entry.step("promote", StepOutcome::Passed, why)];
         let candidate = if is_waiting {
-            self.keep(&digest, &bytes);
+            self.keep(&digest, &bytes, &live.signed);
             self.take_over(slot, &shown, live, why, steps);
             changes.scopes.insert(slot.scope.clone());
             changes.live.push(shown);
@@ -351,12 +351,15 @@ impl Registry {
             .previous
             .as_ref()
             .filter(|previous| previous.module.digest == good.digest);
+        // Whoever signed it may not be trusted any more.
+        let signed = self.signed(path, &good.digest);
+        let signed =
+            signed.map_err(|refused| NotDone(format!("{} cannot come back: {}", good.digest, refused.reason)))?;
         let live = match at_hand {
-            Some(live) => live.clone(),
+            Some(live) => live.signed_by(signed),
             None => {
                 let bytes = self.content(path, &good.digest).map_err(NotDone)?;
-                let signed = self.signed(path, &good.digest);
-                let examined = signed.and_then(|signed| self.examine(path, &slot.scope, &bytes, signed, &slots));
+                let examined = self.examine(path, &slot.scope, &bytes, signed, &slots);
                 examined.map_err(|refused| NotDone(refused.reason))?
             }
         };
@@ -463,8 +466,7 @@ impl Registry {
         live.collect()
     }
 
-    /// Who signed a version. One that does not lie in its file any more was checked when it passed, and is kept where nobody else
-    /// may write.
+    /// Who signed a version: by what lies beside its file, or, where the file holds another, by the signature it is kept with.
     fn signed(&self, path: &Path, digest: &str) -> Result<Signed, Refused> {
         let terms = self.terms();
         let file = terms.directory.join(path);
@@ -472,7 +474,9 @@ impl Registry {
             Ok(Content::Bytes(bytes)) if Engine::digest(&bytes) == digest => Beside::read(&file, &terms.signatures)
                 .check(path, &bytes, &terms.signatures)
                 .map_err(|why| Refused::new("signature", why)),
-            _ => Ok(Signed::default()),
+            _ => self
+                .kept_signature(path, digest, &terms.signatures)
+                .map_err(|why| Refused::told("signature", why)),
         }
     }
 
@@ -511,6 +515,14 @@ impl Registry {
         let module = self.engine.load_under(&bytes, policy.limits);
         let module = module.map_err(|rejected| Refused::from(rejected).reason)?;
         Live::new(Arc::new(module), shown, policy, 0, Signed::default()).map(Arc::new)
+    }
+
+    /// Whether something was refused for what may be otherwise soon.
+    pub(crate) fn is_to_be_tried_again(&self) -> bool {
+        let slots = self.slots();
+        slots
+            .values()
+            .any(|slot| slot.refusal.as_ref().is_some_and(|refusal| refusal.is_passing))
     }
 
     /// Files whose content is being tried.

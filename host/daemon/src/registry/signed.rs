@@ -1,6 +1,7 @@
 //! The signature beside a module's file.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::files::{self, Content};
 use crate::config::Signatures;
@@ -13,6 +14,19 @@ pub(crate) struct Signed {
     pub(crate) by: Option<Signer>,
     /// Tells one signature's file from another; empty: there is none, or signatures do not count.
     pub(super) mark: String,
+    /// What the signature's file holds.
+    pub(super) file: Option<Arc<[u8]>>,
+}
+
+impl Signed {
+    /// `, signed by NAME (COMMENT)`; empty: by nobody who is trusted.
+    pub(super) fn words(&self) -> String {
+        match &self.by {
+            None => String::new(),
+            Some(signer) if signer.comment.is_empty() => format!(", signed by {}", signer.key),
+            Some(signer) => format!(", signed by {} ({})", signer.key, signer.comment),
+        }
+    }
 }
 
 /// What lies beside a module.
@@ -57,6 +71,15 @@ impl Beside {
         Beside { bytes, mark }
     }
 
+    /// The signature that a version is kept with.
+    pub(super) fn kept(bytes: Option<Vec<u8>>) -> Self {
+        let mark = bytes.as_ref().map(|bytes| blake3::hash(bytes).to_hex().to_string());
+        Beside {
+            bytes: Ok(bytes),
+            mark: mark.unwrap_or_default(),
+        }
+    }
+
     /// Checks it.
     ///
     /// # Errors
@@ -67,6 +90,7 @@ impl Beside {
         Ok(Signed {
             by: signatures.check(&name, content, beside.as_deref())?,
             mark: self.mark.clone(),
+            file: beside.as_deref().map(Arc::from),
         })
     }
 }

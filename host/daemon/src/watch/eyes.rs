@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use nix::sys::statfs::statfs;
-use notify::event::{AccessKind, AccessMode};
+use notify::event::{AccessKind, AccessMode, ModifyKind, RenameMode};
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::Notify;
 
@@ -82,6 +82,8 @@ pub(super) struct Eyes {
     watcher: Option<RecommendedWatcher>,
     watched: Watched,
     interest: Arc<Mutex<Interest>>,
+    /// Files that came to their place by a rename, whole: by their real paths.
+    arrived: Arc<Mutex<BTreeSet<PathBuf>>>,
     /// Something has happened.
     woken: Arc<Notify>,
     pub(super) seeing: Seeing,
@@ -136,6 +138,11 @@ impl Eyes {
         }
     }
 
+    /// Files that came to their place by a rename since this was asked last, by their real paths.
+    pub(super) fn arrived(&self) -> BTreeSet<PathBuf> {
+        std::mem::take(&mut *lock(&self.arrived))
+    }
+
     /// Returns when the kernel has told of something.
     pub(super) async fn woken(&self) {
         self.woken.notified().await;
@@ -143,7 +150,7 @@ impl Eyes {
 
     fn watch(&mut self, directories: &BTreeSet<PathBuf>) -> notify::Result<()> {
         if self.watcher.is_none() {
-            let (woken, interest) = (self.woken.clone(), self.interest.clone());
+            let (woken, interest, arrived) = (self.woken.clone(), self.interest.clone(), self.arrived.clone());
             let told = move |event: notify::Result<notify::Event>| {
                 let matters = event.as_ref().map_or(true, |event| {
                     // A look of ours opens and reads: woken by that, it would follow itself for ever.
@@ -152,6 +159,11 @@ impl Eyes {
                         && (event.paths.is_empty() || event.paths.iter().any(|path| interest.is_in(path)))
                 });
                 if matters {
+                    if let Ok(event) = &event
+                        && let EventKind::Modify(ModifyKind::Name(RenameMode::To)) = event.kind
+                    {
+                        lock(&arrived).extend(event.paths.iter().cloned());
+                    }
                     woken.notify_one();
                 }
             };

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::daemon::{Areas, Daemon, lock};
 use eyes::Eyes;
 pub(crate) use eyes::Seeing;
-use survey::Look;
+use survey::{ARRIVED, Look};
 pub(crate) use survey::{Places, SETTLED, Settling, Survey, is_configuration, is_hidden, is_tenants};
 
 /// How long what has settled waits for what has not.
@@ -41,7 +41,9 @@ pub(crate) async fn watch(daemon: Arc<Daemon>, shutdown: CancellationToken) {
             // After watching has begun, so that nothing falls between.
             let survey = Survey::of(&places);
             let now = Instant::now();
-            let unsettled = lock(&daemon.settling).unsettled(&survey, now, span(&eyes.seeing));
+            let arrived = eyes.arrived();
+            let settled = span(&eyes.seeing);
+            let unsettled = lock(&daemon.settling).unsettled_but(&survey, now, settled, &arrived);
             let (areas, rest) = due(acted.as_ref(), &survey, &unsettled);
             let is_waiting = !unsettled.is_empty();
             let waited = waiting_since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
@@ -53,7 +55,9 @@ pub(crate) async fn watch(daemon: Arc<Daemon>, shutdown: CancellationToken) {
                 continue;
             }
             if is_waiting {
-                Some(span(&eyes.seeing) / 2)
+                // Where something was renamed into its place, the next look is for it.
+                let soon = if arrived.is_empty() { settled / 2 } else { ARRIVED };
+                Some(soon)
             } else {
                 eyes.seeing.every()
             }

@@ -15,6 +15,9 @@ use crate::config::Config;
 /// How long a file must be left alone before it is read.
 pub(crate) const SETTLED: Duration = Duration::from_millis(100);
 
+/// The same for a file that was renamed into its place: it came whole, and what comes with it follows at once.
+pub(super) const ARRIVED: Duration = Duration::from_millis(10);
+
 /// What is looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Places {
@@ -145,26 +148,61 @@ pub(crate) fn is_tenants(path: &Path) -> bool {
 /// Since when each file is as it is, as far as anybody has looked.
 #[derive(Debug, Default)]
 pub(crate) struct Settling {
-    seen: BTreeMap<PathBuf, (Look, Option<Instant>)>,
+    seen: BTreeMap<PathBuf, Seen>,
+}
+
+/// A file as it was looked at last.
+#[derive(Debug, Clone, Copy)]
+struct Seen {
+    look: Look,
+    /// Since when it is so; none: it was so at the first look of all.
+    since: Option<Instant>,
+    /// It was renamed into its place.
+    has_arrived: bool,
 }
 
 impl Settling {
     /// Files that changed less than `span` ago, or may be changing yet. The first survey of all is taken as settled: what is
     /// read at the start was there before.
     pub(crate) fn unsettled(&mut self, survey: &Survey, now: Instant, span: Duration) -> BTreeSet<PathBuf> {
+        self.unsettled_but(survey, now, span, &BTreeSet::new())
+    }
+
+    /// The same where it is known which files came by a rename, by their real paths.
+    pub(super) fn unsettled_but(
+        &mut self,
+        survey: &Survey,
+        now: Instant,
+        span: Duration,
+        arrived: &BTreeSet<PathBuf>,
+    ) -> BTreeSet<PathBuf> {
+        let has_come = |path: &Path| {
+            let real = path.parent().and_then(|parent| std::fs::canonicalize(parent).ok());
+            let real = real.zip(path.file_name()).map(|(parent, name)| parent.join(name));
+            real.is_some_and(|real| arrived.contains(&real))
+        };
         let is_first = self.seen.is_empty();
         let mut seen = BTreeMap::new();
         let mut unsettled = BTreeSet::new();
         for (path, look) in survey.all() {
-            let since = match self.seen.get(path) {
-                Some((known, since)) if known == look => *since,
-                _ if is_first || look.file == (0, 0) => None,
-                _ => Some(now),
+            let known = self.seen.get(path).filter(|known| known.look == *look);
+            let mut now_seen = known.copied().unwrap_or(Seen {
+                look: *look,
+                since: (!is_first && look.file != (0, 0)).then_some(now),
+                has_arrived: false,
+            });
+            let is_young = |span: Duration, seen: &Seen| {
+                seen.since
+                    .is_some_and(|since| now.saturating_duration_since(since) < span)
             };
-            if since.is_some_and(|since| now.saturating_duration_since(since) < span) {
+            if !arrived.is_empty() && is_young(span, &now_seen) {
+                now_seen.has_arrived |= has_come(path);
+            }
+            let span = if now_seen.has_arrived { span.min(ARRIVED) } else { span };
+            if is_young(span, &now_seen) {
                 unsettled.insert(path.clone());
             }
-            seen.insert(path.clone(), (*look, since));
+            seen.insert(path.clone(), now_seen);
         }
         self.seen = seen;
         unsettled
@@ -284,5 +322,30 @@ mod tests {
         assert_eq!((unsettled(340), unsettled(350)), (1, 0));
         std::fs::write(&file, vec![0; 9]).unwrap();
         assert_eq!((unsettled(360), unsettled(500)), (1, 0));
+    }
+
+    #[test]
+    fn a_file_that_was_renamed_into_its_place_came_whole() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("rules/x.wasm");
+        std::fs::create_dir(file.parent().unwrap()).unwrap();
+        let places = places(directory.path());
+        let real = std::fs::canonicalize(file.parent().unwrap()).unwrap().join("x.wasm");
+        let (mut settling, start) = (Settling::default(), Instant::now());
+        let mut unsettled = |ms: u64, arrived: &[&PathBuf]| {
+            let arrived = arrived.iter().map(|path| (*path).clone()).collect();
+            let now = start + Duration::from_millis(ms);
+            settling
+                .unsettled_but(&Survey::of(&places), now, SETTLED, &arrived)
+                .len()
+        };
+        assert_eq!(unsettled(0, &[]), 0);
+        std::fs::write(&file, "1").unwrap();
+        // Seen before the kernel's word has come.
+        assert_eq!((unsettled(10, &[]), unsettled(12, &[&real])), (1, 1));
+        assert_eq!(unsettled(20, &[]), 0);
+        // Whoever writes to it afterwards is waited for.
+        std::fs::write(&file, "12").unwrap();
+        assert_eq!((unsettled(30, &[]), unsettled(60, &[]), unsettled(130, &[])), (1, 1, 0));
     }
 }

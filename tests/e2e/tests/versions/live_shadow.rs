@@ -3,7 +3,7 @@
 use super::*;
 
 /// One alert for each row, however rows come to be cut into calls.
-const EACH: &str = "
+pub(super) const EACH: &str = "
     (local $i i32) (local $alert i32) (local $at i32)
     (if (i32.eqz (local.get $groups_len)) (then (return (i32.const 16))))
     (i64.store (i32.const 400) (i64.const 0x646574736554))

@@ -8,6 +8,8 @@
 
 mod live_shadow;
 mod replayed;
+mod signed;
+mod tabled;
 
 use picket_e2e::{Duo, Site, Source, Story};
 use picket_hostile::{Guest, NOTHING};

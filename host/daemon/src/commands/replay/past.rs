@@ -28,7 +28,7 @@ pub(super) fn rejudged(journal: &Journal, config: &Config, tenant: &TenantConfig
     let books = Books::to_read(store.clone(), Archive::new(&config.data_dir));
     let past = Past {
         registry: Registry::new(Terms::of(config), engine.clone()).with(books),
-        holdings: Holdings::new(store.clone(), tenant.id.as_str().into(), mask.clone()),
+        holdings: Holdings::new(store.clone(), tenant.id.as_str().into(), mask.clone(), Arc::default()),
         tenant,
         generations: store.generations(&tenant.id)?,
         modules: RefCell::default(),
