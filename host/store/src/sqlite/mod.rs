@@ -8,7 +8,9 @@
 //! What is old is given up by `retention`, in small pieces; room on the disk is watched over in `room` and `ballast`.
 
 mod answers;
+mod backup;
 mod ballast;
+mod check;
 mod connection;
 mod fault;
 mod held;
@@ -16,6 +18,7 @@ mod journal;
 mod migration;
 mod outbox;
 mod progress;
+mod proof;
 mod record;
 mod retention;
 mod room;
@@ -31,10 +34,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::Connection;
 
+pub use self::backup::compact;
 use self::ballast::Ballast;
+pub use self::check::{Checked, Finding};
 use self::connection::Place;
 use self::fault::Fault;
 use self::journal::{Damage, Journal};
+pub use self::proof::{Canaries, Found};
 pub use self::room::Room;
 use self::submission::Work;
 use self::unpacked::Kept;

@@ -174,7 +174,7 @@ pub(super) fn volumes(connection: &Connection, name: &str) -> Result<Vec<Volume>
 }
 
 /// The rows in `tenant` of a tenant and its segments, by number and name.
-fn journals(connection: &Connection, name: &str) -> Result<Vec<(i64, Arc<str>)>, Fault> {
+pub(super) fn journals(connection: &Connection, name: &str) -> Result<Vec<(i64, Arc<str>)>, Fault> {
     let mut statement = connection.prepare_cached("SELECT id, name FROM tenant ORDER BY name")?;
     let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
     let mut all: Vec<(i64, Arc<str>)> = rows.collect::<Result<_, _>>()?;

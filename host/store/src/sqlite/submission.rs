@@ -67,6 +67,8 @@ pub(super) enum Work {
     },
     /// The write-ahead log is folded in.
     Fold,
+    /// The whole database is written anew.
+    Rebuild,
     Audit {
         entries: Vec<AuditRow>,
     },
@@ -79,7 +81,7 @@ pub(super) enum Work {
 impl Work {
     /// Not part of any transaction.
     pub(super) fn is_upkeep(&self) -> bool {
-        matches!(self, Work::Vacuum { .. } | Work::Fold)
+        matches!(self, Work::Vacuum { .. } | Work::Fold | Work::Rebuild)
     }
 
     /// Whether there is more to deliver when it is written.

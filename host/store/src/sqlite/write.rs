@@ -64,7 +64,7 @@ pub(super) fn apply(connection: &Connection, work: &Work) -> Result<u64, Fault> 
         Work::ForgetRecords { before, most } => retention::forget_records(connection, *before, *most),
         Work::Purge { tenant, most } => retention::purge(connection, tenant, *most),
         // The writer does it between transactions.
-        Work::Vacuum { .. } | Work::Fold => Ok(0),
+        Work::Vacuum { .. } | Work::Fold | Work::Rebuild => Ok(0),
         Work::Audit { entries } => record::audit(connection, entries).map(|()| 0),
         Work::Generation { tenant, generation } => record::began(connection, tenant, generation).map(|()| 0),
     }

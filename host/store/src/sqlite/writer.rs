@@ -221,6 +221,7 @@ impl GroupCommit {
     fn keep_up(&mut self, job: &Job) {
         let reply = self.with_connection(|connection| match job.work {
             Work::Vacuum { pages } => vacuum(connection, pages),
+            Work::Rebuild => connection.execute_batch("VACUUM").map(|()| 0),
             _ => fold(connection).map(u64::from),
         });
         match reply {
