@@ -63,6 +63,16 @@ pub(crate) enum Verb {
     Audit(Audit),
     /// Write an exception from an alert's values: no more alerts like it, for a while.
     Except(Except),
+    /// What is stored: check it, copy it, make it small, take events out.
+    Store {
+        #[command(subcommand)]
+        verb: StoreVerb,
+    },
+    /// Customers.
+    Tenant {
+        #[command(subcommand)]
+        verb: TenantVerb,
+    },
     /// Judge exported events with rules, without a daemon.
     Replay(Replay),
     /// Make the running daemon read a piece of the past and judge it; its alerts are kept and not sent.
@@ -230,6 +240,80 @@ pub(crate) struct Audit {
     pub(crate) tenant: Option<String>,
     #[command(flatten)]
     pub(crate) output: Output,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum StoreVerb {
+    /// Whether everything can be read back and fits together; beside a running daemon, too.
+    Check {
+        /// Leave out whether SQLite's indexes fit their tables, which takes longest.
+        #[arg(long)]
+        quick: bool,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Copy the store, with the keys and modules that belong to it, into a new directory, and read the copy back.
+    Backup {
+        /// The directory; it must not be there yet.
+        #[arg(value_name = "TO")]
+        to: PathBuf,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Give back to the disk what the store no longer needs.
+    Compact {
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Write events as they came from Duo, one a line, as `picket replay --events` reads them.
+    Export(Export),
+    /// How much is stored of whom, and how much room there is.
+    Info {
+        /// Only of this tenant.
+        #[arg(long, value_name = "ID")]
+        tenant: Option<String>,
+        #[command(flatten)]
+        output: Output,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Export {
+    /// Whose.
+    #[arg(long, value_name = "ID")]
+    pub(crate) tenant: String,
+    /// Only of this log of Duo's; may be repeated.
+    #[arg(long = "log", value_name = "LOG")]
+    pub(crate) logs: Vec<String>,
+    /// From when: 2026-05-01, 2026-05-01T09:00:00Z, or 7d for seven days ago.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) from: Option<String>,
+    /// Up to when, in the same ways.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) to: Option<String>,
+    /// Into this directory, which must be empty or not there: LOG/DAY.ndjson. Else one log goes to standard output.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) to_dir: Option<PathBuf>,
+    /// Packed with zstd.
+    #[arg(long)]
+    pub(crate) zstd: bool,
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TenantVerb {
+    /// Delete everything that is stored of a customer who is no longer in the configuration, and show that it is gone.
+    Purge {
+        /// The tenant's id.
+        #[arg(value_name = "ID")]
+        id: String,
+        /// Without this, what would be deleted is listed.
+        #[arg(long)]
+        yes: bool,
+        #[command(flatten)]
+        output: Output,
+    },
 }
 
 #[derive(Debug, Args)]

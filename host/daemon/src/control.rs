@@ -56,6 +56,13 @@ pub(crate) enum Request {
         #[serde(default)]
         reason: String,
     },
+    /// Give back to the disk what is free within the store.
+    Compact,
+    /// Delete everything that is stored of a tenant that is not configured any more.
+    Purge {
+        /// Its id.
+        tenant: String,
+    },
     /// Change which version of a rule judges, or whether it does.
     Version {
         /// What.

@@ -20,11 +20,13 @@ mod filed;
 mod out;
 mod phone_key;
 mod probation;
+mod purge;
 mod registry;
 mod repeated;
 mod rules_view;
 mod ruleset;
 mod signature;
+mod sizes;
 mod status;
 mod stock;
 mod trial;
@@ -165,6 +167,8 @@ async fn configured(cli: &Cli, config: config::Config) -> anyhow::Result<bool> {
         Verb::Timeline(arguments) => commands::timeline::run(&config, arguments)?,
         Verb::Except(arguments) => return commands::except::run(&config, arguments).await,
         Verb::Audit(arguments) => commands::audit::run(&config, arguments)?,
+        Verb::Store { verb } => return commands::store::run(&config, verb).await,
+        Verb::Tenant { verb } => return commands::tenant::run(&plain, verb).await,
         Verb::Rule {
             verb:
                 RuleVerb::List {

@@ -80,6 +80,19 @@ pub(crate) fn named(path: &Path) -> anyhow::Result<Arc<Mask>> {
     }
 }
 
+/// Deletes a tenant's key, for one that is purged. False: there is none.
+///
+/// # Errors
+/// It cannot be deleted.
+pub(crate) fn delete(data_dir: &Path, tenant: &str) -> anyhow::Result<bool> {
+    let path = path(data_dir, tenant);
+    match std::fs::remove_file(&path) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error).with_context(|| format!("{}: cannot be deleted", path.display())),
+    }
+}
+
 fn path(data_dir: &Path, tenant: &str) -> PathBuf {
     data_dir.join("keys").join(format!("{tenant}.phone"))
 }

@@ -21,4 +21,4 @@ pub mod sqlite;
 pub use model::*;
 pub use outbox::*;
 pub use record::*;
-pub use sqlite::{Canaries, Checked, Finding, Found, Hook, Moment, Options, Room, SqliteStore, compact};
+pub use sqlite::{Canaries, Checked, Finding, Found, Hook, Moment, Options, Room, SCHEMA, SqliteStore, compact};

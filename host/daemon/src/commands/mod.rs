@@ -14,6 +14,8 @@ pub(crate) mod rule_list;
 pub(crate) mod rule_sign;
 pub(crate) mod rule_test;
 pub(crate) mod status;
+pub(crate) mod store;
+pub(crate) mod tenant;
 pub(crate) mod timeline;
 pub(crate) mod versions;
 

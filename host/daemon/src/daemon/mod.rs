@@ -36,7 +36,7 @@ use crate::deliver::Delivery;
 use crate::filed::Cabinet;
 use crate::registry::{Archive, Books, Changes, Registry, Terms};
 use crate::watch::{Seeing, Settling};
-use crate::{rules_view, status, watch, when};
+use crate::{purge, rules_view, status, watch, when};
 pub(crate) use again::{Areas, Reloads, Trigger};
 use fleet::Fleet;
 use live_shadow::Shadows;
@@ -288,6 +288,27 @@ impl Handler for Arc<Daemon> {
                 tokio::task::block_in_place(|| running.backfills.ask(&logs, from, to))
             }
             asked @ Request::Outbox { .. } => tokio::task::block_in_place(|| self.outbox(&asked, uid)),
+            Request::Compact => {
+                let store = self.damage.clone();
+                tokio::task::spawn_blocking(move || {
+                    let before = store.room()?.database;
+                    store.tighten()?;
+                    Ok(serde_json::json!({"before": before, "after": store.room()?.database}))
+                })
+                .await?
+            }
+            Request::Purge { tenant } => {
+                // Reloads wait: nobody begins to collect it meanwhile.
+                let _reloading = self.reloading.lock().await;
+                let config = self.config();
+                purge::may_go(&config, &tenant)?;
+                if self.fleet.find(&tenant).is_some() {
+                    bail!("tenant {tenant} still runs: `picket reload` first");
+                }
+                let store = self.damage.clone();
+                let who = Who::asked(uid, "purge");
+                tokio::task::spawn_blocking(move || purge::purge(&store, &config.data_dir, &tenant, who)).await?
+            }
             Request::Backfills => tokio::task::block_in_place(|| {
                 let mut all = Vec::new();
                 for tenant in self.fleet.running() {

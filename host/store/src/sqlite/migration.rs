@@ -30,6 +30,9 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("schema/11.sql"),
 ];
 
+/// The number of the schema of now.
+pub const SCHEMA: usize = MIGRATIONS.len();
+
 /// Between the database's name and what follows of a copy's.
 const COPY: &str = "picket.db.schema-";
 

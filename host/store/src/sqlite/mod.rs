@@ -40,6 +40,7 @@ pub use self::check::{Checked, Finding};
 use self::connection::Place;
 use self::fault::Fault;
 use self::journal::{Damage, Journal};
+pub use self::migration::SCHEMA;
 pub use self::proof::{Canaries, Found};
 pub use self::room::Room;
 use self::submission::Work;
