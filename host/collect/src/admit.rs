@@ -65,6 +65,14 @@ pub struct AdmitError(pub String);
 
 /// One tenant's journal, as the collector sees it. Calls for one log come one after another; for several, at the same time.
 pub trait Admit: Send + Sync + 'static {
+    /// Whether anything would be taken at present: asked before Duo is, so that what has no room here stays there.
+    ///
+    /// # Errors
+    /// Why not, and what to do.
+    fn takes(&self) -> Result<(), AdmitError> {
+        Ok(())
+    }
+
     /// Reads the rows of an answer, once for all who need to know something of them.
     fn read(&self, log: Log, texts: Vec<Arc<str>>) -> Rows;
 

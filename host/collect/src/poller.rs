@@ -265,6 +265,7 @@ impl<D: DuoLogs, A: Admit, C: Clock> Poller<D, A, C> {
     async fn ask(&self, lane: &mut Lane, window: &Window, walk: &mut Walk) -> Result<Option<Page>, Failure> {
         let (path, clock) = (self.log.path(), &*self.shared.clock);
         loop {
+            self.shared.admit.takes()?;
             let permit = self.shared.budget.acquire(clock, lane.class(), path).await;
             if walk.pages > 0 && is_aged(window, self.duo_now()) {
                 return Ok(None);

@@ -18,6 +18,7 @@ use tokio::sync::RwLock;
 use crate::accounts::Listed;
 use crate::config::{Network, SecretSource, SourceConfig};
 use crate::daemon::lock;
+use crate::upkeep::Gate;
 
 /// The ways to Duo that accounts share: one for each set of proxy, CA and patience.
 #[derive(Debug, Default)]
@@ -144,16 +145,19 @@ fn read_ca(path: &Path) -> anyhow::Result<Vec<u8>> {
 pub(crate) struct Door {
     pipeline: Pipeline,
     store: Arc<dyn Store>,
+    /// Whether Duo is to be asked.
+    gate: Arc<Gate>,
     /// Logs whose first start is noted.
     begun: Mutex<HashSet<Arc<str>>>,
 }
 
 impl Door {
     /// The door to a pipeline's journal: a tenant's, or a segment's.
-    pub(crate) fn new(pipeline: Pipeline, store: Arc<dyn Store>) -> Self {
+    pub(crate) fn new(pipeline: Pipeline, store: Arc<dyn Store>, gate: Arc<Gate>) -> Self {
         Door {
             pipeline,
             store,
+            gate,
             begun: Mutex::default(),
         }
     }
@@ -174,6 +178,13 @@ impl Door {
 }
 
 impl Admit for Door {
+    fn takes(&self) -> Result<(), AdmitError> {
+        match self.gate.why(&self.pipeline.tenant().id) {
+            Some(why) => Err(AdmitError(why.to_string())),
+            None => Ok(()),
+        }
+    }
+
     fn read(&self, log: Log, texts: Vec<Arc<str>>) -> Rows {
         self.pipeline.read(log.journal(), texts).into()
     }

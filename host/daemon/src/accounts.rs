@@ -71,6 +71,7 @@ impl Child {
             tables: parent.tables.clone(),
             permissions: parent.permissions.clone(),
             sinks: parent.sinks.clone(),
+            retention: said.map_or_else(|| parent.retention.clone(), |said| said.retention.clone()),
         }
     }
 }

@@ -30,6 +30,7 @@ mod sizes;
 mod status;
 mod stock;
 mod trial;
+mod upkeep;
 mod warming;
 mod watch;
 mod when;

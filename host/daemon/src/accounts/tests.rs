@@ -4,7 +4,7 @@ use std::sync::Arc;
 use picket_store::SqliteStore;
 
 use super::*;
-use crate::config::{ChildConfig, Collect, Network, SecretSource, SourceConfig};
+use crate::config::{ChildConfig, Collect, Network, Retention, SecretSource, SourceConfig};
 
 fn parent() -> ParentConfig {
     let network = Network {
@@ -44,6 +44,7 @@ fn parent() -> ParentConfig {
         lists: BTreeMap::new(),
         tables: BTreeMap::new(),
         sinks: None,
+        retention: Retention::default(),
         permissions: BTreeMap::new(),
     }
 }

@@ -21,6 +21,7 @@ use tokio::sync::Notify;
 
 use crate::account::Account;
 use crate::daemon::lock;
+use crate::upkeep::Gate;
 
 pub(crate) use view::{ready, stored};
 
@@ -91,6 +92,7 @@ pub(crate) struct Parts {
     pub(crate) budget: Arc<Budget>,
     pub(crate) options: Options,
     pub(crate) rules: Rules,
+    pub(crate) gate: Arc<Gate>,
 }
 
 impl Backfills {

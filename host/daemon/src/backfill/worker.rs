@@ -106,7 +106,11 @@ impl Backfills {
         )
         .await?;
         pipeline.admit(opening).await?;
-        let door = Arc::new(Door::new(pipeline.clone(), self.parts.store.clone()));
+        let door = Arc::new(Door::new(
+            pipeline.clone(),
+            self.parts.store.clone(),
+            self.parts.gate.clone(),
+        ));
         let mut boards = Vec::new();
         let mut walks = tokio::task::JoinSet::new();
         for log in logs {

@@ -10,6 +10,7 @@ use serde_saphyr::Spanned;
 use super::exceptions::ExceptionFile;
 use super::overrides::{Groups, ScopedFile};
 use super::reload::ReloadFile;
+use super::retention::{KeepingFile, RetentionFile};
 use super::sandbox::{SandboxFile, TenantSandboxFile};
 use super::signatures::SignaturesFile;
 use super::sinks::SinkFile;
@@ -43,6 +44,9 @@ pub(super) struct RootFile {
     pub(super) reload: ReloadFile,
     #[serde(default)]
     pub(super) alerts: AlertsFile,
+    /// For how long what is kept, and how much room it may take.
+    #[serde(default)]
+    pub(super) retention: KeepingFile,
     /// Whose signatures of modules count.
     #[serde(default)]
     pub(super) signatures: SignaturesFile,
@@ -89,6 +93,8 @@ pub(super) struct TenantFile {
     pub(super) sandbox: TenantSandboxFile,
     /// Names of the sinks that get this customer's alerts.
     pub(super) sinks: Option<Vec<Spanned<String>>>,
+    #[serde(default)]
+    pub(super) retention: RetentionFile,
 }
 
 /// What alerts hold.
@@ -125,6 +131,8 @@ pub(super) struct AccountFile {
     pub(super) rules: Overrides,
     #[serde(default)]
     pub(super) lists: Lists,
+    #[serde(default)]
+    pub(super) retention: RetentionFile,
 }
 
 /// One Duo account, or the parent of several.

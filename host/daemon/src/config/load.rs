@@ -10,7 +10,7 @@ use super::exceptions::{Exception, ExceptionsFile, Standing};
 use super::file::{RootFile, TenantFile};
 use super::overrides::{AllOverrides, Common, Groups, Tenants};
 use super::tenant::{Checker, Entry, Said};
-use super::{Config, Permissions, Problem, Problems, SinkConfig, Tables};
+use super::{Config, Permissions, Problem, Problems, Retention, SinkConfig, Tables};
 use crate::audit::Stated;
 use crate::filed::Cabinet;
 use crate::watch::is_configuration;
@@ -112,6 +112,7 @@ fn read_all(path: &Path) -> Result<Loaded, Problems> {
     let per_hour = root.alerts_per_hour.as_ref().map(|most| most.value);
     let sinks = shared.sinks(&root.sinks, per_hour, &root.tenant_groups, &mut problems, &mut warnings);
     let reload = shared.reload(&root.reload, &mut problems);
+    let (retention, keeping) = shared.keeping(root.retention, &mut problems);
 
     let mut entries = Vec::new();
     if let Some(source) = &root.source {
@@ -131,6 +132,7 @@ fn read_all(path: &Path) -> Result<Loaded, Problems> {
             tables: tables.clone(),
             permissions: Permissions::new(),
             sinks: None,
+            retention: retention.clone(),
         };
         entries.extend(shared.entry(said, &mut problems, &mut warnings));
     } else if !root.accounts.is_empty() {
@@ -144,6 +146,7 @@ fn read_all(path: &Path) -> Result<Loaded, Problems> {
         tables: &tables,
         names: &names,
         sinks: &sinks,
+        retention: &retention,
     };
     for file in yaml_files(&directory, &mut problems) {
         let mut own = Vec::new();
@@ -218,6 +221,8 @@ fn read_all(path: &Path) -> Result<Loaded, Problems> {
         sandbox,
         reload,
         clear_numbers: root.alerts.clear_numbers,
+        retention,
+        keeping,
         exceptions_dir,
         data_dir,
         tenants,
@@ -266,6 +271,7 @@ struct ForAll<'a> {
     /// Of exceptions.
     names: &'a BTreeSet<String>,
     sinks: &'a [SinkConfig],
+    retention: &'a Retention,
 }
 
 fn load_exceptions(
@@ -346,6 +352,7 @@ fn load_tenant(
         tables,
         permissions: checker.permissions(&file.sandbox, problems),
         sinks: checker.own_sinks(file.sinks.as_deref(), for_all.sinks, problems),
+        retention: checker.retention(&file.retention, for_all.retention, problems),
     };
     Ok(checker.entry(said, problems, warnings))
 }

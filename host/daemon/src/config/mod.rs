@@ -12,6 +12,7 @@ mod network;
 mod overrides;
 mod problem;
 mod reload;
+mod retention;
 mod sandbox;
 mod secret;
 mod signatures;
@@ -40,6 +41,7 @@ pub(crate) use network::Network;
 pub(crate) use overrides::{AllOverrides, Common};
 pub(crate) use problem::{Problem, Problems, edits};
 pub(crate) use reload::{OnDifference, Reload, ReloadPolicy};
+pub(crate) use retention::{Keeping, Retention};
 pub(crate) use sandbox::{ModulePolicy, Sandbox, thread_stack as sandbox_thread_stack};
 pub(crate) use secret::{SecretSource, readers};
 pub(crate) use signatures::Signatures;
@@ -83,6 +85,10 @@ pub(crate) struct Config {
     pub(crate) reload: Reload,
     /// Whether alerts keep the phone numbers of their evidence in clear.
     pub(crate) clear_numbers: bool,
+    /// What is kept of each tenant of which nothing else is said.
+    pub(crate) retention: Retention,
+    /// What is kept of all together.
+    pub(crate) keeping: Keeping,
     /// Accounts with a key of their own, by id. Those that a parent's key reads are found by asking: see `crate::accounts`.
     pub(crate) tenants: Vec<TenantConfig>,
     /// Keys of the Accounts API.
@@ -117,6 +123,8 @@ pub(crate) struct TenantConfig {
     pub(crate) permissions: Permissions,
     /// The sinks that get its alerts, by name. None: those that want everybody's, or its.
     pub(crate) sinks: Option<Vec<String>>,
+    /// What is kept of it.
+    pub(crate) retention: Retention,
 }
 
 /// What modules may read, by file relative to the rules directory.
@@ -149,6 +157,8 @@ pub(crate) struct ParentConfig {
     pub(crate) permissions: Permissions,
     /// For every child.
     pub(crate) sinks: Option<Vec<String>>,
+    /// For every child.
+    pub(crate) retention: Retention,
 }
 
 /// What is said of one child account.
@@ -168,6 +178,8 @@ pub(crate) struct ChildConfig {
     pub(crate) overrides: AllOverrides,
     /// The parent's are in it already.
     pub(crate) lists: BTreeMap<String, Vec<String>>,
+    /// The parent's is in it already.
+    pub(crate) retention: Retention,
 }
 
 /// What an operator changes about a rule.
@@ -326,6 +338,11 @@ impl TenantConfig {
             "what modules may read",
             format!("{:?}", self.permissions),
             format!("{:?}", other.permissions),
+        );
+        differ(
+            "what is kept",
+            format!("{:?}", self.retention),
+            format!("{:?}", other.retention),
         );
         for (name, table) in &other.tables {
             if self.tables.get(name) != Some(table) {

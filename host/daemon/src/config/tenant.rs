@@ -9,7 +9,7 @@ use serde_saphyr::{Location, Spanned};
 use super::exceptions::Exception;
 use super::file::{Accounts, SourceFile};
 use super::overrides::{AllOverrides, Common, over};
-use super::{ChildConfig, ParentConfig, Permissions, Problem, Tables, TenantConfig};
+use super::{ChildConfig, ParentConfig, Permissions, Problem, Retention, Tables, TenantConfig};
 
 /// Turns one file's shapes into configuration.
 pub(super) struct Checker<'a> {
@@ -36,6 +36,7 @@ pub(super) struct Said<'a> {
     pub(super) tables: Tables,
     pub(super) permissions: Permissions,
     pub(super) sinks: Option<Vec<String>>,
+    pub(super) retention: Retention,
 }
 
 /// What a file turns out to be about.
@@ -111,6 +112,7 @@ impl Checker<'_> {
                 tables: said.tables,
                 permissions: said.permissions,
                 sinks: said.sinks,
+                retention: said.retention,
             })));
         }
         let interval = self.accounts_interval(&said.source.value, problems);
@@ -128,6 +130,7 @@ impl Checker<'_> {
             tables: said.tables,
             permissions: said.permissions,
             sinks: said.sinks,
+            retention: said.retention,
         })))
     }
 
@@ -170,6 +173,7 @@ impl Checker<'_> {
                 collect,
                 overrides: over(&said.overrides, self.overrides(&file.rules, problems)),
                 lists,
+                retention: self.retention(&file.retention, &said.retention, problems),
             };
             children.insert(account_id.clone(), child);
         }

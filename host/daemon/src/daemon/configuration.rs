@@ -247,6 +247,7 @@ impl Daemon {
             self.fleet.fails(id, problems.to_string(), None);
         }
         self.follow(parents);
+        self.upkeep.at_once();
         Outcome {
             in_force: true,
             changed,
@@ -283,6 +284,12 @@ fn changes(before: &Config, now: &Config, sinks: &deliver::Changed) -> Vec<Chang
         push(
             "reload",
             "new versions of rules are tried otherwise than before".to_owned(),
+        );
+    }
+    if (&before.retention, &before.keeping) != (&now.retention, &now.keeping) {
+        push(
+            "retention",
+            "what is kept, how long and in how much room, is otherwise than before".to_owned(),
         );
     }
     if before.clear_numbers != now.clear_numbers {

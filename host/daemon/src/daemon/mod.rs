@@ -35,8 +35,9 @@ use crate::counts::Counts;
 use crate::deliver::Delivery;
 use crate::filed::Cabinet;
 use crate::registry::{Archive, Books, Changes, Registry, Terms};
+use crate::upkeep::Upkeep;
 use crate::watch::{Seeing, Settling};
-use crate::{purge, rules_view, status, watch, when};
+use crate::{purge, rules_view, status, upkeep, watch, when};
 pub(crate) use again::{Areas, Reloads, Trigger};
 use fleet::Fleet;
 use live_shadow::Shadows;
@@ -82,6 +83,8 @@ pub(crate) struct Daemon {
     shadows: Shadows,
     /// The daemon ends.
     stopping: CancellationToken,
+    /// What is done for the store.
+    pub(crate) upkeep: Upkeep,
     /// For tasks that outlive the call which began them.
     me: Weak<Daemon>,
     pub(crate) started: i64,
@@ -104,6 +107,7 @@ pub(crate) async fn run(loaded: Loaded) -> anyhow::Result<()> {
     let listener = control::listen(&config.control_socket)?;
     tasks.spawn(control::serve(listener, Arc::new(daemon.clone()), shutdown.clone()));
     tasks.spawn(tick(daemon.clone(), shutdown.clone()));
+    tasks.spawn(upkeep::keep(daemon.clone(), shutdown.clone()));
     let me = Arc::downgrade(&daemon);
     let own_sinks = move |tenant: &str| me.upgrade()?.fleet.find(tenant)?.config().sinks.clone();
     daemon.delivery.begin(&shutdown, Arc::new(own_sinks));
@@ -178,6 +182,7 @@ async fn start(loaded: Loaded, shutdown: &CancellationToken) -> anyhow::Result<(
     let delivery = Delivery::open(&config.sinks, store.clone())?;
     let registry = Arc::new(registry);
     let counts = Arc::new(Counts::default());
+    let upkeep = Upkeep::default();
     let fleet = Fleet::new(Arc::new(Shared {
         store: store.clone(),
         data_dir: config.data_dir.clone(),
@@ -188,6 +193,7 @@ async fn start(loaded: Loaded, shutdown: &CancellationToken) -> anyhow::Result<(
         terms: Mutex::new(Shared::terms_of(&config)),
         counts: counts.clone(),
         stale_settings: Arc::default(),
+        gate: upkeep.gate.clone(),
         shutdown: shutdown.clone(),
     }));
     for (id, problems) in broken {
@@ -232,6 +238,7 @@ async fn start(loaded: Loaded, shutdown: &CancellationToken) -> anyhow::Result<(
         trials: Trials::default(),
         shadows: Shadows::default(),
         stopping: shutdown.clone(),
+        upkeep,
         me: Weak::new(),
         started: when::now(),
     };

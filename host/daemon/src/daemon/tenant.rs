@@ -24,6 +24,7 @@ use crate::counts::Counts;
 use crate::registry::{Live, Registry};
 use crate::repeated::Repeated;
 use crate::stock::{Holdings, StaleSettings};
+use crate::upkeep::Gate;
 use crate::warming::Paces;
 use crate::{phone_key, when};
 
@@ -52,6 +53,8 @@ pub(crate) struct Shared {
     pub(crate) counts: Arc<Counts>,
     /// What of what the operator says does not apply, as it was told.
     pub(crate) stale_settings: Arc<StaleSettings>,
+    /// Whether Duo is asked.
+    pub(crate) gate: Arc<Gate>,
     pub(crate) shutdown: CancellationToken,
 }
 
@@ -135,7 +138,7 @@ impl Running {
         };
         let tenant = Arc::new(judged_tenant(config, mask.clone()));
         let pipeline = Pipeline::open(tenant.clone(), shared.store.clone(), rules, options.clone()).await?;
-        let door = Arc::new(Door::new(pipeline.clone(), shared.store.clone()));
+        let door = Arc::new(Door::new(pipeline.clone(), shared.store.clone(), shared.gate.clone()));
         let collector = Collector::new(&config.id, &logs, polling, account.clone(), door, Arc::new(SystemClock));
         let board = collector.board();
         let stop = shared.shutdown.child_token();
@@ -155,6 +158,7 @@ impl Running {
             budget: collector.budget(),
             options,
             rules: in_force(now.clone(), shared, holdings.clone(), mask),
+            gate: shared.gate.clone(),
         }));
         let stopped = stop.clone();
         let backfilling = tokio::spawn(backfills.clone().run(stop.clone()));
@@ -186,6 +190,13 @@ impl Running {
     /// Another configuration, which collects alike; to be followed by a swap.
     pub(crate) fn judge_by(&self, config: TenantConfig) {
         self.config.store(Arc::new(config));
+    }
+
+    /// Duo's clock, ms; none: Duo has not answered since the start.
+    pub(crate) fn duo_now(&self) -> Option<i64> {
+        let logs = self.board.status(when::now());
+        let skew = logs.into_iter().filter_map(|health| health.clock_skew).max()?;
+        Some(when::now().saturating_add(skew))
     }
 
     /// Its configuration as it is now.

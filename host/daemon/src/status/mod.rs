@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::accounts;
 use crate::config::Config;
 use crate::daemon::{Daemon, lock};
-use crate::{rules_view, when};
+use crate::{rules_view, upkeep, when};
 pub(crate) use sinks::{line as sink_line, of as sinks};
 pub(crate) use text::text;
 use troubles::Trouble;
@@ -79,6 +79,7 @@ pub(crate) fn of(daemon: &Daemon) -> anyhow::Result<Value> {
             "rejected": counted("rejected"), "off": counted("off")},
         "sinks": sinks,
         "reload": reloads(daemon),
+        "store": upkeep::told(daemon),
     }))
 }
 
@@ -145,10 +146,24 @@ pub(crate) fn offline(config: &Config, store: &dyn Store) -> anyhow::Result<Valu
         }
         tenants.push(told);
     }
+    let alive = store.note("", upkeep::ALIVE)?;
+    let alive: Value = alive
+        .and_then(|note| serde_json::from_str(&note).ok())
+        .unwrap_or_default();
+    let of = |name: &str| alive.get(name).and_then(Value::as_str);
+    let since = match (of("last"), alive.get("stopped").and_then(Value::as_bool)) {
+        (Some(last), Some(true)) => format!(" since {last}, when it was stopped"),
+        (Some(last), _) => format!(": it ended without a word after {last}, its last sign of life"),
+        _ => String::new(),
+    };
     Ok(json!({
         "verdict": "not running",
         "running": false,
-        "troubles": ["picket does not run: nothing is collected and nothing is judged. Start it: picket run, or systemctl start picket"],
+        "last_started": of("started"),
+        "last_alive": of("last"),
+        "stopped": alive.get("stopped"),
+        "troubles": [format!("picket does not run{since}. Nothing is collected and nothing is judged. Start it: picket run, or \
+                    systemctl start picket")],
         "tenants": tenants,
         "sinks": sinks::of(config, store)?,
     }))

@@ -36,6 +36,15 @@ pub(super) fn of_daemon(daemon: &Daemon) -> Vec<Trouble> {
         );
         troubles.push(trouble(0, text));
     }
+    if let Some(why) = daemon.upkeep.gate.why_all() {
+        troubles.push(trouble(0, format!("store: Duo is not asked, nothing is lost: {why}")));
+    }
+    for (tenant, why) in daemon.upkeep.gate.why_each() {
+        troubles.push(trouble(
+            0,
+            format!("{tenant}: Duo is not asked, nothing is lost: {why}"),
+        ));
+    }
     for (tenant, broken) in daemon.fleet.broken() {
         let text = format!(
             "{tenant}: not collected, not judged: {}; mend it: it is tried again every minute, and its file is read again at \
