@@ -35,10 +35,10 @@ pub(crate) fn counted(rows: &[Rows]) -> Value {
 /// It is configured, and where.
 pub(crate) fn may_go(config: &Config, tenant: &str) -> anyhow::Result<()> {
     let file = |end: &str| config.tenants_dir.join(format!("{tenant}.{end}"));
-    let place = if config.tenants.iter().any(|known| known.id == *tenant) {
-        format!("in the configuration ({})", config.path.display())
-    } else if let Some(file) = ["yaml", "yml"].into_iter().map(file).find(|file| file.exists()) {
+    let place = if let Some(file) = ["yaml", "yml"].into_iter().map(file).find(|file| file.exists()) {
         format!("in the configuration ({})", file.display())
+    } else if config.tenants.iter().any(|known| known.id == *tenant) {
+        format!("in the configuration ({})", config.path.display())
     } else if config.parents.iter().any(|parent| parent.id == *tenant) {
         format!("a parent's key in the configuration ({})", config.path.display())
     } else if let Some(parent) = parent_of(config, tenant) {
@@ -87,7 +87,7 @@ pub(crate) fn purge(store: &SqliteStore, data_dir: &Path, tenant: &str, who: Who
         std::thread::sleep(PAUSE);
         is_folded = store.fold()?;
     }
-    let mut found = store.look_for(&canaries)?;
+    let mut found = store.look_for(&canaries, tenant)?;
     let is_rebuilt = found.pieces > 0;
     if is_rebuilt {
         tracing::warn!(
@@ -96,7 +96,7 @@ pub(crate) fn purge(store: &SqliteStore, data_dir: &Path, tenant: &str, who: Who
             "left in free places of the store, which is written anew"
         );
         store.rebuild()?;
-        found = store.look_for(&canaries)?;
+        found = store.look_for(&canaries, tenant)?;
     }
     let key = phone_key::delete(data_dir, tenant)?;
     let after = store.rows_of(tenant)?;

@@ -278,7 +278,7 @@ fn a_purged_tenant_leaves_nothing_behind() {
     assert!(canaries.len() >= 6, "{}", canaries.len());
     store.fold().unwrap();
     assert_eq!(
-        store.look_for(&canaries).unwrap().pieces,
+        store.look_for(&canaries, "acme").unwrap().pieces,
         canaries.len() as u64,
         "the search finds what is there"
     );
@@ -290,10 +290,10 @@ fn a_purged_tenant_leaves_nothing_behind() {
     store.tighten().unwrap();
     assert_eq!(store.rows_of("acme").unwrap(), []);
     assert_eq!(store.taken("acme").unwrap().bytes(), 0);
-    let found = store.look_for(&canaries).unwrap();
+    let found = store.look_for(&canaries, "acme").unwrap();
     assert_eq!(found.pieces, 0);
     assert!(found.bytes > 16_384);
-    assert_eq!(store.look_for(&others).unwrap().pieces, others.len() as u64);
+    assert_eq!(store.look_for(&others, "globex").unwrap().pieces, others.len() as u64);
     let names = ["acme-event", "acme-user", "al_acme"];
     let bytes = std::fs::read(directory.path().join("picket.db")).unwrap();
     for name in names {

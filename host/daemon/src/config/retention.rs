@@ -171,13 +171,13 @@ impl Checker<'_> {
         otherwise: Option<u64>,
         problems: &mut Vec<Problem>,
     ) -> Option<u64> {
-        const LEAST: u64 = 1_000_000;
+        const LEAST: u64 = 100_000;
         let Some(written) = given else { return otherwise };
         match sizes::parsed(&written.value) {
             Ok(bytes) if bytes >= LEAST => return Some(bytes),
             Ok(_) => {
                 let what = format!("retention: {key}: {} is too little", written.value);
-                problems.push(self.problem(written.referenced, what).hint("1MB at least, as 2GB"));
+                problems.push(self.problem(written.referenced, what).hint("100kB at least, as 2GB"));
             }
             Err(error) => problems.push(self.problem(written.referenced, format!("retention: {key}: {error}"))),
         }

@@ -8,6 +8,7 @@
 mod gate;
 mod prune;
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -37,6 +38,8 @@ const SPARE: u64 = 64 << 20;
 const PAGES: u32 = 1024;
 /// The least that has to be free where nothing is said: this, or a twentieth of the disk.
 const MIN_FREE: u64 = 1_000_000_000;
+/// Quotas looked at in one look.
+const QUOTAS: usize = 50;
 /// Where it is noted that the daemon lives, and how it ended.
 pub(crate) const ALIVE: &str = "alive";
 
@@ -49,6 +52,8 @@ pub(crate) struct Upkeep {
     met: Mutex<Repeated>,
     /// Somebody wants it to be done at once.
     wanted: Notify,
+    /// Whose quota is looked at next.
+    turn: AtomicUsize,
 }
 
 impl Upkeep {
@@ -105,6 +110,8 @@ fn upkeep(daemon: &Daemon, is_pass: bool, is_wanted: &dyn Fn() -> bool) -> Resul
     let room = daemon.damage.room()?;
     let need = need(&config.keeping, &room);
     let is_short = lacks(&room, need).is_some();
+    // Who has just used its quota up is pruned at once, before it is not asked for any more.
+    let is_pass = is_pass || quotas(daemon)?;
     let mut outcome = Ok(false);
     if is_pass || is_short {
         if is_pass {
@@ -248,6 +255,30 @@ fn pass(daemon: &Daemon, config: &Config, is_wanted: &dyn Fn() -> bool) -> Resul
         }
     }
     Ok(true)
+}
+
+/// Looks at the quotas of some tenants, others each time, and opens the gate for whom there is room again. True: somebody takes
+/// more than its quota, of whom that was not known.
+fn quotas(daemon: &Daemon) -> Result<bool, StoreError> {
+    let running = daemon.fleet.running();
+    let turn = daemon.upkeep.turn.fetch_add(QUOTAS, Ordering::Relaxed);
+    let mut is_over = false;
+    for at_work in running
+        .iter()
+        .cycle()
+        .skip(turn % running.len().max(1))
+        .take(QUOTAS.min(running.len()))
+    {
+        let config = at_work.config();
+        let Some(quota) = config.retention.quota else { continue };
+        let taken = daemon.store.taken(&at_work.id)?.bytes();
+        let is_known = daemon.upkeep.gate.why_each().contains_key(&*at_work.id);
+        if taken <= quota && is_known {
+            daemon.upkeep.gate.set(&at_work.id, None);
+        }
+        is_over |= taken > quota && !is_known;
+    }
+    Ok(is_over)
 }
 
 /// Who takes more than its quota is not asked for.

@@ -42,7 +42,7 @@ impl Canaries {
 /// What was found of them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Found {
-    /// How many of the pieces are somewhere in the files.
+    /// How many of the pieces are somewhere in the files, and in no row of anybody else's.
     pub pieces: u64,
     /// How much was read, bytes.
     pub bytes: u64,
@@ -80,11 +80,12 @@ impl SqliteStore {
         Ok(Canaries(pieces))
     }
 
-    /// Reads the store's files from end to end for these pieces. A store in memory has no files.
+    /// Reads the store's files from end to end for these pieces of a tenant's. What two tenants have alike (the same rows under
+    /// two names) shows nothing, and does not count. A store in memory has no files.
     ///
     /// # Errors
-    /// A file cannot be read.
-    pub fn look_for(&self, canaries: &Canaries) -> Result<Found, StoreError> {
+    /// A file cannot be read; the engine's.
+    pub fn look_for(&self, canaries: &Canaries, tenant: &str) -> Result<Found, StoreError> {
         let Readers::File { place, .. } = &self.readers else {
             return Ok(Found::default());
         };
@@ -94,7 +95,31 @@ impl SqliteStore {
                 .read(&file)
                 .map_err(|error| place.unusable(format!("{} cannot be read: {error}", file.display())))?;
         }
-        Ok(search.found())
+        let found = canaries.0.iter().zip(&search.seen).filter(|(_, seen)| **seen);
+        let found: Vec<&Vec<u8>> = found.map(|(piece, _)| piece).collect();
+        let shared = self.query("looking for whose a piece is", |connection| {
+            let own: Vec<String> = retention::journals(connection, tenant)?
+                .iter()
+                .map(|(number, _)| number.to_string())
+                .collect();
+            let own = own.join(", ");
+            let sql = format!(
+                "SELECT EXISTS (SELECT 1 FROM block JOIN admission ON id = admission
+                                WHERE tenant NOT IN ({own}) AND instr(body, ?1) > 0)
+                     OR EXISTS (SELECT 1 FROM alert WHERE tenant NOT IN ({own}) AND instr(cast(json AS BLOB), ?1) > 0)
+                     OR EXISTS (SELECT 1 FROM inventory WHERE tenant NOT IN ({own}) AND instr(cast(json AS BLOB), ?1) > 0)"
+            );
+            let mut statement = connection.prepare(&sql)?;
+            let mut shared = 0;
+            for piece in &found {
+                shared += u64::from(statement.query_row([piece], |row| row.get::<_, bool>(0))?);
+            }
+            Ok(shared)
+        })?;
+        Ok(Found {
+            pieces: found.len() as u64 - shared,
+            bytes: search.bytes,
+        })
     }
 }
 
@@ -175,13 +200,6 @@ impl<'c> Search<'c> {
             }
         }
     }
-
-    fn found(&self) -> Found {
-        Found {
-            pieces: self.seen.iter().filter(|seen| **seen).count() as u64,
-            bytes: self.bytes,
-        }
-    }
 }
 
 #[cfg(test)]
@@ -204,14 +222,13 @@ mod tests {
             let mut search = Search::of(&canaries);
             search.read(file.path()).unwrap();
             assert_eq!(
-                (search.found().pieces, search.found().bytes),
-                (1, bytes.len() as u64),
+                (&search.seen[..], search.bytes),
+                (&[false, true, false][..], bytes.len() as u64),
                 "{at}"
             );
-            assert!(search.seen[1]);
         }
         let mut search = Search::of(&canaries);
         search.read(Path::new("/nowhere")).unwrap();
-        assert_eq!(search.found(), Found::default());
+        assert_eq!(search.bytes, 0);
     }
 }

@@ -143,9 +143,8 @@ impl Model {
             self.outbox.iter().skip(given).any(entry)
         };
         let is_over = |alert: &AlertRow| {
-            let last = alert.time.max(alert.last_repeat.unwrap_or(alert.time));
-            // Not repeated since: the repeat's own time counts, whatever it is.
-            alert.time < before && alert.dedup_until < before && alert.last_repeat.unwrap_or(last) < before
+            let ends = [alert.time, alert.dedup_until, alert.last_repeat.unwrap_or(alert.time)];
+            ends.into_iter().all(|end| end < before)
         };
         let gone: BTreeSet<Arc<str>> = tenant
             .alerts
