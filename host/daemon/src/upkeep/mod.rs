@@ -301,12 +301,22 @@ fn quota(daemon: &Daemon, tenant: &str, retention: &Retention) -> Result<(), Sto
     Ok(())
 }
 
-/// Up to which number every sink has been given alerts.
+/// Up to which number every sink has been given alerts, also those that wait in lanes.
 fn delivered(daemon: &Daemon, config: &Config) -> Result<u64, StoreError> {
-    let mut least = i64::MAX.unsigned_abs();
+    let mut least = daemon.store.outbox_end()?;
+    let known = daemon.store.sinks()?;
     for sink in &config.sinks {
-        if let Some(first) = daemon.store.outbox(&sink.name(), 1)?.first() {
-            least = least.min(first.number.saturating_sub(1));
+        match known.iter().find(|row| *row.sink == *sink.name) {
+            // It has been given nothing yet.
+            None => return Ok(0),
+            // It wants nothing any more.
+            Some(row) if row.disabled => {}
+            Some(row) => {
+                least = row
+                    .lanes
+                    .iter()
+                    .fold(least.min(row.after), |least, lane| least.min(lane.after))
+            }
         }
     }
     Ok(least)
