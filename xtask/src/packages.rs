@@ -41,7 +41,7 @@ enum How {
     Unpacked(&'static [&'static str]),
 }
 
-const PACKAGES: [Package; 3] = [
+const PACKAGES: [Package; 5] = [
     Package {
         name: "minisign",
         file: "usr/bin/minisign",
@@ -59,6 +59,18 @@ const PACKAGES: [Package; 3] = [
         file: "usr/lib/*/faketime/libfaketimeMT.so.1",
         how: How::Unpacked(&[]),
         tests: "a clock that jumps while the daemon runs",
+    },
+    Package {
+        name: "rsyslog",
+        file: "usr/sbin/rsyslogd",
+        how: How::Unpacked(&["rsyslog-gnutls", "libestr0", "libfastjson4", "liblognorm5"]),
+        tests: "rsyslog receives every alert over TLS",
+    },
+    Package {
+        name: "syslog-ng-core",
+        file: "usr/sbin/syslog-ng",
+        how: How::Unpacked(&["libivykis0", "libnet1", "libpcre3", "libwrap0", "libjson-c5"]),
+        tests: "syslog-ng receives every alert over TLS",
     },
 ];
 
