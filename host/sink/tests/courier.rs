@@ -1,6 +1,7 @@
 //! The way from the outbox to a sink: what is down, refused, dropped or asked for again.
 #![allow(
     clippy::unwrap_used,
+    clippy::panic,
     clippy::indexing_slicing,
     reason = "the helpers of a test are a test"
 )]
