@@ -391,7 +391,7 @@ pub(crate) fn plan<'a>(
     let (mut decided, mut sources) = (String::new(), Vec::new());
     for (manifest, permission, params) in rules {
         // Writing into a string does not fail.
-        let _ = write!(decided, "{} {} {params:?}\n", manifest.id, manifest.version);
+        let _ = writeln!(decided, "{} {} {params:?}", manifest.id, manifest.version);
         sources.extend(manifest.sources.iter().map(|source| (source, permission)));
     }
     sources.extend(house.sources.iter().map(|source| (source, &ordinary)));

@@ -268,7 +268,7 @@ fn lasting(store: &dyn Store, tenant: &str) -> Result<u64, StoreError> {
         let mut found = None;
         loop {
             let piece = store.read(tenant, after, PIECE)?;
-            let lasting = piece.iter().filter(|entry| stays(entry)).next_back();
+            let lasting = piece.iter().rfind(|entry| stays(entry));
             found = lasting.map(Admission::last_seq).or(found);
             match piece.last().map(Admission::last_seq) {
                 Some(read) if read > after && read < last => after = read,

@@ -56,8 +56,6 @@ pub mod state;
 mod time;
 
 #[cfg(target_arch = "wasm32")]
-mod compare;
-#[cfg(target_arch = "wasm32")]
 mod memory;
 #[cfg(all(feature = "testing", not(target_arch = "wasm32")))]
 pub mod testing;

@@ -70,7 +70,7 @@ impl Ballast {
             .truncate(false)
             .mode(0o600)
             .open(&self.path);
-        let laid = file.map_err(std::io::Error::from).and_then(|file| {
+        let laid = file.and_then(|file| {
             let length = i64::try_from(wanted).unwrap_or(i64::MAX);
             Ok(nix::fcntl::posix_fallocate(&file, 0, length)?)
         });
