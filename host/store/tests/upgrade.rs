@@ -1,7 +1,12 @@
 //! A store of an earlier schema is taken over with everything that it holds, and a copy of it is kept for a while.
 //!
 //! `fixtures/schema-9.db.zst` was written by the Picket of schema 9 from [`history`]: never make it anew.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "the helpers of a test are a test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "the helpers of a test are a test"
+)]
 
 use std::path::Path;
 use std::sync::Arc;

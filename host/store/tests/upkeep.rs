@@ -1,5 +1,10 @@
 //! What an operator does with a store: check it, copy it, make it small, delete a customer from it.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "the helpers of a test are a test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "the helpers of a test are a test"
+)]
 
 use std::path::Path;
 use std::sync::Arc;
