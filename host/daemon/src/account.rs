@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use picket_collect::{Admit, AdmitError, Admitted, Cursor, DuoLogs, Intake, Rows};
@@ -18,6 +18,7 @@ use tokio::sync::RwLock;
 use crate::accounts::Listed;
 use crate::config::{Network, SecretSource, SourceConfig};
 use crate::daemon::lock;
+use crate::sight::Sight;
 use crate::upkeep::Gate;
 
 /// The ways to Duo that accounts share: one for each set of proxy, CA and patience.
@@ -49,6 +50,8 @@ impl Transports {
 /// A client whose secret may be replaced while it runs: when Duo refuses the signature, the secret is read again.
 #[derive(Debug)]
 pub(crate) struct Account {
+    /// Whose answers are counted, and where.
+    watched: Option<(Arc<str>, Arc<Sight>)>,
     source: SourceConfig,
     transport: Transport,
     current: RwLock<(Arc<Client>, SecretString)>,
@@ -64,10 +67,19 @@ impl Account {
         let transport = transports.of(&source.network)?;
         let client = client(source, &secret, &transport)?;
         Ok(Account {
+            watched: None,
             source: source.clone(),
             transport,
             current: RwLock::new((Arc::new(client), secret)),
         })
+    }
+
+    /// The same, with its answers counted for this tenant.
+    pub(crate) fn watched(self, tenant: &str, sight: &Arc<Sight>) -> Self {
+        Account {
+            watched: Some((tenant.into(), sight.clone())),
+            ..self
+        }
     }
 
     /// The client as it is now.
@@ -107,6 +119,23 @@ impl Account {
 
 impl DuoLogs for Account {
     async fn page(&self, log: Log, query: &Query) -> Result<Page, DuoError> {
+        let Some((tenant, sight)) = &self.watched else {
+            return self.ask(log, query).await;
+        };
+        sight.asks();
+        let began = Instant::now();
+        let answer = self.ask(log, query).await;
+        sight.answered(tenant, log, began.elapsed(), &answer);
+        answer
+    }
+
+    fn secret_place(&self) -> Option<String> {
+        Some(self.source.secret.place())
+    }
+}
+
+impl Account {
+    async fn ask(&self, log: Log, query: &Query) -> Result<Page, DuoError> {
         match self.client().await.page(log, query).await {
             Err(refused @ DuoError::Unauthorized { .. }) => match self.renewed().await {
                 Some(client) => client.page(log, query).await,
@@ -114,10 +143,6 @@ impl DuoLogs for Account {
             },
             answer => answer,
         }
-    }
-
-    fn secret_place(&self) -> Option<String> {
-        Some(self.source.secret.place())
     }
 }
 
@@ -147,6 +172,8 @@ pub(crate) struct Door {
     store: Arc<dyn Store>,
     /// Whether Duo is to be asked.
     gate: Arc<Gate>,
+    /// Where it is counted what the journal takes.
+    sight: Option<Arc<Sight>>,
     /// Logs whose first start is noted.
     begun: Mutex<HashSet<Arc<str>>>,
 }
@@ -158,7 +185,16 @@ impl Door {
             pipeline,
             store,
             gate,
+            sight: None,
             begun: Mutex::default(),
+        }
+    }
+
+    /// The same, with what the journal takes counted.
+    pub(crate) fn watched(self, sight: &Arc<Sight>) -> Self {
+        Door {
+            sight: Some(sight.clone()),
+            ..self
         }
     }
 
@@ -198,6 +234,19 @@ impl Admit for Door {
     }
 
     async fn admit(&self, intake: Intake) -> Result<Admitted, AdmitError> {
+        let log = intake.log.clone();
+        let admitted = self.take(intake).await;
+        if let Some(sight) = &self.sight {
+            let known = admitted.as_ref().map(|admitted| admitted.known);
+            let known = known.map_err(|error| error.0.as_str());
+            sight.admitted(&self.pipeline.tenant().id, &log, known);
+        }
+        admitted
+    }
+}
+
+impl Door {
+    async fn take(&self, intake: Intake) -> Result<Admitted, AdmitError> {
         self.begin(&intake).await?;
         let page = pipeline::Page {
             log: intake.log,

@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
+use picket_contract::Severity;
 use picket_judge::pipeline::{Logged, Observe, PipelineError};
 use picket_judge::{Outcome, Said, Trouble};
 use serde::Serialize;
 
 use crate::daemon::lock;
 use crate::probation::Probation;
+use crate::sight::Sight;
 
 /// Of every rule and tenant. Hears what happens while judging, and has it logged.
 #[derive(Debug, Default)]
@@ -17,6 +19,8 @@ pub(crate) struct Counts {
     /// New versions that are watched.
     pub(crate) probation: Probation,
     logged: Logged,
+    /// What is counted for machines that watch; none: nobody does.
+    sight: Option<Arc<Sight>>,
 }
 
 /// What each rule did for one tenant.
@@ -56,12 +60,31 @@ impl RuleCounts {
 }
 
 impl Counts {
+    /// Nothing yet; alerts are counted there, too.
+    pub(crate) fn watched(sight: Arc<Sight>) -> Self {
+        Counts {
+            sight: Some(sight),
+            ..Counts::default()
+        }
+    }
+
     /// Of one rule, over all tenants.
     pub(crate) fn of(&self, rule: &str) -> RuleCounts {
         let mut all = RuleCounts::default();
         for tenant in lock(&self.rules).values() {
             if let Some(counts) = tenant.get(rule) {
                 all.add(counts);
+            }
+        }
+        all
+    }
+
+    /// Of every rule, over all tenants.
+    pub(crate) fn all(&self) -> BTreeMap<Arc<str>, RuleCounts> {
+        let mut all: BTreeMap<Arc<str>, RuleCounts> = BTreeMap::new();
+        for tenant in lock(&self.rules).values() {
+            for (rule, counts) in tenant {
+                all.entry(rule.clone()).or_default().add(counts);
             }
         }
         all
@@ -101,6 +124,12 @@ impl Observe for Counts {
         });
         self.probation.judged(tenant, said);
         self.logged.said(tenant, said);
+    }
+
+    fn alert(&self, tenant: &str, rule: &str, severity: Severity) {
+        if let Some(sight) = &self.sight {
+            sight.alert(tenant, rule, severity);
+        }
     }
 
     fn interrupted(&self, tenant: &str, error: &PipelineError) {

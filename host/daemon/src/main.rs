@@ -25,6 +25,7 @@ mod registry;
 mod repeated;
 mod rules_view;
 mod ruleset;
+mod sight;
 mod signature;
 mod sizes;
 mod status;
@@ -43,6 +44,7 @@ use tracing_subscriber::EnvFilter;
 use cli::{AlertsVerb, Cli, RuleVerb, Verb};
 
 fn main() -> ExitCode {
+    let began = std::time::Instant::now();
     // Before anything else: what compiles a module of strangers has one thread, no file open, and reads no configuration.
     if is_compiler(std::env::args_os()) {
         return picket_sandbox::compile_child();
@@ -72,7 +74,7 @@ fn main() -> ExitCode {
             return ExitCode::from(1);
         }
     };
-    let ended = runtime.block_on(dispatch(&cli));
+    let ended = runtime.block_on(dispatch(&cli, began));
     // Work on threads that does not end by itself is as good as killed: what it did is in the store, or will be done again.
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
     match ended {
@@ -110,7 +112,7 @@ fn filter(asked: Option<&str>) -> EnvFilter {
     EnvFilter::try_new(format!("{asked}{}", quiet.concat())).unwrap_or_else(|_| EnvFilter::new("info"))
 }
 
-async fn dispatch(cli: &Cli) -> anyhow::Result<bool> {
+async fn dispatch(cli: &Cli, began: std::time::Instant) -> anyhow::Result<bool> {
     match &cli.verb {
         Verb::Replay(arguments) => commands::replay::run(arguments, &cli.config)?,
         Verb::Rule {
@@ -135,7 +137,7 @@ async fn dispatch(cli: &Cli) -> anyhow::Result<bool> {
             let signatures = commands::rule_sign::only(key)?;
             return commands::rule_sign::verify(modules, &signatures, output.format);
         }
-        Verb::Run => daemon::run(config::load_for_run(&cli.config)?).await?,
+        Verb::Run => daemon::run(config::load_for_run(&cli.config)?, began).await?,
         Verb::Check { .. } => return configured(cli, config::load_whole(&cli.config)?).await,
         _ => {
             // One customer's slip of the pen must not hide the others: the daemon goes on, and so do the verbs beside it.

@@ -85,7 +85,7 @@ impl Site {
         std::fs::write(site.path("ca.pem"), site.duo.ca()).unwrap();
         site.write(
             "picket.yaml",
-            "data_dir: ./data\nrules_dir: ./rules\nalerts_per_hour: 0\nsinks:\n  - {type: file, path: ./alerts.ndjson}\n  - {type: stdout}\n",
+            "data_dir: ./data\nrules_dir: ./rules\nhttp: {listen: \"off\"}\nalerts_per_hour: 0\nsinks:\n  - {type: file, path: ./alerts.ndjson}\n  - {type: stdout}\n",
         );
         site
     }

@@ -12,6 +12,7 @@ use super::overrides::{Groups, ScopedFile};
 use super::reload::ReloadFile;
 use super::retention::{KeepingFile, RetentionFile};
 use super::sandbox::{SandboxFile, TenantSandboxFile};
+use super::sight::{HttpFile, MetricsFile};
 use super::signatures::SignaturesFile;
 use super::sinks::SinkFile;
 use super::tables::TableFile;
@@ -34,6 +35,11 @@ pub(super) struct RootFile {
     /// One file for each customer.
     pub(super) tenants_dir: Option<PathBuf>,
     pub(super) control_socket: Option<PathBuf>,
+    /// Where figures and readiness are served.
+    #[serde(default)]
+    pub(super) http: HttpFile,
+    #[serde(default)]
+    pub(super) metrics: MetricsFile,
     #[serde(default)]
     pub(super) sinks: Vec<Spanned<SinkFile>>,
     /// Of each rule, tenant and hour so many alerts are sent.

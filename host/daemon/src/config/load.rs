@@ -109,6 +109,7 @@ fn read_all(path: &Path) -> Result<Loaded, Problems> {
     let signatures = shared.signatures(&root.signatures, &mut problems);
     let watching = shared.watching(&root.watch, &mut problems);
     let tables = shared.tables(&root.tables, true, &mut problems);
+    let http = shared.http(&root.http, &mut problems);
     let per_hour = root.alerts_per_hour.as_ref().map(|most| most.value);
     let sinks = shared.sinks(&root.sinks, per_hour, &root.tenant_groups, &mut problems, &mut warnings);
     let reload = shared.reload(&root.reload, &mut problems);
@@ -214,6 +215,8 @@ fn read_all(path: &Path) -> Result<Loaded, Problems> {
             .collect(),
         list_files,
         tenants_dir: directory,
+        http,
+        tenant_label: root.metrics.tenant_label,
         sinks,
         signatures,
         watching,

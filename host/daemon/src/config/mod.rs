@@ -15,6 +15,7 @@ mod reload;
 mod retention;
 mod sandbox;
 mod secret;
+mod sight;
 mod signatures;
 mod sinks;
 mod source;
@@ -44,6 +45,7 @@ pub(crate) use reload::{OnDifference, Reload, ReloadPolicy};
 pub(crate) use retention::{Keeping, Retention};
 pub(crate) use sandbox::{ModulePolicy, Sandbox, thread_stack as sandbox_thread_stack};
 pub(crate) use secret::{SecretSource, readers};
+pub(crate) use sight::Http;
 pub(crate) use signatures::Signatures;
 pub(crate) use sinks::{Route, SinkConfig, SinkKind, StdoutFormat, SyslogConfig, SyslogTransport, WebhookConfig};
 pub(crate) use tables::{KeyKind, TableConfig, TableSpec, Tables};
@@ -71,6 +73,10 @@ pub(crate) struct Config {
     pub(crate) found: Vec<PathBuf>,
     /// Files of named lists.
     pub(crate) list_files: Vec<PathBuf>,
+    /// Where figures and readiness are served.
+    pub(crate) http: Http,
+    /// Whether figures are told apart by tenant.
+    pub(crate) tenant_label: bool,
     /// Where alerts go.
     pub(crate) sinks: Vec<SinkConfig>,
     /// Whose signatures of modules count.

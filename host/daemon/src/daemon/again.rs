@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use super::configuration::Outcome;
 use super::{Daemon, lock};
 use crate::audit::{self, Change, Stated, Who};
+use crate::sight::Herald;
 use crate::watch::{Places, SETTLED, Survey};
 use crate::when;
 
@@ -79,6 +80,7 @@ impl Daemon {
     /// Reads configuration and rules again; what came of it.
     pub(crate) async fn reload(self: &Arc<Self>, trigger: &Trigger) -> Value {
         let one = self.reloading.lock().await;
+        Herald::reloading();
         let began = Instant::now();
         let unsettled = loop {
             let unsettled = self.unsettled();
@@ -92,6 +94,7 @@ impl Daemon {
             rules: true,
         };
         let mut report = self.again(trigger, areas, unsettled, began).await;
+        Herald::ready();
         drop(one);
         self.when_tried(&mut report).await;
         report

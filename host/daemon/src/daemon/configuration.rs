@@ -346,6 +346,7 @@ fn needs_restart(before: &Config, now: &Config, engine: &Engine) -> Vec<String> 
     let keys = [
         ("data_dir", before.data_dir != now.data_dir, PLACE),
         ("control_socket", before.control_socket != now.control_socket, PLACE),
+        ("http: listen", before.http != now.http, PLACE),
         ("sandbox: calls_at_once", old.calls_at_once != new.calls_at_once, POOL),
         ("sandbox: stack_kb", old.stack_bytes != new.stack_bytes, POOL),
         ("sandbox: late_after", old.late_after != new.late_after, POOL),

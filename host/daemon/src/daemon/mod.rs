@@ -15,13 +15,14 @@ mod versions;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use picket_judge::Holding;
 use picket_sandbox::Engine;
 use picket_store::{Options as StoreOptions, SqliteStore, Store};
 use serde_json::Value;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Mutex as AsyncMutex;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -35,6 +36,7 @@ use crate::counts::Counts;
 use crate::deliver::Delivery;
 use crate::filed::Cabinet;
 use crate::registry::{Archive, Books, Changes, Registry, Terms};
+use crate::sight::{self, Herald, Sight};
 use crate::upkeep::Upkeep;
 use crate::watch::{Seeing, Settling};
 use crate::{purge, rules_view, status, upkeep, watch, when};
@@ -69,6 +71,8 @@ pub(crate) struct Daemon {
     pub(crate) engine: Engine,
     /// What rules did since the start.
     pub(crate) counts: Arc<Counts>,
+    /// What is counted for machines that watch.
+    pub(crate) sight: Arc<Sight>,
     /// One reload at a time; the next waits its turn.
     reloading: AsyncMutex<()>,
     /// What came of reloads.
@@ -94,10 +98,12 @@ pub(crate) struct Daemon {
 ///
 /// # Errors
 /// What keeps the daemon from starting.
-pub(crate) async fn run(loaded: Loaded) -> anyhow::Result<()> {
+pub(crate) async fn run(loaded: Loaded, began: Instant) -> anyhow::Result<()> {
     let shutdown = CancellationToken::new();
     let tasks = TaskTracker::new();
-    let (daemon, unfinished) = start(loaded, &shutdown).await?;
+    let sight = Sight::new(began);
+    let http = loaded.config.http;
+    let (daemon, unfinished) = start(loaded, sight, &shutdown).await?;
     let daemon = Arc::new_cyclic(|me| Daemon {
         me: me.clone(),
         ..daemon
@@ -106,6 +112,9 @@ pub(crate) async fn run(loaded: Loaded) -> anyhow::Result<()> {
     let config = daemon.config();
     let listener = control::listen(&config.control_socket)?;
     tasks.spawn(control::serve(listener, Arc::new(daemon.clone()), shutdown.clone()));
+    if let Some(listener) = sight::listen(&http).await? {
+        tasks.spawn(sight::serve(listener, daemon.clone(), shutdown.clone()));
+    }
     tasks.spawn(tick(daemon.clone(), shutdown.clone()));
     tasks.spawn(upkeep::keep(daemon.clone(), shutdown.clone()));
     let me = Arc::downgrade(&daemon);
@@ -128,8 +137,11 @@ pub(crate) async fn run(loaded: Loaded) -> anyhow::Result<()> {
     }
     tasks.spawn(watch::watch(daemon.clone(), shutdown.clone()));
     tracing::info!(tenants = daemon.fleet.running().len(), store = %config.data_dir.display(), "picket runs");
-    signals(&daemon, &tasks, &shutdown).await?;
-    tracing::info!("stopping");
+    Herald::ready();
+    tasks.spawn(Herald::go_on(daemon.clone(), shutdown.clone()));
+    let mut ends = signals(&daemon, &tasks, &shutdown).await?;
+    tracing::info!("stopping; a second signal ends it at once");
+    Herald::stopping();
     daemon.stop_trials();
     tasks.close();
     let ended = async {
@@ -140,15 +152,21 @@ pub(crate) async fn run(loaded: Loaded) -> anyhow::Result<()> {
         daemon.delivery.ended().await;
         tasks.wait().await;
     };
-    if tokio::time::timeout(ENDING, ended).await.is_err() {
-        tracing::warn!("some tasks did not end in time; what they did is in the store or will be done again");
+    tokio::select! {
+        in_time = tokio::time::timeout(ENDING, ended) => if in_time.is_err() {
+            tracing::warn!("some tasks did not end in time; what they did is in the store or will be done again");
+        },
+        () = ends.again() => {
+            tracing::warn!("ended at once; what was under way is in the store or will be done again");
+            std::process::exit(1);
+        }
     }
     let _ = std::fs::remove_file(&config.control_socket);
     Ok(())
 }
 
 /// The daemon, and whether there are modules that are still to be admitted.
-async fn start(loaded: Loaded, shutdown: &CancellationToken) -> anyhow::Result<(Daemon, bool)> {
+async fn start(loaded: Loaded, sight: Arc<Sight>, shutdown: &CancellationToken) -> anyhow::Result<(Daemon, bool)> {
     let (mut loaded, cabinet) = (loaded, Cabinet::default());
     cabinet.fill(&mut loaded)?;
     let Loaded { config, broken } = loaded;
@@ -161,6 +179,7 @@ async fn start(loaded: Loaded, shutdown: &CancellationToken) -> anyhow::Result<(
     // A rotten block must not stop what does not need it; what is left out is named in the log and in `status`.
     let options = StoreOptions {
         skip_damaged: true,
+        hook: Some(sight.hook()),
         ..StoreOptions::default()
     };
     let engine_of_store = Arc::new(SqliteStore::open_with(&config.data_dir, options)?);
@@ -170,7 +189,9 @@ async fn start(loaded: Loaded, shutdown: &CancellationToken) -> anyhow::Result<(
         tracing::warn!("{loss}");
     }
     let books = Books::new(store.clone(), Archive::new(&config.data_dir), config.reload.keep);
-    let registry = Registry::new(Terms::of(&config), engine.clone()).with(books);
+    let registry = Registry::new(Terms::of(&config), engine.clone())
+        .with(books)
+        .timed(&sight);
     registry.restore();
     let changes = registry.scan().with_context(|| {
         format!(
@@ -181,8 +202,8 @@ async fn start(loaded: Loaded, shutdown: &CancellationToken) -> anyhow::Result<(
     say(&changes);
     let delivery = Delivery::open(&config.sinks, store.clone())?;
     let registry = Arc::new(registry);
-    let counts = Arc::new(Counts::default());
     let upkeep = Upkeep::default();
+    let counts = Arc::new(Counts::watched(sight.clone()));
     let fleet = Fleet::new(Arc::new(Shared {
         store: store.clone(),
         data_dir: config.data_dir.clone(),
@@ -194,6 +215,7 @@ async fn start(loaded: Loaded, shutdown: &CancellationToken) -> anyhow::Result<(
         counts: counts.clone(),
         stale_settings: Arc::default(),
         gate: upkeep.gate.clone(),
+        sight: sight.clone(),
         shutdown: shutdown.clone(),
     }));
     for (id, problems) in broken {
@@ -230,6 +252,7 @@ async fn start(loaded: Loaded, shutdown: &CancellationToken) -> anyhow::Result<(
         delivery,
         engine,
         counts,
+        sight,
         reloading: AsyncMutex::new(()),
         reloads: Mutex::default(),
         cabinet,
@@ -357,8 +380,10 @@ async fn tick(daemon: Arc<Daemon>, shutdown: CancellationToken) {
             () = shutdown.cancelled() => return,
             () = tokio::time::sleep(TICK) => {}
         }
+        daemon.sight.beat();
         for tenant in daemon.fleet.running() {
             tenant.tick().await;
+            daemon.sight.beat();
         }
         if tick.is_multiple_of(RETRY) {
             daemon.fleet.retry().await;
@@ -366,15 +391,32 @@ async fn tick(daemon: Arc<Daemon>, shutdown: CancellationToken) {
     }
 }
 
-async fn signals(daemon: &Arc<Daemon>, tasks: &TaskTracker, shutdown: &CancellationToken) -> anyhow::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
+/// The signals that end it.
+struct Ends {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Ends {
+    /// One of them comes.
+    async fn again(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// Waits for a signal that ends it, and reloads at others.
+async fn signals(daemon: &Arc<Daemon>, tasks: &TaskTracker, shutdown: &CancellationToken) -> anyhow::Result<Ends> {
+    let mut ends = Ends {
+        terminate: signal(SignalKind::terminate())?,
+        interrupt: signal(SignalKind::interrupt())?,
+    };
     let mut hang_up = signal(SignalKind::hangup())?;
     loop {
         tokio::select! {
-            _ = terminate.recv() => break,
-            _ = interrupt.recv() => break,
+            () = ends.again() => break,
             // Beside this loop: a thousand tenants take their time, and the next signal may be the one to stop.
             _ = hang_up.recv() => {
                 let daemon = daemon.clone();
@@ -385,7 +427,7 @@ async fn signals(daemon: &Arc<Daemon>, tasks: &TaskTracker, shutdown: &Cancellat
         }
     }
     shutdown.cancel();
-    Ok(())
+    Ok(ends)
 }
 
 /// A panic elsewhere leaves at worst a stale view, which the next scan mends.

@@ -23,6 +23,7 @@ use crate::config::{Config, TenantConfig};
 use crate::counts::Counts;
 use crate::registry::{Live, Registry};
 use crate::repeated::Repeated;
+use crate::sight::Sight;
 use crate::stock::{Holdings, StaleSettings};
 use crate::upkeep::Gate;
 use crate::warming::Paces;
@@ -55,6 +56,8 @@ pub(crate) struct Shared {
     pub(crate) stale_settings: Arc<StaleSettings>,
     /// Whether Duo is asked.
     pub(crate) gate: Arc<Gate>,
+    /// What is counted for machines that watch.
+    pub(crate) sight: Arc<Sight>,
     pub(crate) shutdown: CancellationToken,
 }
 
@@ -115,7 +118,7 @@ impl Running {
         let on_terms = |rules| hashed(&shared.engine, &mask, shared.registry.on_terms(rules));
         let rules = holdings.rules(&live, config, on_terms)?;
         let now = Arc::new(ArcSwap::from_pointee(config.clone()));
-        let account = Arc::new(Account::open(&config.source, &shared.transports)?);
+        let account = Arc::new(Account::open(&config.source, &shared.transports)?.watched(&config.id, &shared.sight));
         let logs = config
             .source
             .collect
@@ -138,7 +141,7 @@ impl Running {
         };
         let tenant = Arc::new(judged_tenant(config, mask.clone()));
         let pipeline = Pipeline::open(tenant.clone(), shared.store.clone(), rules, options.clone()).await?;
-        let door = Arc::new(Door::new(pipeline.clone(), shared.store.clone(), shared.gate.clone()));
+        let door = Arc::new(Door::new(pipeline.clone(), shared.store.clone(), shared.gate.clone()).watched(&shared.sight));
         let collector = Collector::new(&config.id, &logs, polling, account.clone(), door, Arc::new(SystemClock));
         let board = collector.board();
         let stop = shared.shutdown.child_token();

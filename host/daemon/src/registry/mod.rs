@@ -33,6 +33,7 @@ use picket_sandbox::Engine;
 
 use crate::config::{Config, Sandbox, Signatures, edits};
 use crate::daemon::lock;
+use crate::sight::{Sight, Timed};
 use files::Content;
 use signed::Beside;
 pub(crate) use signed::Signed;
@@ -84,6 +85,8 @@ pub(crate) struct Registry {
     slots: ArcSwap<Slots>,
     /// What the operator paused.
     pauses: ArcSwap<Pauses>,
+    /// Where calls of rules are counted and timed.
+    sight: Option<Arc<Sight>>,
     /// Digests of versions that are watched.
     watched: ArcSwap<BTreeSet<Arc<str>>>,
     /// Nothing has been scanned yet.
@@ -105,6 +108,7 @@ impl Registry {
             books: None,
             slots: ArcSwap::default(),
             pauses: ArcSwap::default(),
+            sight: None,
             watched: ArcSwap::default(),
             is_first: AtomicBool::new(true),
             scanning: Mutex::default(),
@@ -126,6 +130,14 @@ impl Registry {
         }
     }
 
+    /// The same with the calls of its rules counted and timed.
+    pub(crate) fn timed(self, sight: &Arc<Sight>) -> Self {
+        Registry {
+            sight: Some(sight.clone()),
+            ..self
+        }
+    }
+
     /// What the operator paused.
     pub(crate) fn pauses(&self) -> Arc<Pauses> {
         self.pauses.load_full()
@@ -141,6 +153,9 @@ impl Registry {
     pub(crate) fn on_terms(&self, mut rules: Vec<JudgedRule>) -> Vec<JudgedRule> {
         let (pauses, watched) = (self.pauses.load(), self.watched.load());
         for rule in &mut rules {
+            if let Some(sight) = &self.sight {
+                rule.evaluator = Timed::watch(rule.evaluator.clone(), sight);
+            }
             if pauses.contains_key(&rule.manifest.id) {
                 rule.terms.mode = Mode::Paused;
             }

@@ -71,6 +71,7 @@ pub(crate) fn of(daemon: &Daemon) -> anyhow::Result<Value> {
         "verdict": verdict(&troubles),
         "running": true,
         "since": when::rfc3339(daemon.started),
+        "first_poll_ms": daemon.sight.first_poll().map(|after| after.as_millis()),
         "troubles": troubles.into_iter().map(|trouble| trouble.text).collect::<Vec<_>>(),
         "tenants": tenants.into_iter().map(|(_, tenant)| tenant).collect::<Vec<_>>(),
         "parents": parents(daemon),

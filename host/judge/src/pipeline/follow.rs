@@ -120,6 +120,10 @@ impl Inner {
             poison,
             historic: _,
         } = verdict;
+        let told = alerts
+            .iter()
+            .filter(|alert| !alert.historic && !alert.shadow && alert.suppressed.is_none());
+        let told: Vec<_> = told.map(|alert| (alert.rule.clone(), alert.severity)).collect();
         let transaction = Transaction {
             admissions,
             cursors,
@@ -132,6 +136,9 @@ impl Inner {
         // Burnt is burnt, whether it comes to be on the disk or not.
         self.options.ration.burn(&said, (self.options.clock)());
         let committing = self.journal.store.begin(&self.journal.tenant, transaction)?;
+        for (rule, severity) in &told {
+            self.options.observer.alert(&self.tenant.id, rule, *severity);
+        }
         for said in &said {
             self.options.observer.said(&self.tenant.id, said);
         }

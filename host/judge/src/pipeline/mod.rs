@@ -24,7 +24,7 @@ use std::fmt::Debug;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use picket_contract::{Evaluate, Params, RuleManifest, Tables};
+use picket_contract::{Evaluate, Params, RuleManifest, Severity, Tables};
 use picket_event::Plan;
 use picket_store::{Store, StoreError};
 use tokio::sync::Mutex;
@@ -100,6 +100,8 @@ pub trait Observe: Send + Sync {
     fn trouble(&self, tenant: &str, trouble: &Trouble);
     /// A rule logged something, or cost something.
     fn said(&self, tenant: &str, said: &Said);
+    /// An alert that somebody is to be told of is on its way to the disk.
+    fn alert(&self, _tenant: &str, _rule: &str, _severity: Severity) {}
     /// Judging could not go on and starts anew from the store.
     fn interrupted(&self, tenant: &str, error: &PipelineError);
 }
