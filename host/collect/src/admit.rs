@@ -76,6 +76,11 @@ pub trait Admit: Send + Sync + 'static {
     /// Reads the rows of an answer, once for all who need to know something of them.
     fn read(&self, log: Log, texts: Vec<Arc<str>>) -> Rows;
 
+    /// Events that are held in memory until other logs have come as far: rules are shown rows in order.
+    fn waiting(&self) -> usize {
+        0
+    }
+
     /// The cursor last written for a log; none: never polled.
     fn cursor(&self, log: &str) -> impl Future<Output = Result<Option<CursorRow>, AdmitError>> + Send;
 

@@ -255,7 +255,8 @@ impl Budget {
     }
 
     fn is_forgotten(&self, learned: &Learned, now: i64) -> bool {
-        now.saturating_sub(learned.at) > self.minute.saturating_mul(REMEMBERED)
+        // What was learned in a future that a clock showed once is no better than what is long past.
+        now.saturating_sub(learned.at).abs() > self.minute.saturating_mul(REMEMBERED)
     }
 
     fn attempts(&self, endpoint: &str) -> u32 {

@@ -1,11 +1,18 @@
 //! Time, as it is given to the collector.
 
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 /// A clock that can be waited on.
 pub trait Clock: Send + Sync + 'static {
     /// Now, ms since the Unix epoch.
     fn now_ms(&self) -> i64;
+
+    /// Ms since some moment, on a clock that nobody sets: what spans are measured with. The system's wall clock may jump by
+    /// years in either direction.
+    fn steady_ms(&self) -> i64 {
+        self.now_ms()
+    }
 
     /// Returns after so many ms of this clock.
     fn sleep(&self, ms: i64) -> impl Future<Output = ()> + Send;
@@ -18,6 +25,11 @@ pub struct SystemClock;
 impl Clock for SystemClock {
     fn now_ms(&self) -> i64 {
         picket_duo::system_now()
+    }
+
+    fn steady_ms(&self) -> i64 {
+        static BEGUN: LazyLock<Instant> = LazyLock::new(Instant::now);
+        i64::try_from(BEGUN.elapsed().as_millis()).unwrap_or(i64::MAX)
     }
 
     async fn sleep(&self, ms: i64) {

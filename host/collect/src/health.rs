@@ -89,6 +89,8 @@ pub struct LogHealth {
     /// Rules that read several logs wait for this one: it is the least complete of those that are waited for, and more than
     /// ten minutes behind the furthest.
     pub holds_others: bool,
+    /// Duo is not asked at the moment: so many events are in memory until other logs have come as far. Duo keeps the rest.
+    pub waits_with: Option<usize>,
     /// Duo's clock less ours, ms, to the second.
     pub clock_skew: Option<i64>,
 }
@@ -126,6 +128,7 @@ impl Known {
             rate_limited: 0,
             rate_limited_last_hour: 0,
             holds_others: false,
+            waits_with: None,
             clock_skew: None,
         };
         Known {
@@ -267,6 +270,19 @@ impl Board {
         self.lock()
             .values()
             .any(|known| known.health.log != log && known.health.standing == Standing::Working)
+    }
+
+    /// Whether another log that is waited for is less complete.
+    pub(crate) fn is_ahead(&self, log: Log) -> bool {
+        let logs = self.lock();
+        let own = logs.get(&log).and_then(|known| known.health.complete_to);
+        let others = logs
+            .values()
+            .filter(|known| known.health.log != log && known.is_waited_for());
+        others
+            .map(|known| known.health.complete_to)
+            .min()
+            .is_some_and(|least| least < own)
     }
 
     /// How far the furthest of the other logs is complete, ms.

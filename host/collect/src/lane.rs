@@ -12,7 +12,7 @@ pub(crate) struct Lane {
     pub(crate) failures: u32,
     /// How often it was led in a circle since it last came to a window's end.
     pub(crate) circles: u32,
-    /// When the overlap is due to be read again, ms.
+    /// When the overlap is due to be read again, by the clock that nobody sets, ms.
     pub(crate) again_at: i64,
     /// There is more to read already: what others poll live goes first.
     pub(crate) is_behind: bool,

@@ -54,6 +54,9 @@ const TOLERATED_SKEW: i64 = 60_000;
 /// An overlap that fills pages is not read more rarely than this, ms.
 const RAREST_OVERLAP: i64 = 3_600_000;
 
+/// How often a log that is held back looks whether it may go on, ms at most.
+const LOOK_AGAIN: i64 = 1_000;
+
 pub(crate) struct Poller<D, A, C> {
     pub(crate) shared: Shared<D, A, C>,
     pub(crate) log: Log,
@@ -66,8 +69,10 @@ pub(crate) struct Poller<D, A, C> {
 
 #[derive(Debug)]
 struct Seen {
-    /// Duo's clock less ours, ms. Never too great: it is as old as the last answer was under way.
-    skew: Option<i64>,
+    /// Duo's clock less the one that nobody sets, ms: so a wall clock that is set moves no window. Never too great: it is as
+    /// old as the last answer was under way.
+    ahead: Option<i64>,
+    /// By the clock that nobody sets, ms.
     last_progress: i64,
 }
 
@@ -95,13 +100,13 @@ pub(crate) struct Wait {
 
 impl<D: DuoLogs, A: Admit, C: Clock> Poller<D, A, C> {
     pub(crate) fn new(shared: Shared<D, A, C>, log: Log) -> Self {
-        let last_progress = shared.clock.now_ms();
+        let last_progress = shared.clock.steady_ms();
         Poller {
             shared,
             log,
             speaks: true,
             seen: Mutex::new(Seen {
-                skew: None,
+                ahead: None,
                 last_progress,
             }),
             begun: Notify::new(),
@@ -128,13 +133,13 @@ impl<D: DuoLogs, A: Admit, C: Clock> Poller<D, A, C> {
     async fn poll_live(&self) {
         let mut lane = Lane::new(Class::Live);
         loop {
-            let begun = self.now();
+            let begun = self.steady();
             // Of its own only while it is under way: most of the time thousands of these sleep.
             match Box::pin(self.read_window(&mut lane)).await {
                 Ok(is_behind) => {
                     self.begun.notify_one();
                     if !is_behind {
-                        let passed = (self.now() - begun).max(0);
+                        let passed = (self.steady() - begun).max(0);
                         self.pause((self.shared.settings.poll_interval - passed).max(1), false)
                             .await;
                     }
@@ -183,7 +188,7 @@ impl<D: DuoLogs, A: Admit, C: Clock> Poller<D, A, C> {
             Shape::Opaque => settings.trust_monitor_overlap,
             _ => settings.overlap,
         };
-        let again = !lane.is_behind && self.now() >= lane.again_at;
+        let again = !lane.is_behind && self.steady() >= lane.again_at;
         let read_to = match cursor.live.filter(|_| !lane.is_past) {
             Some(live) => Some(live.read_to),
             None => cursor.read_to,
@@ -202,6 +207,7 @@ impl<D: DuoLogs, A: Admit, C: Clock> Poller<D, A, C> {
         let Some(window) = window else { return Ok(false) };
         let mut walk = Walk::new(self.log, window, settings.page_limit);
         loop {
+            self.hold_back().await;
             let is_first = self.skew().is_none();
             let Some(page) = self.ask(lane, &window, &mut walk).await? else {
                 return Ok(true);
@@ -246,7 +252,7 @@ impl<D: DuoLogs, A: Admit, C: Clock> Poller<D, A, C> {
                     // Where the overlap alone fills pages, it is not read with each poll: that would cost more requests
                     // than Duo likes, and with them the promptness of what is new.
                     if again && walk.pages > 2 {
-                        lane.again_at = self.now() + (overlap / 3).min(RAREST_OVERLAP);
+                        lane.again_at = self.steady() + (overlap / 3).min(RAREST_OVERLAP);
                     }
                     // A past that reaches into what is not final yet is waited for.
                     if lane.is_past && walk.end < window.end {
@@ -260,6 +266,35 @@ impl<D: DuoLogs, A: Admit, C: Clock> Poller<D, A, C> {
         }
     }
 
+    /// Waits while too much is in memory until other logs have come as far: they are asked, and this one is not. Nothing is lost
+    /// by it: Duo keeps 180 days. One that fails is waited for `max_wait` at most.
+    async fn hold_back(&self) {
+        let mut is_held = false;
+        loop {
+            let waiting = self.shared.admit.waiting();
+            if waiting < self.shared.settings.most_waiting || !self.speaks || !self.shared.board.is_ahead(self.log) {
+                break;
+            }
+            if !is_held {
+                is_held = true;
+                tracing::info!(tenant = %self.shared.tenant, log = %self.log, waiting,
+                    "not asked for more until the other logs have come as far");
+            }
+            self.shared
+                .board
+                .update(self.log, |known| known.health.waits_with = Some(waiting));
+            self.shared
+                .clock
+                .sleep(self.shared.settings.poll_interval.clamp(1, LOOK_AGAIN))
+                .await;
+        }
+        if is_held {
+            self.shared
+                .board
+                .update(self.log, |known| known.health.waits_with = None);
+        }
+    }
+
     /// Asks until there is an answer, or a failure that asking again does not mend. None: the window has aged; what is left
     /// of it is asked for in another.
     async fn ask(&self, lane: &mut Lane, window: &Window, walk: &mut Walk) -> Result<Option<Page>, Failure> {
@@ -270,13 +305,13 @@ impl<D: DuoLogs, A: Admit, C: Clock> Poller<D, A, C> {
             if walk.pages > 0 && is_aged(window, self.duo_now()) {
                 return Ok(None);
             }
-            let sent = self.now();
+            let sent = self.steady();
             let error = match self.shared.duo.page(self.log, &walk.query()).await {
                 Ok(page) => {
                     permit.good();
                     if let Some(date) = page.server_date_ms {
-                        let now = self.now();
-                        self.lock().skew = Some(date - now);
+                        let now = self.steady();
+                        self.lock().ahead = Some(date - now);
                         let under_way = (now - sent).max(0);
                         let final_to = final_at(self.log, date - under_way, self.shared.settings.delay);
                         walk.end = walk.end.min(final_to);
@@ -447,21 +482,29 @@ impl<D: DuoLogs, A: Admit, C: Clock> Poller<D, A, C> {
         self.shared.clock.now_ms()
     }
 
-    /// Duo's clock, as far as it is known.
-    pub(crate) fn duo_now(&self) -> i64 {
-        self.now().saturating_add(self.skew().unwrap_or(0))
+    /// By the clock that nobody sets, ms.
+    pub(crate) fn steady(&self) -> i64 {
+        self.shared.clock.steady_ms()
     }
 
+    /// Duo's clock, as far as it is known.
+    pub(crate) fn duo_now(&self) -> i64 {
+        let ahead = self.lock().ahead;
+        ahead.map_or_else(|| self.now(), |ahead| self.steady().saturating_add(ahead))
+    }
+
+    /// Duo's clock less ours, ms, if Duo's is known.
     pub(crate) fn skew(&self) -> Option<i64> {
-        self.lock().skew
+        let ahead = self.lock().ahead?;
+        Some(self.steady().saturating_add(ahead).saturating_sub(self.now()))
     }
 
     pub(crate) fn last_progress(&self) -> i64 {
         self.lock().last_progress
     }
 
-    pub(crate) fn progressed(&self, now: i64) {
-        self.lock().last_progress = now;
+    pub(crate) fn progressed(&self) {
+        self.lock().last_progress = self.steady();
     }
 
     fn lock(&self) -> MutexGuard<'_, Seen> {

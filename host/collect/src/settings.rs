@@ -45,6 +45,8 @@ pub struct Settings {
     pub blind_after: i64,
     /// A log that brings nothing for so long, though it was busy before, is reported as silent.
     pub silent_after: i64,
+    /// So many events in memory wait for other logs at most; then logs that are ahead are not asked for more.
+    pub most_waiting: usize,
     /// Pauses after failures.
     pub back_off: BackOff,
 }
@@ -96,6 +98,7 @@ impl Settings {
             trust_monitor_overlap: 7 * 86_400_000,
             blind_after: 900_000,
             silent_after: 3 * 3_600_000,
+            most_waiting: 200_000,
             back_off: BackOff::default().scaled(part, LEAST_POLL_INTERVAL),
         })
     }

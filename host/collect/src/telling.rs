@@ -160,7 +160,7 @@ impl<D: DuoLogs, A: Admit, C: Clock> Poller<D, A, C> {
             admitted = held.write(entry, after).await?;
         }
         let now = self.now();
-        self.progressed(now);
+        self.progressed();
         let skew = self.skew();
         let cursor = held.cursor();
         self.shared.board.update(self.log, |known| {
@@ -197,7 +197,7 @@ impl<D: DuoLogs, A: Admit, C: Clock> Poller<D, A, C> {
 
     /// After `max_wait` without progress: up to where the other logs have come, readers go on without this one.
     pub(crate) async fn mark_stalled(&self) {
-        if !self.is_of_account() || self.now() - self.last_progress() < self.shared.settings.max_wait {
+        if !self.is_of_account() || self.steady() - self.last_progress() < self.shared.settings.max_wait {
             return;
         }
         // If the journal fails too, the next pause tries again.

@@ -9,6 +9,8 @@
 
 mod common;
 
+use std::sync::atomic::Ordering;
+
 use common::{Entry, FakeDuo, FakeJournal, HOUR, MINUTE, T0, TestClock, settings, start, start_as};
 use picket_collect::Standing;
 use picket_contract::Mark;
@@ -349,4 +351,84 @@ async fn the_other_form_of_a_log_goes_on_where_the_one_before_stopped() {
         .collect();
     assert_eq!(standing.last(), Some(&true), "{standing:?}");
     assert!(standing.contains(&false));
+}
+
+#[tokio::test]
+async fn a_wall_clock_that_jumps_by_years_opens_no_gap_and_makes_nothing_spin() {
+    const YEAR: i64 = 365 * 24 * HOUR;
+    let (clock, duo, journal) = setting_up();
+    let running = start(&ALL, settings(), &duo, &journal);
+    clock.run(10 * MINUTE).await;
+    for years in [-6, 10, 0, 10, -6, 0] {
+        clock.off.store(years * YEAR, Ordering::SeqCst);
+        let before: usize = ALL.iter().map(|log| duo.requests(*log)).sum();
+        clock.run(20 * MINUTE).await;
+        let asked = ALL.iter().map(|log| duo.requests(*log)).sum::<usize>() - before;
+        assert!(
+            (20..=100).contains(&asked),
+            "{years} years off: {asked} requests in twenty minutes"
+        );
+    }
+    for log in ALL {
+        assert_eq!(journal.ids(log).len(), 30, "{log}");
+    }
+    assert!(journal.rows("collector").is_empty(), "{:?}", journal.rows("collector"));
+    for health in running.board.status(clock.now()) {
+        assert!(health.standing != Standing::Failing, "{health:?}");
+        assert!(health.lag.is_none_or(|lag| lag < 5 * MINUTE), "{health:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_log_that_is_ahead_is_not_asked_while_too_many_events_wait_for_the_others() {
+    let (clock, duo, journal) = setting_up();
+    let logs = [Log::Authentication, Log::Activity];
+    let running = start(&logs, settings(), &duo, &journal);
+    clock.run(10 * MINUTE).await;
+    duo.refuse(Log::Activity, Some(forbidden(Log::Activity)));
+    clock.run(10 * MINUTE).await;
+    duo.refuse(Log::Activity, None);
+    let of = |log: Log| {
+        let status = running.board.status(clock.now());
+        status.into_iter().find(|health| health.log == log).unwrap()
+    };
+    assert!(of(Log::Authentication).complete_to > of(Log::Activity).complete_to);
+
+    journal.waiting.store(settings().most_waiting, Ordering::SeqCst);
+    clock.run(4 * MINUTE).await;
+    assert_eq!(
+        of(Log::Authentication).waits_with,
+        None,
+        "nobody waits for a log that is closed"
+    );
+    clock.run(20 * MINUTE).await;
+    // Activity is open again and has come as far; then whoever is ahead stands still, and nobody else.
+    let before = duo.requests(Log::Authentication) + duo.requests(Log::Activity);
+    clock.run(20 * MINUTE).await;
+    assert!(
+        duo.requests(Log::Authentication) + duo.requests(Log::Activity) > before,
+        "both wait for each other"
+    );
+
+    duo.refuse(
+        Log::Activity,
+        Some(DuoError::Server {
+            at: "a".into(),
+            status: 500,
+            message: String::new(),
+        }),
+    );
+    clock.run(4 * MINUTE).await;
+    let before = duo.requests(Log::Authentication);
+    clock.run(20 * MINUTE).await;
+    assert_eq!(duo.requests(Log::Authentication), before);
+    assert_eq!(of(Log::Authentication).waits_with, Some(settings().most_waiting));
+
+    journal.waiting.store(0, Ordering::SeqCst);
+    duo.refuse(Log::Activity, None);
+    clock.run(2 * HOUR).await;
+    assert_eq!(of(Log::Authentication).waits_with, None);
+    for log in logs {
+        assert_eq!(journal.ids(log).len(), 30, "{log}");
+    }
 }

@@ -225,6 +225,10 @@ impl Admit for Door {
         self.pipeline.read(log.journal(), texts).into()
     }
 
+    fn waiting(&self) -> usize {
+        self.pipeline.waiting()
+    }
+
     async fn cursor(&self, log: &str) -> Result<Option<CursorRow>, AdmitError> {
         let (store, tenant) = (self.store.clone(), self.pipeline.journal().clone());
         let cursors = tokio::task::spawn_blocking(move || store.cursors(&tenant)).await;

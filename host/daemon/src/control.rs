@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 /// What the daemon can be asked.
@@ -117,6 +118,8 @@ pub(crate) trait Handler: Send + Sync + 'static {
 
 /// Longest request line, bytes.
 const REQUEST_MAX: u64 = 64 << 10;
+/// Requests at once; the next one waits.
+const AT_ONCE: usize = 64;
 /// A client that says nothing for so long is hung up on.
 const IDLE: Duration = Duration::from_secs(10);
 
@@ -149,7 +152,11 @@ pub(crate) fn listen(path: &Path) -> anyhow::Result<UnixListener> {
 
 /// Serves until cancelled.
 pub(crate) async fn serve(listener: UnixListener, handler: Arc<impl Handler>, cancelled: CancellationToken) {
+    let slots = Arc::new(Semaphore::new(AT_ONCE));
     loop {
+        let Ok(slot) = slots.clone().acquire_owned().await else {
+            return;
+        };
         let accepted = tokio::select! {
             () = cancelled.cancelled() => return,
             accepted = listener.accept() => accepted,
@@ -158,6 +165,7 @@ pub(crate) async fn serve(listener: UnixListener, handler: Arc<impl Handler>, ca
             Ok((stream, _)) => {
                 let handler = handler.clone();
                 tokio::spawn(async move {
+                    let _slot = slot;
                     if let Err(error) = answer(stream, &*handler).await {
                         tracing::debug!("control socket: {error:#}");
                     }

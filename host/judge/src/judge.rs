@@ -184,7 +184,11 @@ impl TenantJudge {
             match quarantine {
                 _ if slot.rule.terms.mode == Mode::Paused || slot.fresh => false,
                 _ if slot.held => held_too,
-                Some(quarantine) => quarantine.retry_at <= now,
+                // A clock that was years ahead for a while must not keep a rule out for years.
+                Some(quarantine) => {
+                    quarantine.retry_at <= now
+                        || quarantine.retry_at.saturating_sub(now) > self.settings.probe_at_most_ms
+                }
                 None => false,
             }
         };
@@ -231,6 +235,11 @@ impl TenantJudge {
     #[must_use]
     pub fn pending(&self) -> usize {
         self.readers.iter().map(Reader::pending).sum()
+    }
+
+    /// How many rows are in memory until the marks let them go: readers share them, so that the one with most has them all.
+    pub(crate) fn waiting(&self) -> usize {
+        self.readers.iter().map(Reader::pending).max().unwrap_or(0)
     }
 
     /// How many readers there are.

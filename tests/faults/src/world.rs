@@ -82,6 +82,13 @@ impl World {
         self.times[place] + APPEARS
     }
 
+    /// How many rows have appeared at [`World::at`] of this share.
+    #[must_use]
+    pub fn appeared(&self, share: f64) -> u64 {
+        let until = self.at(share) - APPEARS;
+        self.times.partition_point(|time| *time <= until) as u64
+    }
+
     /// When everything has appeared and is past, ms.
     #[must_use]
     pub fn end(&self) -> i64 {

@@ -7,7 +7,7 @@
 )]
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use picket_collect::{Admit, AdmitError, Admitted, Clock, Collector, DuoLogs, Intake, Rows, Settings};
@@ -46,6 +46,8 @@ impl Dice {
 /// A clock that stands still until it is moved on.
 pub struct TestClock {
     now: AtomicI64,
+    /// How far somebody has set the wall clock off, ms.
+    pub off: AtomicI64,
     /// How often somebody went to sleep.
     pub sleeps: AtomicI64,
     sleepers: Mutex<BTreeMap<i64, Arc<Notify>>>,
@@ -53,11 +55,15 @@ pub struct TestClock {
 
 impl Clock for TestClock {
     fn now_ms(&self) -> i64 {
-        self.now.load(Ordering::SeqCst)
+        self.now() + self.off.load(Ordering::SeqCst)
+    }
+
+    fn steady_ms(&self) -> i64 {
+        self.now() - T0
     }
 
     async fn sleep(&self, ms: i64) {
-        let until = self.now_ms() + ms.max(1);
+        let until = self.now() + ms.max(1);
         self.sleeps.fetch_add(1, Ordering::Relaxed);
         let bell = self.sleepers.lock().unwrap().entry(until).or_default().clone();
         bell.notified().await;
@@ -68,6 +74,7 @@ impl TestClock {
     pub fn new() -> Arc<Self> {
         Arc::new(TestClock {
             now: AtomicI64::new(T0),
+            off: AtomicI64::new(0),
             sleeps: AtomicI64::new(0),
             sleepers: Mutex::default(),
         })
@@ -79,7 +86,7 @@ impl TestClock {
 
     /// Lets everybody run until all sleep, then moves on to the next who wakes, for so long.
     pub async fn run(&self, ms: i64) {
-        let end = self.now_ms() + ms;
+        let end = self.now() + ms;
         loop {
             for _ in 0..96 {
                 tokio::task::yield_now().await;
@@ -164,7 +171,7 @@ impl FakeDuo {
     }
 
     pub fn now(&self) -> i64 {
-        self.clock.now_ms() + self.skew.load(Ordering::SeqCst)
+        self.clock.now() + self.skew.load(Ordering::SeqCst)
     }
 
     pub fn add(&self, log: Log, time: i64, id: &str, late: i64) {
@@ -202,10 +209,7 @@ impl FakeDuo {
 
     fn answer(&self, log: Log, query: &Query) -> Result<Page, DuoError> {
         let at = log.path().to_owned();
-        self.asked
-            .lock()
-            .unwrap()
-            .push((self.clock.now_ms(), log, query.clone()));
+        self.asked.lock().unwrap().push((self.clock.now(), log, query.clone()));
         if let Some(error) = self.refused.lock().unwrap().get(&log) {
             return Err(error.clone());
         }
@@ -312,6 +316,8 @@ pub struct FakeJournal {
     ids: Mutex<BTreeSet<(String, String)>>,
     /// In percent: fails without writing, fails after writing.
     pub failing: Mutex<(i64, i64)>,
+    /// Events in memory that wait for other logs.
+    pub waiting: AtomicUsize,
     dice: Mutex<Option<Dice>>,
 }
 
@@ -390,6 +396,10 @@ impl Admit for FakeJournal {
             texts,
             reading: None,
         }
+    }
+
+    fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::SeqCst)
     }
 
     async fn cursor(&self, log: &str) -> Result<Option<CursorRow>, AdmitError> {

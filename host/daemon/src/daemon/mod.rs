@@ -203,6 +203,7 @@ async fn start(loaded: Loaded, sight: Arc<Sight>, shutdown: &CancellationToken) 
     let delivery = Delivery::open(&config.sinks, store.clone())?;
     let registry = Arc::new(registry);
     let upkeep = Upkeep::default();
+    sight.tell_tenants(config.tenant_label);
     let counts = Arc::new(Counts::watched(sight.clone()));
     let fleet = Fleet::new(Arc::new(Shared {
         store: store.clone(),
@@ -275,6 +276,7 @@ impl Daemon {
     }
 
     fn set_config(&self, config: Config) {
+        self.sight.tell_tenants(config.tenant_label);
         *self.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
     }
 

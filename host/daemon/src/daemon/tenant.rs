@@ -35,6 +35,10 @@ const SHARE_WITHIN: Duration = Duration::from_millis(200);
 /// The share of a minute's fuel that a rule burns before it lets the others go first: about a second of computing.
 const AT_ONCE: u64 = 20;
 
+/// Events of all tenants that are in memory until other logs have come as far, and the least that each may have.
+const MOST_WAITING: usize = 1_000_000;
+const LEAST_WAITING: usize = 10_000;
+
 /// From the first poll of one tenant to that of the next on average, ms.
 const APART: i64 = 60;
 
@@ -320,6 +324,7 @@ fn polling(config: &TenantConfig, of: usize) -> anyhow::Result<picket_collect::S
         overlap: source.overlap,
         lateness: source.lateness,
         max_wait: source.max_wait,
+        most_waiting: (MOST_WAITING / of.max(1)).clamp(LEAST_WAITING, settings.most_waiting),
         ..settings
     })
 }

@@ -13,7 +13,7 @@ mod http;
 mod readiness;
 mod timed;
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -43,6 +43,8 @@ pub(crate) struct Sight {
     first_poll: OnceLock<Duration>,
     /// When the daemon last went round, ms after `began`.
     heartbeat: AtomicU64,
+    /// Tenants are not told apart.
+    is_one: AtomicBool,
     polls: Family<Labels, Counter>,
     poll_seconds: Histograms,
     duplicates: Family<Labels, Counter>,
@@ -66,6 +68,7 @@ impl Sight {
             began,
             first_poll: OnceLock::new(),
             heartbeat: AtomicU64::new(0),
+            is_one: AtomicBool::new(false),
             polls: Family::default(),
             poll_seconds: Family::new_with_constructor(from_a_ms),
             duplicates: Family::default(),
@@ -77,6 +80,24 @@ impl Sight {
             committing: Mutex::default(),
             refused: Mutex::default(),
         })
+    }
+
+    /// Whether tenants are told apart from now on. Where that changes, counting begins anew.
+    pub(crate) fn tell_tenants(&self, apart: bool) {
+        if self.is_one.swap(!apart, Ordering::Relaxed) == apart {
+            self.polls.clear();
+            self.duplicates.clear();
+            self.alerts.clear();
+        }
+    }
+
+    /// The labels of something of a tenant's.
+    fn of(&self, tenant: &str, labels: &[(&'static str, &str)]) -> Labels {
+        let tenant = [("tenant", tenant)]
+            .into_iter()
+            .filter(|_| !self.is_one.load(Ordering::Relaxed));
+        let all = tenant.chain(labels.iter().copied());
+        all.map(|(name, value)| (name, value.to_owned())).collect()
     }
 
     /// Duo is about to be asked.
@@ -96,11 +117,8 @@ impl Sight {
 
     /// Duo has answered, or not.
     pub(crate) fn answered<T>(&self, tenant: &str, log: Log, took: Duration, answer: &Result<T, DuoError>) {
-        let labels = vec![
-            ("tenant", tenant.to_owned()),
-            ("stream", log.as_str().to_owned()),
-            ("code", answer.as_ref().map_or_else(code, |_| "200".to_owned())),
-        ];
+        let code = answer.as_ref().map_or_else(code, |_| "200".to_owned());
+        let labels = self.of(tenant, &[("stream", log.as_str()), ("code", &code)]);
         self.polls.get_or_create(&labels).inc();
         let labels = vec![("stream", log.as_str().to_owned())];
         self.poll_seconds.get_or_create(&labels).observe(took.as_secs_f64());
@@ -113,7 +131,7 @@ impl Sight {
             Ok(known) => {
                 *refused = None;
                 if known > 0 {
-                    let labels = vec![("tenant", tenant.to_owned()), ("stream", log.to_owned())];
+                    let labels = self.of(tenant, &[("stream", log)]);
                     self.duplicates.get_or_create(&labels).inc_by(known as u64);
                 }
             }
@@ -126,11 +144,7 @@ impl Sight {
 
     /// Alerts are on their way to the disk.
     pub(crate) fn alert(&self, tenant: &str, rule: &str, severity: Severity) {
-        let labels = vec![
-            ("tenant", tenant.to_owned()),
-            ("rule", rule.to_owned()),
-            ("severity", severity.as_str().to_owned()),
-        ];
+        let labels = self.of(tenant, &[("rule", rule), ("severity", severity.as_str())]);
         self.alerts.get_or_create(&labels).inc();
     }
 

@@ -191,6 +191,13 @@ fn of_log(running: &Running, health: &LogHealth) -> Option<(u8, String)> {
         .filter(|error| health.last_success.is_none_or(|success| success < error.at));
     match (health.standing, error) {
         (Standing::NotCollected, _) => None,
+        (Standing::Working, None) if health.waits_with.is_some() => {
+            let events = health.waits_with.unwrap_or(0);
+            let text = format!(
+                "is not asked for more: {events} events are in memory until the other logs have come as far; Duo keeps the rest"
+            );
+            Some((2, text))
+        }
         (Standing::Closed, error) => Some((0, error.map_or("closed".to_owned(), |error| without_place(&error.text)))),
         (_, Some(error)) if is_waited_out(health, error) => None,
         (_, Some(error)) if error.is_configuration => Some((0, without_place(&error.text))),

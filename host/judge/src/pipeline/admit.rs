@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use picket_contract::{Admission, EventRecord, Mark};
 use picket_event::{Identity, Occurrences, Problem, Reading};
@@ -150,6 +151,7 @@ impl Inner {
                     self.commit(vec![admission], along, verdict)?;
                     judge.put_down();
                     self.options.ration.set_held(judge.held());
+                    self.waiting.store(judge.waiting(), Ordering::Relaxed);
                     desk.judge = Some(judge);
                     Ok(alerts)
                 });
@@ -185,6 +187,7 @@ impl Inner {
                     if self.commit(Vec::new(), Vec::new(), verdict).is_ok() {
                         judge.put_down();
                         self.options.ration.set_held(judge.held());
+                        self.waiting.store(judge.waiting(), Ordering::Relaxed);
                         desk.judge = Some(judge);
                     }
                     self.follow(desk)

@@ -1,5 +1,7 @@
 //! Reading from the journal what the judge has not read yet.
 
+use std::sync::atomic::Ordering;
+
 use picket_contract::Admission;
 use picket_store::{Committing, CursorRow, InventoryChange, StoreError, Transaction};
 use tokio::sync::OwnedMutexGuard;
@@ -52,6 +54,7 @@ impl Inner {
             self.commit(Vec::new(), Vec::new(), verdict)?;
             judge.put_down();
             self.options.ration.set_held(judge.held());
+            self.waiting.store(judge.waiting(), Ordering::Relaxed);
         }
         loop {
             if self.options.ration.all_wait((self.options.clock)()) {
@@ -90,6 +93,7 @@ impl Inner {
             self.commit(Vec::new(), Vec::new(), verdict)?;
             judge.put_down();
             self.options.ration.set_held(judge.held());
+            self.waiting.store(judge.waiting(), Ordering::Relaxed);
         }
     }
 

@@ -21,6 +21,7 @@ mod load;
 mod swap;
 
 use std::fmt::Debug;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -171,6 +172,8 @@ struct Inner {
     settings: RwLock<Settings>,
     /// What is read of events: that of the judge, or, for a moment, of the one before it.
     plan: RwLock<Plan>,
+    /// Rows in memory that wait for marks.
+    waiting: AtomicUsize,
     /// One change of rules at a time.
     swapping: Arc<Mutex<()>>,
 }
@@ -251,6 +254,7 @@ impl Pipeline {
             head,
             judge: Arc::new(Mutex::new(desk)),
             plan: RwLock::default(),
+            waiting: AtomicUsize::new(0),
             swapping: Arc::default(),
         };
         let pipeline = Pipeline { inner: Arc::new(inner) };
@@ -326,6 +330,12 @@ impl Pipeline {
     #[must_use]
     pub fn settings(&self) -> Settings {
         self.inner.settings()
+    }
+
+    /// Events in memory that wait until other logs have come as far.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.inner.waiting.load(Ordering::Relaxed)
     }
 
     /// How the tenant's fuel stands.

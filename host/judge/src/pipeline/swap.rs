@@ -11,6 +11,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use picket_contract::{Admission, Mark, Position, RuleState, StateChanges};
@@ -495,6 +496,7 @@ impl Inner {
             self.commit(Vec::new(), Vec::new(), verdict)?;
             judge.put_down();
             self.options.ration.set_held(judge.held());
+            self.waiting.store(judge.waiting(), Ordering::Relaxed);
             desk.judge = Some(judge);
         }
         self.follow(desk)
