@@ -20,7 +20,10 @@ use serde_json::json;
 const NOON: i64 = 1_795_003_200_000;
 
 /// Names that dashboards rest on: they stay.
-const LASTING: [&str; 25] = [
+const LASTING: [&str; 28] = [
+    "duo_outbox_pending",
+    "duo_outbox_oldest_seconds",
+    "duo_outbox_dead_letters",
     "duo_poll_requests",
     "duo_poll_duration_seconds",
     "duo_events_ingested",

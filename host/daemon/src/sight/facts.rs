@@ -17,7 +17,7 @@ use serde_json::Value;
 
 use super::{Labels, readiness};
 use crate::daemon::{Daemon, lock};
-use crate::{rules_view, when};
+use crate::{rules_view, status, when};
 
 /// How the values of tenants that are not told apart are joined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,7 +125,7 @@ pub(super) fn text(daemon: &Daemon) -> anyhow::Result<String> {
     };
     collection(daemon, &mut own);
     rules(daemon, &mut own)?;
-    delivery(daemon, &mut own);
+    delivery(daemon, &mut own)?;
     whole(daemon, &mut own);
     let mut registry = Registry::with_prefix("duo");
     registry.register_collector(Box::new(own));
@@ -276,14 +276,42 @@ fn rules(daemon: &Daemon, facts: &mut Facts) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn delivery(daemon: &Daemon, facts: &mut Facts) {
-    let troubles = daemon.delivery.troubles();
-    for sink in daemon.delivery.names() {
-        let works = if troubles.contains_key(&sink) { 0.0 } else { 1.0 };
+fn delivery(daemon: &Daemon, facts: &mut Facts) -> anyhow::Result<()> {
+    let now = when::now();
+    for sink in status::sinks(&daemon.config(), &*daemon.store)? {
+        let of = |name: &str| sink.get(name).and_then(Value::as_str);
+        let number = |name: &str| figure(sink.get(name).and_then(Value::as_u64).unwrap_or(0));
+        let name = of("name").unwrap_or_default();
+        let labels = [("sink", name)];
+        let works = of("trouble").is_none() && sink.get("disabled") != Some(&Value::Bool(true));
         facts
             .gauge("sink_up", "1: the sink took what it was given last", Joined::Sum)
-            .put(&[("sink", &sink)], works);
+            .put(&labels, if works { 1.0 } else { 0.0 });
+        facts
+            .gauge(
+                "outbox_pending",
+                "Alerts that are still to be delivered; counting ends at 100,000",
+                Joined::Sum,
+            )
+            .put(&labels, number("pending"));
+        let oldest = of("oldest").and_then(|time| time.parse::<jiff::Timestamp>().ok());
+        let waits = oldest.map_or(0, |oldest| now.saturating_sub(oldest.as_millisecond()).max(0));
+        facts
+            .gauge(
+                "outbox_oldest_seconds",
+                "How long the oldest of them has waited",
+                Joined::Worst,
+            )
+            .put(&labels, seconds(waits));
+        facts
+            .gauge(
+                "outbox_dead_letters",
+                "Alerts that the sink refused for good, and nobody has looked after",
+                Joined::Sum,
+            )
+            .put(&labels, number("dead"));
     }
+    Ok(())
 }
 
 /// Of the installation as a whole.

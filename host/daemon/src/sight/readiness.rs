@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use picket_collect::Standing;
+use picket_store::SinkRow;
 
 use super::Sight;
 use crate::daemon::{Daemon, lock};
@@ -73,13 +74,31 @@ pub(super) fn of(daemon: &Daemon) -> Readiness {
             since.elapsed().as_secs()
         ));
     }
-    let troubles = daemon.delivery.troubles();
-    if !troubles.is_empty() && troubles.len() >= daemon.delivery.names().len() {
-        let words: Vec<String> = troubles.iter().map(|(sink, why)| format!("{sink}: {why}")).collect();
-        wrong.push(format!(
-            "delivery: no sink takes alerts; they wait in the store: {}",
-            words.join("; ")
-        ));
+    match daemon.store.sinks() {
+        Ok(sinks) => {
+            let config = daemon.config();
+            let troubled = |sink: &&SinkRow| sink.disabled || sink.patience.trouble.is_some();
+            let known = sinks
+                .iter()
+                .filter(|row| config.sinks.iter().any(|sink| *sink.name == *row.sink));
+            let words: Vec<String> = known
+                .filter(troubled)
+                .map(|sink| {
+                    format!(
+                        "{}: {}",
+                        sink.sink,
+                        sink.patience.trouble.as_deref().unwrap_or("stopped")
+                    )
+                })
+                .collect();
+            if !words.is_empty() && words.len() >= config.sinks.len() {
+                let words = words.join("; ");
+                wrong.push(format!(
+                    "delivery: no sink takes alerts; they wait in the store: {words}"
+                ));
+            }
+        }
+        Err(error) => wrong.push(format!("store: it cannot be read: {error}")),
     }
     Readiness {
         wrong,
