@@ -145,7 +145,8 @@ impl Running {
         };
         let tenant = Arc::new(judged_tenant(config, mask.clone()));
         let pipeline = Pipeline::open(tenant.clone(), shared.store.clone(), rules, options.clone()).await?;
-        let door = Arc::new(Door::new(pipeline.clone(), shared.store.clone(), shared.gate.clone()).watched(&shared.sight));
+        let door =
+            Arc::new(Door::new(pipeline.clone(), shared.store.clone(), shared.gate.clone()).watched(&shared.sight));
         let collector = Collector::new(&config.id, &logs, polling, account.clone(), door, Arc::new(SystemClock));
         let board = collector.board();
         let stop = shared.shutdown.child_token();
