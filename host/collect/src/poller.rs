@@ -490,7 +490,9 @@ impl<D: DuoLogs, A: Admit, C: Clock> Poller<D, A, C> {
     /// Duo's clock, as far as it is known.
     pub(crate) fn duo_now(&self) -> i64 {
         let ahead = self.lock().ahead;
-        ahead.map_or_else(|| self.now(), |ahead| self.steady().saturating_add(ahead))
+        // Before the first page a refusal may have shown it: where our clock is years behind, Duo refuses windows made by it.
+        let told = || self.now().saturating_add(self.shared.duo.skew_ms().unwrap_or(0));
+        ahead.map_or_else(told, |ahead| self.steady().saturating_add(ahead))
     }
 
     /// Duo's clock less ours, ms, if Duo's is known.

@@ -380,6 +380,25 @@ async fn a_wall_clock_that_jumps_by_years_opens_no_gap_and_makes_nothing_spin() 
 }
 
 #[tokio::test]
+async fn a_start_with_a_clock_years_off_reads_everything_all_the_same() {
+    for years in [-6, 10] {
+        let (clock, duo, journal) = setting_up();
+        clock.off.store(years * 365 * 24 * HOUR, Ordering::SeqCst);
+        let running = start(&ALL, settings(), &duo, &journal);
+        clock.run(3 * HOUR).await;
+        for log in ALL {
+            assert_eq!(journal.ids(log).len(), 30, "{years} years off: {log}");
+            assert!(
+                duo.requests(log) < 120,
+                "{years} years off: {log}: {} requests",
+                duo.requests(log)
+            );
+        }
+        drop(running);
+    }
+}
+
+#[tokio::test]
 async fn a_log_that_is_ahead_is_not_asked_while_too_many_events_wait_for_the_others() {
     let (clock, duo, journal) = setting_up();
     let logs = [Log::Authentication, Log::Activity];

@@ -129,6 +129,11 @@ impl DuoLogs for Account {
         answer
     }
 
+    fn skew_ms(&self) -> Option<i64> {
+        // It is only held for long where the secret is being read again.
+        self.current.try_read().ok()?.0.skew_ms()
+    }
+
     fn secret_place(&self) -> Option<String> {
         Some(self.source.secret.place())
     }

@@ -12,6 +12,7 @@
     reason = "tests fail by panicking, in their helpers as well"
 )]
 
+pub mod harm;
 pub mod oracle;
 pub mod proxy;
 pub mod torture;

@@ -92,15 +92,7 @@ pub fn torture(plan: &Plan, world: &World, oracle: &Oracle, mut tell: impl FnMut
             // The last piece is left for the life that nobody ends.
             (so_far + part) / whole * 0.98
         };
-        live(
-            &mut site,
-            &proxy,
-            &world,
-            plan.failpoint,
-            &mut dice,
-            &share,
-            &mut report,
-        );
+        live(&mut site, &proxy, world, plan.failpoint, &mut dice, &share, &mut report);
         report.kills += 1;
         tell(report.kills, site.duo.served());
     }

@@ -210,6 +210,14 @@ impl FakeDuo {
     fn answer(&self, log: Log, query: &Query) -> Result<Page, DuoError> {
         let at = log.path().to_owned();
         self.asked.lock().unwrap().push((self.clock.now(), log, query.clone()));
+        // As Duo does: a first window that was made by a clock long behind its own.
+        if query.mintime < self.now() - 181 * 24 * HOUR {
+            return Err(DuoError::BadRequest {
+                at,
+                code: 40002,
+                message: "mintime must be within the past 180 days".into(),
+            });
+        }
         if let Some(error) = self.refused.lock().unwrap().get(&log) {
             return Err(error.clone());
         }
@@ -299,6 +307,12 @@ impl DuoLogs for FakeDuo {
             self.clock.sleep(slow).await;
         }
         answer
+    }
+
+    /// Whatever was answered, its head had the time.
+    fn skew_ms(&self) -> Option<i64> {
+        let is_asked = !self.asked.lock().unwrap().is_empty();
+        is_asked.then(|| self.now() - self.clock.now_ms())
     }
 }
 

@@ -180,7 +180,6 @@ async fn start(loaded: Loaded, sight: Arc<Sight>, shutdown: &CancellationToken) 
     let options = StoreOptions {
         skip_damaged: true,
         hook: Some(sight.hook()),
-        ..StoreOptions::default()
     };
     let engine_of_store = Arc::new(SqliteStore::open_with(&config.data_dir, options)?);
     let store: Arc<dyn Store> = engine_of_store.clone();

@@ -131,7 +131,7 @@ fn by_rules(
         module: rule.module,
         attack_version: rule.attack_version,
         params: rule.params,
-        tables: tables.clone().into(),
+        tables: tables.clone(),
         terms: rule.terms,
     };
     let set = RuleSet {
