@@ -32,15 +32,23 @@ fn a_kill_at_each_failpoint_changes_nothing() {
     let world = World::new(42, 2, 600);
     let oracle = Oracle::ask(&world);
     for point in Point::ALL {
-        let plan = Plan {
-            kills: 2,
-            seed: 42,
-            failpoint: Some(*point),
-        };
-        let report = torture(&plan, &world, &oracle, |_, _| {});
-        assert!(report.verdict.is_good(), "{}: {report:#?}", point.name());
-        // A day has nothing to tidy up.
+        // Whether somebody is at the point when it is armed is up to chance where little comes by: then once more.
+        let mut died_there = 0;
+        for seed in 42..47 {
+            let plan = Plan {
+                kills: 2,
+                seed,
+                failpoint: Some(*point),
+            };
+            let report = torture(&plan, &world, &oracle, |_, _| {});
+            assert!(report.verdict.is_good(), "{}: {report:#?}", point.name());
+            died_there += report.at_failpoint;
+            // A day has nothing to tidy up.
+            if died_there > 0 || *point == Point::MaintenanceMiddle {
+                break;
+            }
+        }
         let comes_by = *point != Point::MaintenanceMiddle;
-        assert_eq!(report.at_failpoint > 0, comes_by, "{}", point.name());
+        assert_eq!(died_there > 0, comes_by, "{}", point.name());
     }
 }

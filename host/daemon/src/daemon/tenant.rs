@@ -345,22 +345,29 @@ pub(crate) fn hashed(engine: &Engine, mask: &Mask, rules: Vec<JudgedRule>) -> Ru
     let mut hasher = blake3::Hasher::new();
     hasher.update(engine.fingerprint().as_bytes());
     hasher.update(mask.fingerprint().as_bytes());
-    let mut specs = Vec::new();
-    for rule in rules {
-        let deciding = (&rule.params, &rule.terms);
-        hasher.update(format!("{}\0{}\0{deciding:?}\0", rule.manifest.id, rule.module).as_bytes());
-        specs.push(RuleSpec {
-            manifest: rule.manifest,
-            evaluator: rule.evaluator,
-            module: rule.module,
-            attack_version: rule.attack_version,
-            params: rule.params,
-            tables: rule.tables,
-            terms: rule.terms,
-        });
+    // In whatever order modules were found, the same rules are the same generation.
+    let mut deciding: Vec<String> = rules
+        .iter()
+        .map(|rule| {
+            let deciding = (&rule.params, &rule.terms);
+            format!("{}\0{}\0{deciding:?}\0", rule.manifest.id, rule.module)
+        })
+        .collect();
+    deciding.sort();
+    for rule in &deciding {
+        hasher.update(rule.as_bytes());
     }
+    let spec = |rule: JudgedRule| RuleSpec {
+        manifest: rule.manifest,
+        evaluator: rule.evaluator,
+        module: rule.module,
+        attack_version: rule.attack_version,
+        params: rule.params,
+        tables: rule.tables,
+        terms: rule.terms,
+    };
     RuleSet {
-        rules: specs,
+        rules: rules.into_iter().map(spec).collect(),
         hash: format!("blake3:{}", hasher.finalize().to_hex()).into(),
     }
 }
