@@ -1,16 +1,16 @@
-//! Where alerts go: the sinks of `picket.yaml`, and which of them get whose.
+//! Sinks, read from what an operator wrote of them: every key that is wrong, with its place.
 
 use std::path::PathBuf;
 
 use picket_contract::Severity;
-use picket_store::OutboxRow;
-use serde::Deserialize;
 use serde_json::Value;
 use serde_saphyr::{Location, Spanned};
 
-use super::overrides::{Groups, Tenants};
-use super::tenant::Checker;
-use super::{Problem, SecretSource};
+use super::file::SinkFile;
+use super::{Route, SinkConfig, SinkKind, StdoutFormat, SyslogConfig, SyslogTransport, WebhookConfig};
+use crate::config::overrides::{Groups, Tenants};
+use crate::config::tenant::Checker;
+use crate::config::{Problem, SecretSource};
 
 /// Of each rule, tenant and hour so many alerts are sent unless told otherwise.
 const PER_HOUR: u32 = 100;
@@ -39,218 +39,9 @@ const SYSLOG_KEYS: [&str; 11] = [
     "timeout",
 ];
 
-/// One of `sinks`, as an operator writes it. Which keys there are is a matter of its type.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct SinkFile {
-    #[serde(rename = "type")]
-    kind: Spanned<String>,
-    name: Option<Spanned<String>>,
-    tenants: Option<Spanned<Value>>,
-    min_severity: Option<Spanned<String>>,
-    history: Option<Spanned<bool>>,
-    format: Option<Spanned<String>>,
-    path: Option<Spanned<PathBuf>>,
-    max_bytes: Option<Spanned<u64>>,
-    keep: Option<Spanned<u32>>,
-    url: Option<Spanned<String>>,
-    secret: Option<Spanned<String>>,
-    secret_file: Option<Spanned<PathBuf>>,
-    previous_secret: Option<Spanned<String>>,
-    previous_secret_file: Option<Spanned<PathBuf>>,
-    proxy: Option<Spanned<String>>,
-    timeout: Option<Spanned<String>>,
-    ca_file: Option<Spanned<PathBuf>>,
-    address: Option<Spanned<String>>,
-    transport: Option<Spanned<String>>,
-    framing: Option<Spanned<String>>,
-    facility: Option<Spanned<u8>>,
-    hostname: Option<Spanned<String>>,
-    client_cert_file: Option<Spanned<PathBuf>>,
-    client_key_file: Option<Spanned<PathBuf>>,
-    server_name: Option<Spanned<String>>,
-}
-
-/// Where alerts go, and which.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct SinkConfig {
-    /// By what its place in the outbox is known.
-    pub(crate) name: String,
-    /// Which alerts.
-    pub(crate) route: Route,
-    /// When it is new: whether it gets what the store holds already.
-    pub(crate) history: bool,
-    /// Where to.
-    pub(crate) kind: SinkKind,
-}
-
-/// Which alerts a sink gets.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Route {
-    /// Whose. What a customer's own file says of sinks goes before it.
-    pub(crate) tenants: Tenants,
-    /// This bad and worse.
-    pub(crate) min_severity: Severity,
-    /// Of each rule, tenant and hour so many. None: all.
-    pub(crate) per_hour: Option<u32>,
-}
-
-/// Where alerts go.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) enum SinkKind {
-    /// Standard output.
-    Stdout(StdoutFormat),
-    /// A rotating NDJSON file.
-    File {
-        /// The file.
-        path: PathBuf,
-        /// Bytes at which a new one is begun.
-        max_bytes: u64,
-        /// How many old ones are kept.
-        keep: u32,
-    },
-    /// A webhook.
-    Webhook(Box<WebhookConfig>),
-    /// A syslog receiver.
-    Syslog(Box<SyslogConfig>),
-}
-
-/// A webhook, and how it is reached.
-#[derive(Debug, Clone)]
-pub(crate) struct WebhookConfig {
-    /// May hold a secret of the receiver's, or be the variable that holds it.
-    pub(crate) url: SecretSource,
-    /// What requests are signed with: the secret, and the one before it while both hold.
-    pub(crate) secrets: Vec<SecretSource>,
-    /// May hold a password.
-    pub(crate) proxy: Option<SecretSource>,
-    /// A CA to trust besides the system's, PEM.
-    pub(crate) ca_file: Option<PathBuf>,
-    /// For the whole of one request, ms.
-    pub(crate) timeout: i64,
-}
-
-impl PartialEq for WebhookConfig {
-    /// What the secrets' files hold is compared where it is read.
-    fn eq(&self, other: &Self) -> bool {
-        let secrets = |config: &Self| {
-            let all = [&config.url].into_iter().chain(&config.secrets).chain(&config.proxy);
-            all.cloned().collect::<Vec<_>>()
-        };
-        let (own, others) = (secrets(self), secrets(other));
-        own.len() == others.len()
-            && self.secrets.len() == other.secrets.len()
-            && own.iter().zip(&others).all(|(one, other)| one.is_same(other))
-            && (&self.ca_file, self.timeout) == (&other.ca_file, other.timeout)
-    }
-}
-
-/// A syslog receiver, and what it gets.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct SyslogConfig {
-    /// Host and port.
-    pub(crate) address: String,
-    /// The way there.
-    pub(crate) transport: SyslogTransport,
-    /// Length first, or a line break behind.
-    pub(crate) octet_counting: bool,
-    /// CEF, or JSON.
-    pub(crate) cef: bool,
-    /// 0 to 23.
-    pub(crate) facility: u8,
-    /// This machine's name, as messages say it.
-    pub(crate) hostname: String,
-    /// The only authorities that are trusted, PEM.
-    pub(crate) ca_file: Option<PathBuf>,
-    /// Certificate and key that the receiver may ask for, PEM.
-    pub(crate) client: Option<(PathBuf, PathBuf)>,
-    /// In place of the host's.
-    pub(crate) server_name: Option<String>,
-    /// ms.
-    pub(crate) timeout: i64,
-}
-
-/// The way to a syslog receiver.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum SyslogTransport {
-    Tls,
-    Tcp,
-    Udp,
-}
-
-/// How the standard output sink writes.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) enum StdoutFormat {
-    /// As a first-tier analyst reads it.
-    #[default]
-    Text,
-    /// One JSON object a line.
-    Ndjson,
-}
-
-impl SinkKind {
-    /// As it is written.
-    pub(crate) fn word(&self) -> &'static str {
-        match self {
-            SinkKind::Stdout(_) => "stdout",
-            SinkKind::File { .. } => "file",
-            SinkKind::Webhook(_) => "webhook",
-            SinkKind::Syslog(_) => "syslog",
-        }
-    }
-
-    /// Files that it is made of: a change of one is a change of the configuration.
-    pub(crate) fn files(&self) -> Vec<PathBuf> {
-        match self {
-            SinkKind::Stdout(_) | SinkKind::File { .. } => Vec::new(),
-            SinkKind::Webhook(webhook) => {
-                let secrets = [&webhook.url].into_iter().chain(&webhook.secrets).chain(&webhook.proxy);
-                let files = secrets.filter_map(|secret| match secret {
-                    SecretSource::File(path) => Some(path.clone()),
-                    _ => None,
-                });
-                files.chain(webhook.ca_file.clone()).collect()
-            }
-            SinkKind::Syslog(syslog) => {
-                let client = syslog
-                    .client
-                    .clone()
-                    .into_iter()
-                    .flat_map(|(certificate, key)| [certificate, key]);
-                client.chain(syslog.ca_file.clone()).collect()
-            }
-        }
-    }
-}
-
-impl Route {
-    /// Whether it gets a tenant's alerts. `own`: the sinks that the tenant's file names.
-    pub(crate) fn has(&self, sink: &str, tenant: &str, own: Option<&[String]>) -> bool {
-        match own {
-            Some(own) => own.iter().any(|name| name == sink),
-            None => self.tenants.has(tenant),
-        }
-    }
-
-    /// Whether it gets an alert of a tenant whose alerts it gets.
-    pub(crate) fn wants(&self, row: &OutboxRow) -> bool {
-        row.severity >= self.min_severity && (row.summary || self.per_hour.is_none_or(|most| row.nth <= most))
-    }
-}
-
-impl SinkConfig {
-    /// The tenants that it names.
-    pub(super) fn named(&self) -> impl Iterator<Item = &String> {
-        match &self.route.tenants {
-            Tenants::All => [].iter(),
-            Tenants::These(ids) => ids.iter(),
-        }
-    }
-}
-
 impl Checker<'_> {
     /// The sinks; standard output where none is named. `per_hour`: as written; 0 sends all.
-    pub(super) fn sinks(
+    pub(in crate::config) fn sinks(
         &self,
         files: &[Spanned<SinkFile>],
         per_hour: Option<u32>,
@@ -322,7 +113,7 @@ impl Checker<'_> {
     }
 
     /// The sinks that a customer's file names.
-    pub(super) fn own_sinks(
+    pub(in crate::config) fn own_sinks(
         &self,
         names: Option<&[Spanned<String>]>,
         sinks: &[SinkConfig],
@@ -600,46 +391,5 @@ impl Checker<'_> {
             problems.push(problem.hint(known.join(", ")));
         }
         found.map(|(_, value)| *value)
-    }
-}
-
-impl SinkKind {
-    /// Whether one that is new is given what the store holds already.
-    fn wants_history(&self) -> bool {
-        matches!(self, SinkKind::Stdout(_) | SinkKind::File { .. })
-    }
-}
-
-impl SinkFile {
-    /// Keys that not every type has, and where they stand.
-    fn given(&self) -> Vec<(&'static str, Location)> {
-        fn at<T>(value: Option<&Spanned<T>>) -> Option<Location> {
-            value.map(|value| value.referenced)
-        }
-        let keys = [
-            ("format", at(self.format.as_ref())),
-            ("path", at(self.path.as_ref())),
-            ("max_bytes", at(self.max_bytes.as_ref())),
-            ("keep", at(self.keep.as_ref())),
-            ("url", at(self.url.as_ref())),
-            ("secret", at(self.secret.as_ref())),
-            ("secret_file", at(self.secret_file.as_ref())),
-            ("previous_secret", at(self.previous_secret.as_ref())),
-            ("previous_secret_file", at(self.previous_secret_file.as_ref())),
-            ("proxy", at(self.proxy.as_ref())),
-            ("timeout", at(self.timeout.as_ref())),
-            ("ca_file", at(self.ca_file.as_ref())),
-            ("address", at(self.address.as_ref())),
-            ("transport", at(self.transport.as_ref())),
-            ("framing", at(self.framing.as_ref())),
-            ("facility", at(self.facility.as_ref())),
-            ("hostname", at(self.hostname.as_ref())),
-            ("client_cert_file", at(self.client_cert_file.as_ref())),
-            ("client_key_file", at(self.client_key_file.as_ref())),
-            ("server_name", at(self.server_name.as_ref())),
-        ];
-        keys.into_iter()
-            .filter_map(|(key, location)| Some((key, location?)))
-            .collect()
     }
 }
