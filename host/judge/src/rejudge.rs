@@ -5,7 +5,7 @@
 //! ([`Mark::Takeover`]). Who asks gives the rules of each generation; alerts, ids and state are then those of the live run. What
 //! cannot be repeated is told ([`Rejudged::substituted`]).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, RwLock};
 
 use picket_contract::{Admission, Mark, Position};
@@ -164,6 +164,8 @@ struct Again<'j> {
     /// Rules that were retired, by id and state version: they may come back.
     parked: BTreeMap<(String, u32), JudgedRule>,
     rejudged: Rejudged,
+    /// Where among its alerts one of an id stands; the last that was raised.
+    raised: HashMap<Arc<str>, usize>,
     /// The journal's number up to which events are counted.
     read: u64,
     now: i64,
@@ -185,6 +187,7 @@ impl<'j> Again<'j> {
             judge: judge.knowing(of.people.clone()).since(historic),
             parked: BTreeMap::new(),
             rejudged: Rejudged::default(),
+            raised: HashMap::new(),
             read: 0,
             now: of.now,
         })
@@ -220,9 +223,13 @@ impl<'j> Again<'j> {
     fn hear(&mut self, verdict: Verdict) {
         self.rejudged.troubles.extend(verdict.troubles);
         let alerts = &mut self.rejudged.alerts;
+        let raised = verdict.alerts.iter().zip(alerts.len()..);
+        self.raised
+            .extend(raised.map(|(alert, place)| (alert.id.clone(), place)));
         alerts.extend(verdict.alerts);
         for repeat in verdict.repeats {
-            if let Some(alert) = alerts.iter_mut().rev().find(|alert| alert.id == repeat.id) {
+            let place = self.raised.get(&repeat.id);
+            if let Some(alert) = place.and_then(|place| alerts.get_mut(*place)) {
                 alert.repeats += repeat.count;
                 alert.last_repeat = alert.last_repeat.max(Some(repeat.time));
             }
