@@ -14,7 +14,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use common::{Does, Event, LOGS, NOW, Native, manifest, record, tenant};
+use common::{Does, LOGS, NOW, Native, logins, manifest, tenant};
 use picket_contract::{Call, Evaluate, Failure, FailureKind, Mark, Outcome, Params, Tables, Usage};
 use picket_judge::people::Nobody;
 use picket_judge::pipeline::{
@@ -114,31 +114,14 @@ fn set(does: &[Does], hash: &str) -> RuleSet {
     }
 }
 
-/// A page of authentication rows (second, user, let in), complete up to a second.
+/// A page with its cursor: of the logins as many as there are numbers.
 fn page(numbers: std::ops::Range<usize>, rows: &[(i64, u8, bool)], to: i64) -> Page {
-    let row = |(number, (second, user, word)): (usize, &(i64, u8, bool))| {
-        let event = Event {
-            phase: 0,
-            offset: second * 2,
-            log: 0,
-            user: *user,
-            word: *word,
-            late: false,
-        };
-        record(number, &event).raw
-    };
     Page {
-        log: LOGS[0].into(),
-        rows: numbers.zip(rows).map(row).collect(),
-        marks: vec![Mark::Complete {
-            log: LOGS[0].into(),
-            to: to * 1000,
-        }],
         cursor: Some(CursorRow {
             log: LOGS[0].into(),
             cursor: format!("{{\"to\":{to}}}"),
         }),
-        inventory: Vec::new(),
+        ..logins::page(numbers.start, &rows[..numbers.len().min(rows.len())], to)
     }
 }
 

@@ -21,14 +21,7 @@ pub(crate) fn run(config: &Config, arguments: &Logs) -> anyhow::Result<()> {
     if arguments.source != "duo" {
         bail!("--source {}: the only source is duo", arguments.source);
     }
-    if let Some(log) = arguments
-        .logs
-        .iter()
-        .find(|log| !picket_event::logs().any(|name| name == *log))
-    {
-        let names: Vec<&str> = picket_event::logs().collect();
-        bail!("--log {log}: there is no such log; the logs are {}", names.join(", "));
-    }
+    super::known_logs(&arguments.logs)?;
     let now = when::now();
     let since = arguments
         .since

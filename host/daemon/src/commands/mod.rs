@@ -63,6 +63,18 @@ pub(crate) fn tenants(config: &Config, named: Option<&str>) -> anyhow::Result<Ve
     Ok(vec![named.into()])
 }
 
+/// The logs that a verb is about are logs of Duo's.
+///
+/// # Errors
+/// One is not.
+pub(crate) fn known_logs(logs: &[String]) -> anyhow::Result<()> {
+    let Some(log) = logs.iter().find(|log| !picket_event::logs().any(|name| name == *log)) else {
+        return Ok(());
+    };
+    let names: Vec<&str> = picket_event::logs().collect();
+    bail!("--log {log}: there is no such log; the logs are {}", names.join(", "));
+}
+
 /// Which tenants there are: of many, those whose ids are the most like the one named.
 fn those_near(named: &str, mut all: Vec<Arc<str>>) -> String {
     const MOST: usize = 10;

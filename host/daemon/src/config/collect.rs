@@ -3,8 +3,9 @@
 use serde_saphyr::{Location, Spanned};
 
 use super::file::SourceFile;
+use super::problem::nearest;
 use super::tenant::Checker;
-use super::{Collect, Problem, edits};
+use super::{Collect, Problem};
 
 /// As written, and as cursors and `status` call it.
 const LOGS: [(&str, &str); 7] = [
@@ -59,9 +60,7 @@ impl Checker<'_> {
 
     fn no_such_log(&self, name: &Spanned<String>) -> Problem {
         let names = || LOGS.iter().map(|(written, _)| *written).chain([INVENTORY]);
-        let near = names().min_by_key(|known| edits(&name.value, known));
-        let near = near.filter(|known| edits(&name.value, known) <= 4);
-        let near = near.map_or(String::new(), |known| format!("did you mean `{known}`? "));
+        let near = nearest(&name.value, names());
         // The alias is not worth a word.
         let all: Vec<&str> = names().filter(|name| *name != "offline_enrollment").collect();
         self.problem(name.referenced, format!("there is no log `{}`", name.value))

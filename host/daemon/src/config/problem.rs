@@ -145,6 +145,13 @@ fn did_you_mean(message: &str) -> Option<String> {
     (distance <= 3 && distance < nearest.len()).then(|| format!("did you mean `{nearest}`?"))
 }
 
+/// `did you mean ...? `, before what else there is to say, where one of the names is near; else nothing.
+pub(super) fn nearest<'a>(wrong: &str, names: impl Iterator<Item = &'a str>) -> String {
+    let near = names.min_by_key(|known| edits(wrong, known));
+    let near = near.filter(|known| edits(wrong, known) <= 4);
+    near.map_or(String::new(), |known| format!("did you mean `{known}`? "))
+}
+
 /// Insertions, deletions and replacements from one word to the other.
 pub(crate) fn edits(from: &str, to: &str) -> usize {
     let to: Vec<char> = to.chars().collect();

@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_saphyr::Spanned;
 
-use super::{Problem, edits};
+use super::Problem;
+use super::problem::nearest;
 use crate::config::tenant::Checker;
 use crate::sizes;
 
@@ -104,9 +105,7 @@ impl Checker<'_> {
         let mut logs = otherwise.logs.clone();
         for (log, given) in &file.logs {
             if !picket_event::logs().any(|known| known == log) {
-                let near = picket_event::logs().min_by_key(|known| edits(log, known));
-                let near = near.filter(|known| edits(log, known) <= 4);
-                let near = near.map_or(String::new(), |known| format!("did you mean `{known}`? "));
+                let near = nearest(log, picket_event::logs());
                 let all: Vec<&str> = picket_event::logs().collect();
                 let what = format!("retention: there is no log `{log}`");
                 let hint = format!("{near}The logs are {}", all.join(", "));

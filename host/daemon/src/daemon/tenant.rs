@@ -357,17 +357,8 @@ pub(crate) fn hashed(engine: &Engine, mask: &Mask, rules: Vec<JudgedRule>) -> Ru
     for rule in &deciding {
         hasher.update(rule.as_bytes());
     }
-    let spec = |rule: JudgedRule| RuleSpec {
-        manifest: rule.manifest,
-        evaluator: rule.evaluator,
-        module: rule.module,
-        attack_version: rule.attack_version,
-        params: rule.params,
-        tables: rule.tables,
-        terms: rule.terms,
-    };
     RuleSet {
-        rules: rules.into_iter().map(spec).collect(),
+        rules: rules.into_iter().map(RuleSpec::from).collect(),
         hash: format!("blake3:{}", hasher.finalize().to_hex()).into(),
     }
 }

@@ -105,6 +105,21 @@ pub(super) fn find<'a>(rows: &'a [RuleRow], rule: &str, state_version: u32) -> O
         .find(|row| *row.rule == *rule && row.state_version == state_version)
 }
 
+impl From<JudgedRule> for RuleSpec {
+    /// Without where it stands and what it remembers.
+    fn from(rule: JudgedRule) -> Self {
+        RuleSpec {
+            manifest: rule.manifest,
+            evaluator: rule.evaluator,
+            module: rule.module,
+            attack_version: rule.attack_version,
+            params: rule.params,
+            tables: rule.tables,
+            terms: rule.terms,
+        }
+    }
+}
+
 impl RuleSpec {
     /// The rule at a position, with what it remembers.
     pub(crate) fn judged(&self, position: Position, state: Remembered, standing: Standing) -> JudgedRule {

@@ -126,13 +126,8 @@ fn by_rules(
     let mask = mask(arguments, &data_dir, &tenant)?;
     let tables = Lookup::read(&*store, &tenant, &mask)?.tables;
     let spec = |rule: JudgedRule| RuleSpec {
-        manifest: rule.manifest,
-        evaluator: rule.evaluator,
-        module: rule.module,
-        attack_version: rule.attack_version,
-        params: rule.params,
         tables: tables.clone(),
-        terms: rule.terms,
+        ..RuleSpec::from(rule)
     };
     let set = RuleSet {
         rules: rules.into_iter().map(spec).collect(),

@@ -36,14 +36,7 @@ pub(super) fn run(config: &Config, arguments: &Export) -> anyhow::Result<()> {
             tenants.join(", ")
         );
     }
-    if let Some(log) = arguments
-        .logs
-        .iter()
-        .find(|log| !picket_event::logs().any(|name| name == *log))
-    {
-        let names: Vec<&str> = picket_event::logs().collect();
-        bail!("--log {log}: there is no such log; the logs are {}", names.join(", "));
-    }
+    super::super::known_logs(&arguments.logs)?;
     if arguments.to_dir.is_none() && arguments.logs.len() != 1 {
         bail!("standard output takes one log: name it with --log, or name a directory with --to-dir");
     }
