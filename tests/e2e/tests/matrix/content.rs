@@ -11,7 +11,7 @@ pub(crate) const MINUTE: i64 = 60_000;
 const PHASE: i64 = 120 * MINUTE;
 /// From one row to the next, ms.
 const APART: i64 = 333;
-/// By so long late rows are late at most, ms: a little less than what is read again.
+/// By so long late rows are late at most, ms: less than what is read again.
 pub(crate) const LATE: i64 = 8_000;
 
 /// A log as Picket and the simulator know it.

@@ -31,6 +31,9 @@ const QUIET: &str = "undisturbed";
 const PATIENCE: Duration = Duration::from_secs(90);
 /// Seconds. Pauses shrink with it.
 const POLL_INTERVAL: f64 = 1.0;
+/// What is read again, s: what is late at most, and as much as a daemon may take Duo's clock to be ahead of what it is. That clock
+/// stands here and the daemon's own goes on: on a slow machine it reads on some seconds after it heard last what time it is.
+const OVERLAP: i64 = content::LATE / 1000 + 40;
 /// What a log may be behind Duo's clock and yet be level, ms: Duo's two minutes, and what an answer was under way.
 const LEVEL: i64 = 125_000;
 
@@ -126,7 +129,7 @@ fn configure(site: &Site, phase: usize) {
         site.secret_file(&format!("{name}.secret"), skey);
         let text = format!(
             "source:\n  type: duo\n  api_hostname: \"{host}\"\n  integration_key: {ikey}\n  secret_key_file: ./{name}.secret\n  \
-             ca_file: ./ca.pem\n  poll_interval: {POLL_INTERVAL}\n  start: 1h\n  overlap: 9s\n  telephony_version: {version}\n  timeout: {timeout}\n  \
+             ca_file: ./ca.pem\n  poll_interval: {POLL_INTERVAL}\n  start: 1h\n  overlap: {OVERLAP}s\n  telephony_version: {version}\n  timeout: {timeout}\n  \
              collect: [{logs}]\n",
             host = site.duo.host(),
             timeout = knob.map_or("30s", Knob::timeout),
