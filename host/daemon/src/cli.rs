@@ -22,11 +22,17 @@ pub(crate) struct Cli {
 pub(crate) enum Verb {
     /// Run the daemon: collect, judge, deliver.
     Run,
-    /// Check the configuration, the rules and the access to Duo, and say what to change.
+    /// Check the configuration, the rules, the access to Duo and the sinks, and say what to change.
     Check {
         /// Do not call Duo.
         #[arg(long)]
         offline: bool,
+        /// Send each sink one alert that says of itself that it is a test.
+        #[arg(long)]
+        send: bool,
+        /// With --send: this sink alone; may be repeated.
+        #[arg(long, value_name = "NAME", requires = "send")]
+        sink: Vec<String>,
         #[command(flatten)]
         output: Output,
     },

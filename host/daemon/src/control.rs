@@ -57,6 +57,11 @@ pub(crate) enum Request {
         #[serde(default)]
         reason: String,
     },
+    /// Send a test alert through a sink that is open.
+    Sample {
+        /// Its name.
+        sink: String,
+    },
     /// Give back to the disk what is free within the store.
     Compact,
     /// Delete everything that is stored of a tenant that is not configured any more.

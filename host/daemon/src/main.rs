@@ -155,7 +155,18 @@ async fn configured(cli: &Cli, config: config::Config) -> anyhow::Result<bool> {
     let plain = config.clone();
     let config = commands::with_children(config);
     match &cli.verb {
-        Verb::Check { offline, output } => return commands::check::run(&plain, &config, *offline, output.format).await,
+        Verb::Check {
+            offline,
+            send,
+            sink,
+            output,
+        } => {
+            let sending = commands::check::Sending {
+                send: *send,
+                names: sink,
+            };
+            return commands::check::run(&plain, &config, *offline, sending, output.format).await;
+        }
         Verb::Status { tenant, output } => {
             return commands::status::status(&config, tenant.as_deref(), output.format).await;
         }

@@ -14,7 +14,7 @@ use picket_store::{
     Lane, Letter, LetterFilter, LetterState, OutboxRow, Patience, Settlement, SinkRow, Store, StoreError, Stretch,
 };
 
-use crate::{Delivery, Down, Fate, Sink};
+use crate::{Cause, Delivery, Down, Fate, Sink};
 
 /// How many rows are delivered at once: enough to share a flush of the disk, few enough to repeat after a crash.
 const AT_ONCE: usize = 256;
@@ -213,6 +213,7 @@ impl Courier {
                 Fate::Later { why, wait } => {
                     batch.down.get_or_insert(Down {
                         why,
+                        cause: Cause::Busy,
                         wait,
                         for_good: false,
                     });

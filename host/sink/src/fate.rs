@@ -18,11 +18,68 @@ pub enum Fate {
     },
 }
 
+/// Where to look for why a receiver takes nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Cause {
+    /// The words alone tell.
+    #[default]
+    Other,
+    /// Its name has no address.
+    Name,
+    /// Nobody listens there.
+    Refused,
+    /// There is no answer in time.
+    Silent,
+    /// One of the two does not accept the other's certificate.
+    Certificate,
+    /// It answers, and not to what the configuration says.
+    Settings,
+    /// It has too much to do, or something of its own is broken.
+    Busy,
+}
+
+/// A host's name could not be looked up.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct NoAddress(#[source] pub(crate) std::io::Error);
+
+impl Cause {
+    /// As far as an error and what caused it tell.
+    pub(crate) fn of(error: &(dyn std::error::Error + 'static)) -> Self {
+        use std::io::ErrorKind;
+        let mut next = Some(error);
+        while let Some(error) = next {
+            if error.is::<NoAddress>() {
+                return Cause::Name;
+            }
+            if let Some(rustls::Error::InvalidCertificate(_) | rustls::Error::AlertReceived(_)) = error.downcast_ref() {
+                return Cause::Certificate;
+            }
+            if let Some(error) = error.downcast_ref::<std::io::Error>() {
+                match error.kind() {
+                    ErrorKind::ConnectionRefused => return Cause::Refused,
+                    ErrorKind::TimedOut | ErrorKind::WouldBlock => return Cause::Silent,
+                    _ => {}
+                }
+                // What an error of the system holds is not among its sources.
+                if let Some(held) = error.get_ref() {
+                    next = Some(held);
+                    continue;
+                }
+            }
+            next = error.source();
+        }
+        Cause::Other
+    }
+}
+
 /// The receiver cannot be reached, or takes nothing from anybody.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Down {
     /// Why, in words.
     pub why: String,
+    /// Where to look for it.
+    pub cause: Cause,
     /// No sooner than after this.
     pub wait: Option<Duration>,
     /// It wants nothing any more, until somebody says otherwise.
@@ -34,6 +91,7 @@ impl Down {
     pub fn now(why: impl std::fmt::Display) -> Self {
         Down {
             why: why.to_string(),
+            cause: Cause::Other,
             wait: None,
             for_good: false,
         }

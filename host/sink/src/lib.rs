@@ -18,7 +18,7 @@ mod syslog;
 mod webhook;
 
 pub use courier::{Courier, Step};
-pub use fate::{Delivery, Down, Fate, SinkError};
+pub use fate::{Cause, Delivery, Down, Fate, SinkError};
 pub use file::{FileSink, Rotation};
 pub use stdout::StdoutSink;
 pub use syslog::{Framing, Message, SyslogSettings, SyslogSink, Tls, Transport};

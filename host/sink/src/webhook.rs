@@ -24,7 +24,7 @@ use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
 use crate::lines::line;
-use crate::{Delivery, Down, Fate, Sink};
+use crate::{Cause, Delivery, Down, Fate, Sink};
 
 /// Requests under way at once, each of another tenant.
 const AT_ONCE: usize = 8;
@@ -161,7 +161,13 @@ impl Post {
         }
         let answer = match request.body(body).send().await {
             Ok(answer) => answer,
-            Err(error) => return Answer::Down(Down::now(said(&error.without_url()))),
+            Err(error) => {
+                let error = error.without_url();
+                return Answer::Down(Down {
+                    cause: cause(&error),
+                    ..Down::now(said(&error))
+                });
+            }
         };
         let status = answer.status();
         if status.is_success() {
@@ -180,15 +186,22 @@ impl Post {
         match status.as_u16() {
             410 => Answer::Gone(words),
             429 => Answer::Down(Down {
+                cause: Cause::Busy,
                 wait,
                 ..Down::now(words)
             }),
             408 | 425 | 500.. => Answer::Fate(Fate::Later { why: words, wait }),
-            401 | 403 | 404 | 407 => Answer::Down(Down::now(format!("{words}; see to `url` and `secret`"))),
-            300..=399 => Answer::Down(Down::now(format!(
-                "{words}; it wants to be asked elsewhere ({}): write that `url`",
-                location.unwrap_or_else(|| "it does not say where".to_owned())
-            ))),
+            401 | 403 | 404 | 407 => Answer::Down(Down {
+                cause: Cause::Settings,
+                ..Down::now(format!("{words}; see to `url` and `secret`"))
+            }),
+            300..=399 => Answer::Down(Down {
+                cause: Cause::Settings,
+                ..Down::now(format!(
+                    "{words}; it wants to be asked elsewhere ({}): write that `url`",
+                    location.unwrap_or_else(|| "it does not say where".to_owned())
+                ))
+            }),
             _ => Answer::Fate(Fate::Refused(words)),
         }
     }
@@ -304,6 +317,22 @@ fn told(status: StatusCode, body: String) -> String {
         format!("HTTP {status}")
     } else {
         format!("HTTP {status}: {body}")
+    }
+}
+
+fn cause(error: &reqwest::Error) -> Cause {
+    let mut next = std::error::Error::source(error);
+    while let Some(source) = next {
+        // The connector's own error for a name that is not found has no type that can be named.
+        if source.to_string() == "dns error" {
+            return Cause::Name;
+        }
+        next = source.source();
+    }
+    if error.is_timeout() {
+        Cause::Silent
+    } else {
+        Cause::of(error)
     }
 }
 

@@ -1,4 +1,5 @@
-//! Receivers that are not ours: Debian's rsyslog and syslog-ng over TLS, a syslog server that dies, and a webhook.
+//! Receivers: a syslog server that dies, one that is not there, one that takes datagrams, and a webhook. Debian's rsyslog and
+//! syslog-ng are in tests/e2e/tests/receivers.rs.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -7,182 +8,22 @@
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::{TcpListener, UdpSocket};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use picket_sink::{
-    Courier, Framing, Message, SigningSecret, Sink, SyslogSettings, SyslogSink, Tls, Transport, WebhookSink, WebhookWay,
+    Courier, Framing, Message, SigningSecret, Sink, SyslogSettings, SyslogSink, Transport, WebhookSink, WebhookWay,
 };
 use picket_store::conformance::alert;
 use picket_store::{AlertRow, LetterFilter, SqliteStore, Store as _, Transaction};
 
 const PATIENCE: Duration = Duration::from_secs(60);
-/// More than one batch.
-const ALERTS: usize = 700;
-
-/// A receiver and where it puts what it parsed: severity, tenant, id and payload on a line.
-struct Receiver {
-    process: Child,
-    port: u16,
-    out: PathBuf,
-    dir: tempfile::TempDir,
-}
-
-impl Drop for Receiver {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-impl Receiver {
-    fn lines(&self) -> Vec<String> {
-        let text = std::fs::read_to_string(&self.out).unwrap_or_default();
-        text.lines().map(str::to_owned).collect()
-    }
-
-    fn wait_for(&self, many: usize) -> Vec<String> {
-        let began = Instant::now();
-        loop {
-            let lines = self.lines();
-            if lines.len() >= many {
-                return lines;
-            }
-            let said = std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default();
-            assert!(began.elapsed() < PATIENCE, "{} of {many}\n{said}", lines.len());
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    }
-}
-
-/// Where `cargo xtask packages` unpacks a package, or the system itself.
-fn program(package: &str, name: &str) -> Option<(PathBuf, PathBuf)> {
-    let target = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../../target/debian")
-        .join(package);
-    [target, PathBuf::from("/")]
-        .into_iter()
-        .map(|root| (root.join("usr/sbin").join(name), root))
-        .find(|(program, _)| program.is_file())
-}
-
-/// Directories of an unpacked package that hold libraries.
-fn libraries(root: &Path) -> Vec<PathBuf> {
-    let mut found = vec![root.join("usr/lib/syslog-ng")];
-    for above in ["usr/lib", "lib"] {
-        let entries = std::fs::read_dir(root.join(above)).into_iter().flatten().flatten();
-        found.extend(entries.map(|entry| entry.path()).filter(|path| path.is_dir()));
-    }
-    found
-}
-
-/// A server's certificate for this machine, and the authority that signed it.
-fn certificates(dir: &Path) -> Vec<u8> {
-    let authority_key = rcgen::KeyPair::generate().unwrap();
-    let mut parameters = rcgen::CertificateParams::new(Vec::new()).unwrap();
-    parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-    let authority = parameters.self_signed(&authority_key).unwrap();
-    let issuer = rcgen::Issuer::new(parameters, authority_key);
-    let key = rcgen::KeyPair::generate().unwrap();
-    let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
-    let server = rcgen::CertificateParams::new(names)
-        .unwrap()
-        .signed_by(&key, &issuer)
-        .unwrap();
-    std::fs::write(dir.join("ca.pem"), authority.pem()).unwrap();
-    std::fs::write(dir.join("server.pem"), server.pem()).unwrap();
-    std::fs::write(dir.join("server.key"), key.serialize_pem()).unwrap();
-    authority.pem().into_bytes()
-}
-
-fn start(dir: tempfile::TempDir, port: u16, root: &Path, mut command: Command) -> Receiver {
-    if root != Path::new("/") {
-        let paths = libraries(root);
-        command.env("LD_LIBRARY_PATH", std::env::join_paths(paths).unwrap());
-    }
-    let log = std::fs::File::create(dir.path().join("log")).unwrap();
-    let process = command
-        .stdin(Stdio::null())
-        .stdout(log.try_clone().unwrap())
-        .stderr(log)
-        .spawn()
-        .unwrap();
-    let receiver = Receiver {
-        process,
-        port,
-        out: dir.path().join("out"),
-        dir,
-    };
-    let began = Instant::now();
-    while std::net::TcpStream::connect(("127.0.0.1", receiver.port)).is_err() {
-        let said = std::fs::read_to_string(receiver.dir.path().join("log")).unwrap();
-        assert!(began.elapsed() < PATIENCE, "it does not listen:\n{said}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    receiver
-}
 
 /// A port that was free a moment ago.
 fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
-fn rsyslog() -> Option<(Receiver, Vec<u8>)> {
-    let (program, root) = program("rsyslog", "rsyslogd")?;
-    let modules = libraries(&root).into_iter().map(|path| path.join("rsyslog"));
-    let modules = modules.into_iter().find(|path| path.join("lmnsd_gtls.so").is_file())?;
-    let dir = tempfile::tempdir().unwrap();
-    let ca = certificates(dir.path());
-    let (at, port) = (dir.path().display().to_string(), free_port());
-    let config = format!(
-        r#"global(workDirectory="{at}" maxMessageSize="1m" defaultNetstreamDriver="gtls"
-    defaultNetstreamDriverCAFile="{at}/ca.pem" defaultNetstreamDriverCertFile="{at}/server.pem"
-    defaultNetstreamDriverKeyFile="{at}/server.key")
-module(load="imtcp" streamDriver.name="gtls" streamDriver.mode="1" streamDriver.authMode="anon")
-template(name="parsed" type="list") {{
-    property(name="syslogseverity") constant(value=" ") property(name="app-name") constant(value=" ")
-    property(name="structured-data") property(name="msg") constant(value="\n") }}
-ruleset(name="in") {{ action(type="omfile" file="{at}/out" template="parsed" flushOnTXEnd="on") }}
-input(type="imtcp" address="127.0.0.1" port="{port}" ruleset="in")
-"#
-    );
-    std::fs::write(dir.path().join("conf"), config).unwrap();
-    let mut command = Command::new(program);
-    command.arg("-n").arg("-f").arg(dir.path().join("conf"));
-    command.arg("-i").arg(dir.path().join("pid")).arg("-M").arg(modules);
-    Some((start(dir, port, &root, command), ca))
-}
-
-fn syslog_ng() -> Option<(Receiver, Vec<u8>)> {
-    let (program, root) = program("syslog-ng-core", "syslog-ng")?;
-    let dir = tempfile::tempdir().unwrap();
-    let ca = certificates(dir.path());
-    let (at, port) = (dir.path().display().to_string(), free_port());
-    let config = format!(
-        r#"@version: 3.38
-options {{ keep-hostname(yes); log-msg-size(1048576); }};
-source s {{ syslog(ip("127.0.0.1") port({port}) transport("tls")
-    tls(key-file("{at}/server.key") cert-file("{at}/server.pem") peer-verify(optional-untrusted))); }};
-destination d {{ file("{at}/out" template("${{LEVEL_NUM}} ${{PROGRAM}} [${{.SDATA.picket@32473.tenant}} ${{.SDATA.picket@32473.alert_id}}] ${{MSG}}\n")); }};
-log {{ source(s); destination(d); }};
-"#
-    );
-    std::fs::write(dir.path().join("conf"), config).unwrap();
-    let mut command = Command::new(program);
-    command
-        .args(["-F", "-e", "--no-caps", "-f"])
-        .arg(dir.path().join("conf"));
-    for (option, file) in [("-R", "persist"), ("-p", "pid"), ("-c", "ctl")] {
-        command.arg(option).arg(dir.path().join(file));
-    }
-    let modules = std::fs::read_dir(root.join("usr/lib/syslog-ng")).ok()?.flatten();
-    let modules = modules.map(|entry| entry.path()).find(|path| path.is_dir())?;
-    command.arg(format!("--module-path={}", modules.display()));
-    Some((start(dir, port, &root, command), ca))
 }
 
 fn store(alerts: impl IntoIterator<Item = AlertRow>) -> SqliteStore {
@@ -234,60 +75,6 @@ fn deliver(courier: &mut Courier, store: &SqliteStore, sink: &mut dyn Sink, now:
             return step.trouble;
         }
     }
-}
-
-/// Every alert arrived, parsed and in order, and none beside them.
-fn arrives(name: &str, receiver: Option<(Receiver, Vec<u8>)>, id_of: impl Fn(&str) -> String) {
-    let Some((receiver, ca)) = receiver else {
-        eprintln!("skipped: there is no {name} (cargo xtask packages fetches it)");
-        return;
-    };
-    let store = store(odd(0..ALERTS));
-    let tls = Transport::Tls(Tls::new(Some(&ca), None, None).unwrap());
-    let mut sink = syslog(receiver.port, tls, Framing::OctetCounting);
-    let mut courier = Courier::open(&store, name, true).unwrap();
-    assert_eq!(deliver(&mut courier, &store, &mut sink, 1), None);
-    let lines = receiver.wait_for(ALERTS);
-    let expected: Vec<AlertRow> = odd(0..ALERTS).collect();
-    assert_eq!(lines.len(), ALERTS);
-    for (line, alert) in lines.iter().zip(&expected) {
-        assert!(line.starts_with("3 picket ["), "{line}");
-        assert_eq!(id_of(line), *alert.id, "{line}");
-        assert!(line.ends_with(&*alert.json), "{line}\n{}", alert.json);
-    }
-    // Another authority's server is not spoken to.
-    let other = tempfile::tempdir().unwrap();
-    let stranger = Transport::Tls(Tls::new(Some(&certificates(other.path())), None, None).unwrap());
-    raise(&store, odd(ALERTS..ALERTS + 1));
-    let trouble = deliver(
-        &mut courier,
-        &store,
-        &mut syslog(receiver.port, stranger, Framing::OctetCounting),
-        2,
-    );
-    assert!(trouble.unwrap().contains("certificate"));
-    assert_eq!(receiver.lines().len(), ALERTS);
-}
-
-#[test]
-fn rsyslog_receives_every_alert_parsed_and_in_order() {
-    arrives("rsyslog", rsyslog(), |line| {
-        line.split("alert_id=\"")
-            .nth(1)
-            .unwrap()
-            .split('"')
-            .next()
-            .unwrap()
-            .to_owned()
-    });
-}
-
-#[test]
-fn syslog_ng_receives_every_alert_parsed_and_in_order() {
-    arrives("syslog-ng", syslog_ng(), |line| {
-        let (head, _) = line.split_once("] ").unwrap();
-        head.rsplit(' ').next().unwrap().to_owned()
-    });
 }
 
 #[test]

@@ -15,14 +15,18 @@
 )]
 
 mod duo;
+mod hook;
 mod programs;
+mod receiver;
 mod rows;
 mod site;
 mod snapshot;
 mod tools;
 
 pub use duo::Duo;
+pub use hook::{Hook, Posted};
 pub use programs::{Said, installed, stock};
+pub use receiver::{Payload, Received, Receiver};
 pub use rows::{Story, person};
 pub use site::{Site, Source, until};
 pub use snapshot::Snapshot;

@@ -20,7 +20,7 @@ use serde_json::json;
 const NOON: i64 = 1_795_003_200_000;
 
 /// Names that dashboards rest on: they stay.
-const LASTING: [&str; 28] = [
+const LASTING: [&str; 30] = [
     "duo_outbox_pending",
     "duo_outbox_oldest_seconds",
     "duo_outbox_dead_letters",
@@ -38,6 +38,8 @@ const LASTING: [&str; 28] = [
     "duo_rule_fuel",
     "duo_alerts",
     "duo_sink_up",
+    "duo_sink_deliveries",
+    "duo_sink_dead_letters",
     "duo_store_commit_seconds",
     "duo_store_commit_failures",
     "duo_store_bytes",

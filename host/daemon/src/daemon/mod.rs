@@ -319,6 +319,8 @@ impl Handler for Arc<Daemon> {
                 tokio::task::block_in_place(|| running.backfills.ask(&logs, from, to))
             }
             asked @ Request::Outbox { .. } => tokio::task::block_in_place(|| self.outbox(&asked, uid)),
+            // The sink may be at something, and take its time.
+            Request::Sample { sink } => tokio::task::block_in_place(|| self.delivery.sample(&sink)),
             Request::Compact => {
                 let store = self.damage.clone();
                 tokio::task::spawn_blocking(move || {

@@ -8,7 +8,9 @@
 
 mod letters;
 mod opened;
+mod sample;
 mod summary;
+mod tally;
 mod work;
 
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -24,6 +26,8 @@ use crate::config::{Route, SinkConfig};
 use crate::daemon::lock;
 pub(crate) use letters::{Asked, Done};
 use opened::Opened;
+pub(crate) use sample::{Sent, Trouble, is_sound, send_apart};
+use tally::Tally;
 use work::Work;
 
 /// How long a sink that is taken out, or the daemon's end, waits for it to finish what it is at.
@@ -54,6 +58,7 @@ struct Shared {
     sink: Mutex<Opened>,
     courier: Mutex<Courier>,
     route: Mutex<Route>,
+    tally: Tally,
 }
 
 /// What a change of the sinks comes to; everything that can fail has been done.
@@ -119,6 +124,13 @@ impl Delivery {
                 () = tokio::time::sleep(SUMMARIES) => {}
             }
         }
+    }
+
+    /// How many alerts each sink took or refused, and how often it took nothing: since it began. By name.
+    pub(crate) fn tallies(&self) -> Vec<(String, [(&'static str, u64); 3])> {
+        let lanes = lock(&self.lanes);
+        let one = |lane: &Lane| (lane.config.name.clone(), lane.shared.tally.read());
+        lanes.iter().map(one).collect()
     }
 
     /// Waits until every sink has ended, or has had its time.
@@ -270,6 +282,7 @@ impl Lane {
                 sink: Mutex::new(opened),
                 courier: Mutex::new(courier),
                 route: Mutex::new(config.route.clone()),
+                tally: Tally::default(),
             }),
             config,
             content,

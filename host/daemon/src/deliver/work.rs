@@ -80,6 +80,7 @@ impl Work {
     }
 
     fn tell(&self, step: &Step) {
+        self.shared.tally.add(step);
         let sink = &self.shared.name;
         for (alert, reason) in &step.refused {
             tracing::error!(sink, alert = %alert, "never delivered: {reason}; `picket outbox list` shows it");

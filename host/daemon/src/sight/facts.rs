@@ -126,6 +126,7 @@ pub(super) fn text(daemon: &Daemon) -> anyhow::Result<String> {
     collection(daemon, &mut own);
     rules(daemon, &mut own)?;
     delivery(daemon, &mut own)?;
+    deliveries(daemon, &mut own);
     whole(daemon, &mut own);
     let mut registry = Registry::with_prefix("duo");
     registry.register_collector(Box::new(own));
@@ -312,6 +313,25 @@ fn delivery(daemon: &Daemon, facts: &mut Facts) -> anyhow::Result<()> {
             .put(&labels, number("dead"));
     }
     Ok(())
+}
+
+/// What sinks did since they began.
+fn deliveries(daemon: &Daemon, facts: &mut Facts) {
+    for (sink, results) in daemon.delivery.tallies() {
+        for (result, count) in results {
+            facts
+                .counter(
+                    "sink_deliveries",
+                    "Alerts that a sink took or refused for good, and tries that came to nothing",
+                )
+                .put(&[("sink", &sink), ("result", result)], figure(count));
+            if result == "refused" {
+                facts
+                    .counter("sink_dead_letters", "Alerts that a sink refused for good")
+                    .put(&[("sink", &sink)], figure(count));
+            }
+        }
+    }
 }
 
 /// Of the installation as a whole.

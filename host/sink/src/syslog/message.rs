@@ -31,13 +31,19 @@ impl Message {
     pub(super) fn of(&self, row: &OutboxRow, truncated: bool) -> String {
         let priority = u32::from(self.facility.min(23)) * 8 + level(row.severity);
         let time = jiff::Timestamp::from_millisecond(row.raised).unwrap_or_default();
+        let alert: Value = serde_json::from_str(&row.json).unwrap_or_default();
+        let kind = if row.summary {
+            "summary"
+        } else if alert.get("kind").and_then(Value::as_str) == Some("test") {
+            "test"
+        } else {
+            "alert"
+        };
         let mut message = format!(
-            "<{priority}>1 {time:.3} {} picket {} {} [{ID}",
+            "<{priority}>1 {time:.3} {} picket {} {kind} [{ID}",
             printable(&self.hostname, 255),
             std::process::id(),
-            if row.summary { "summary" } else { "alert" },
         );
-        let alert: Value = serde_json::from_str(&row.json).unwrap_or_default();
         let incident = alert.pointer("/incident/id").and_then(Value::as_str);
         let mut parameters = vec![
             ("tenant", &*row.tenant),

@@ -20,7 +20,7 @@ use message::{UDP_BYTES, cut};
 use wire::Wire;
 pub use wire::{Tls, Transport};
 
-use crate::{Delivery, Down, Sink};
+use crate::{Cause, Delivery, Down, Sink};
 
 /// What was taken so recently is sent again when the connection breaks.
 const RECENT: Duration = Duration::from_secs(10);
@@ -139,7 +139,10 @@ impl Sink for SyslogSink {
                 if let Some(wire) = &mut self.wire {
                     wire.give_up();
                 }
-                Delivery::down(Down::now(format!("{}: {error}", self.settings.address)))
+                Delivery::down(Down {
+                    cause: Cause::of(&error),
+                    ..Down::now(format!("{}: {error}", self.settings.address))
+                })
             }
         }
     }

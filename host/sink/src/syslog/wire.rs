@@ -11,6 +11,7 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore};
 
 use super::SyslogSettings;
 use super::queue::unacknowledged;
+use crate::fate::NoAddress;
 
 /// How long between two looks at the send queue, at first; then twice as long each time, up to the second.
 const LOOKS: (Duration, Duration) = (Duration::from_micros(200), Duration::from_millis(20));
@@ -122,7 +123,11 @@ impl std::fmt::Debug for Wire {
 
 impl Wire {
     pub(super) fn open(settings: &SyslogSettings) -> std::io::Result<Self> {
-        let addresses: Vec<SocketAddr> = settings.address.to_socket_addrs()?.collect();
+        let addresses: Vec<SocketAddr> = settings
+            .address
+            .to_socket_addrs()
+            .map_err(|error| std::io::Error::other(NoAddress(error)))?
+            .collect();
         let mut failed = std::io::Error::new(ErrorKind::NotFound, "the name has no address");
         for address in addresses {
             match Wire::open_at(settings, address) {

@@ -1,4 +1,4 @@
-//! `picket check`: configuration, rules, and one signed call for each account and log.
+//! `picket check`: configuration, rules, one signed call for each account and log, sinks.
 //!
 //! What is well is printed as it is found, what is wrong at the end, the worst last, and then how many of each. Several
 //! accounts are asked at once; of one account one thing after another, each once, so that a check takes next to nothing of
@@ -6,6 +6,7 @@
 
 mod online;
 mod report;
+mod sinks;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use crate::registry::{Registry, Terms};
 use crate::{ruleset, when};
 use online::{Probed, list, no_secret, probe};
 use report::{Finding, Report};
+pub(crate) use sinks::Sending;
 
 /// Accounts asked at once.
 const AT_ONCE: usize = 16;
@@ -30,8 +32,14 @@ const SKEW: i64 = 60_000;
 /// Checks everything; true: nothing is wrong. `known`: the configuration with the children that the store remembers.
 ///
 /// # Errors
-/// The sandbox cannot be started.
-pub(crate) async fn run(config: &Config, known: &Config, offline: bool, format: Format) -> anyhow::Result<bool> {
+/// The sandbox cannot be started, or a sink is named that is not there.
+pub(crate) async fn run(
+    config: &Config,
+    known: &Config,
+    offline: bool,
+    sending: Sending<'_>,
+    format: Format,
+) -> anyhow::Result<bool> {
     let mut report = Report::new(format);
     report.add(Finding::ok(format!("configuration {}", config.path.display())));
     for warning in &config.warnings {
@@ -99,6 +107,7 @@ pub(crate) async fn run(config: &Config, known: &Config, offline: bool, format: 
             });
         }
     }
+    sinks::look(config, sending, &mut report).await?;
     if !offline {
         ask(tenants, &transports, &mut report).await;
     }

@@ -34,6 +34,10 @@ pub(super) struct Finding {
     pub(super) tenant: Option<String>,
     /// Which log or kind of inventory was asked for; none: the account as a whole.
     pub(super) log: Option<String>,
+    /// Which sink.
+    pub(super) sink: Option<String>,
+    /// Id of the test alert that it was sent.
+    pub(super) sent: Option<String>,
     /// For programs: what is wrong.
     pub(super) kind: Option<&'static str>,
     /// What is wrong, in words.
@@ -49,6 +53,8 @@ impl Finding {
             level: Level::Ok,
             tenant: None,
             log: None,
+            sink: None,
+            sent: None,
             kind: None,
             problem: None,
             advice: None,
@@ -203,6 +209,8 @@ fn line(finding: &Finding, words: Option<&str>) {
             "wrong": wrong,
             "tenant": finding.tenant,
             "log": finding.log,
+            "sink": finding.sink,
+            "sent": finding.sent,
             "kind": finding.kind,
             "problem": finding.problem,
             "advice": finding.advice,
