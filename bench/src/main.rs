@@ -17,6 +17,7 @@ mod reload;
 mod rules;
 mod sandbox;
 mod scale;
+mod sustained;
 
 use std::path::PathBuf;
 
@@ -57,6 +58,7 @@ fn main() -> anyhow::Result<()> {
     }
     if wants("pipeline") {
         pipeline::run(&arguments.rules, &printer)?;
+        sustained::run(&arguments.rules, &arguments.picket, &arguments.simulator, &printer)?;
     }
     if wants("reload") {
         reload::run(&arguments.rules, &arguments.picket, &printer)?;

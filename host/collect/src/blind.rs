@@ -90,7 +90,7 @@ pub(crate) async fn watch<D, A: Admit, C: Clock>(shared: Shared<D, A, C>) {
     loop {
         shared.clock.sleep((least / 5).clamp(1_000, 60_000)).await;
         // If the journal fails, the next look tries again.
-        if let Err(error) = shared.blindness.look(&shared).await {
+        if let Err(error) = Box::pin(shared.blindness.look(&shared)).await {
             tracing::debug!(tenant = %shared.tenant, "{error}");
         }
     }

@@ -135,7 +135,13 @@ impl<D: DuoLogs, A: Admit, C: Clock> Poller<D, A, C> {
         loop {
             let begun = self.steady();
             // Of its own only while it is under way: most of the time thousands of these sleep.
-            match Box::pin(self.read_window(&mut lane)).await {
+            let read = Box::pin(async {
+                match self.read_window(&mut lane).await {
+                    Ok(is_behind) => Ok(is_behind),
+                    Err(failure) => Err(self.failed(&mut lane, failure).await),
+                }
+            });
+            match read.await {
                 Ok(is_behind) => {
                     self.begun.notify_one();
                     if !is_behind {
@@ -144,10 +150,7 @@ impl<D: DuoLogs, A: Admit, C: Clock> Poller<D, A, C> {
                             .await;
                     }
                 }
-                Err(failure) => {
-                    let wait = self.failed(&mut lane, failure).await;
-                    self.wait(wait).await;
-                }
+                Err(wait) => self.wait(wait).await,
             }
         }
     }
@@ -156,7 +159,7 @@ impl<D: DuoLogs, A: Admit, C: Clock> Poller<D, A, C> {
     async fn read_history(&self) {
         loop {
             self.begun.notified().await;
-            if self.cursor().await.is_ok_and(|cursor| cursor.start.is_some()) {
+            if Box::pin(self.cursor()).await.is_ok_and(|cursor| cursor.start.is_some()) {
                 break;
             }
         }
@@ -362,7 +365,7 @@ impl<D: DuoLogs, A: Admit, C: Clock> Poller<D, A, C> {
         let mut left = ms;
         while left > 0 {
             if is_failing {
-                self.mark_stalled().await;
+                Box::pin(self.mark_stalled()).await;
             }
             let step = if is_failing {
                 left.min(self.shared.settings.poll_interval.max(1))

@@ -26,7 +26,8 @@ impl Backfills {
         loop {
             let step = async {
                 match self.next() {
-                    Ok(Some(record)) => self.work(&record).await,
+                    // Of its own while there is one: a thousand of these wait.
+                    Ok(Some(record)) => Box::pin(self.work(&record)).await,
                     Ok(None) => {
                         self.wanted.notified().await;
                         Ok(())

@@ -357,8 +357,11 @@ pub(crate) fn hashed(engine: &Engine, mask: &Mask, rules: Vec<JudgedRule>) -> Ru
     for rule in &deciding {
         hasher.update(rule.as_bytes());
     }
+    // Not collected, which would be done in place and keep the room that the rules' positions and memories took.
+    let mut specs = Vec::with_capacity(rules.len());
+    specs.extend(rules.into_iter().map(RuleSpec::from));
     RuleSet {
-        rules: rules.into_iter().map(RuleSpec::from).collect(),
+        rules: specs,
         hash: format!("blake3:{}", hasher.finalize().to_hex()).into(),
     }
 }
