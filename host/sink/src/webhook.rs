@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
+use picket_failpoint::{Point, reach};
 use picket_store::OutboxRow;
 use reqwest::StatusCode;
 use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
@@ -171,6 +172,7 @@ impl Post {
         };
         let status = answer.status();
         if status.is_success() {
+            reach(Point::SendAfter);
             return Answer::Fate(Fate::Taken);
         }
         let wait = answer

@@ -131,7 +131,7 @@ fn say(arguments: &Arguments, failpoint: Option<Point>, report: &Report) {
     if arguments.format == Format::Ndjson {
         let mut said = json!({
             "kills": report.kills, "lost": verdict.lost, "duplicated": verdict.duplicated, "wrong_ids": verdict.wrong_ids,
-            "wire_repeats": verdict.wire_repeats, "events": verdict.events, "alerts": verdict.alerts,
+            "wire_repeats": verdict.wire_repeats, "out_of_order": verdict.out_of_order, "events": verdict.events, "alerts": verdict.alerts,
             "restart_ms_p50": millis(report.restart(0.5)), "restart_ms_p99": millis(report.restart(0.99)),
             "restart_ms_max": millis(report.restart(1.0)),
         });
@@ -145,11 +145,12 @@ fn say(arguments: &Arguments, failpoint: Option<Point>, report: &Report) {
             format!("{} ({} there): ", point.name(), report.at_failpoint)
         });
         println!(
-            "{place}{} kills: {} lost, {} duplicated, {} wrong ids, {} repeats on the wire; {} events, {} alerts",
+            "{place}{} kills: {} lost, {} duplicated, {} wrong ids, {} out of order, {} repeats on the wire; {} events, {} alerts",
             report.kills,
             verdict.lost,
             verdict.duplicated,
             verdict.wrong_ids,
+            verdict.out_of_order,
             verdict.wire_repeats,
             verdict.events,
             verdict.alerts

@@ -1,5 +1,5 @@
 //! What must exist, and what does: every event from the simulator's seed, every alert from a run that nobody disturbed, held
-//! against the store and against what the sink received.
+//! against the store and against what the sinks received, a file and a webhook.
 //!
 //! The undisturbed run is itself held against `picket replay`, which reads files and knows no store, no cursor and no crash:
 //! whatever a replay finds must have been found live, with the same ids. (Live finds a few more: timers that are due after the
@@ -7,11 +7,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use picket_e2e::Site;
-use picket_store::{AlertFilter, EventFilter, Store as _};
+use picket_e2e::{Hook, Site};
+use picket_store::{AlertFilter, EventFilter, Store as _, Stretch};
 use serde_json::{Value, json};
 
-use crate::world::{World, collects, feeds};
+use crate::world::{HOOK, Set, World, collects, feeds};
 
 /// What is wrong, counted. All zero, but for `wire_repeats`, is the promise.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -22,8 +22,10 @@ pub struct Verdict {
     pub duplicated: usize,
     /// Events that Duo never sent as they are, alerts that nobody expected, and ids on the wire that the store does not know.
     pub wrong_ids: usize,
-    /// Alerts that the sink got again, each with an id that it had.
+    /// Alerts that a sink got again, each with an id that it had.
     pub wire_repeats: usize,
+    /// Alerts that a sink got for the first time behind one of the same company's that was committed later.
+    pub out_of_order: usize,
     /// Events in the store.
     pub events: usize,
     /// Alerts in the store.
@@ -36,7 +38,7 @@ impl Verdict {
     /// Nothing lost, nothing twice, nothing odd.
     #[must_use]
     pub fn is_good(&self) -> bool {
-        (self.lost, self.duplicated, self.wrong_ids) == (0, 0, 0)
+        (self.lost, self.duplicated, self.wrong_ids, self.out_of_order) == (0, 0, 0, 0)
     }
 
     fn say(&mut self, words: impl FnOnce() -> String) {
@@ -51,6 +53,7 @@ impl Verdict {
         self.duplicated += other.duplicated;
         self.wrong_ids += other.wrong_ids;
         self.wire_repeats += other.wire_repeats;
+        self.out_of_order += other.out_of_order;
         self.events += other.events;
         self.alerts += other.alerts;
         self.words.extend(other.words);
@@ -72,12 +75,13 @@ impl Oracle {
     /// It does not come to an end, or a replay finds what it did not.
     #[must_use]
     pub fn ask(world: &World) -> Self {
-        let (mut site, _proxy) = world.site();
-        site.run();
-        world.finish(&site);
-        site.wait("everything to be delivered", || {
-            is_delivered(world, &site).then_some(())
+        let mut set = world.set();
+        set.site.run();
+        world.finish(&set.site);
+        set.site.wait("everything to be delivered", || {
+            is_delivered(world, &set.site, &set.hook).then_some(())
         });
+        let Set { mut site, .. } = set;
         site.stop();
         let (mut alerts, mut keys) = (BTreeMap::new(), Vec::new());
         for (at, name) in world.names() {
@@ -112,12 +116,12 @@ impl Oracle {
     }
 }
 
-/// Holds a site that has settled against what must be there. The daemon has stopped or is idle; what it wrote to the file is
-/// what went over the wire.
+/// Holds a site that has settled against what must be there. The daemon has stopped or is idle; what it wrote to the file, and
+/// what it sent to the webhook, is what went over the wire.
 #[must_use]
-pub fn examine(oracle: &Oracle, world: &World, site: &Site) -> Verdict {
+pub fn examine(oracle: &Oracle, world: &World, site: &Site, hook: &Hook) -> Verdict {
     let mut verdict = Verdict::default();
-    let wire = wire(site);
+    let wires = [("file", of_file(site)), (HOOK, of_hook(hook))];
     for (at, name) in world.names() {
         events(&mut verdict, site, at, name);
         let expected = &oracle.alerts[name];
@@ -137,22 +141,44 @@ pub fn examine(oracle: &Oracle, world: &World, site: &Site) -> Verdict {
             verdict.wrong_ids += 1;
             verdict.say(|| format!("{name}: nobody expected alert {id}{}", about(id)));
         }
-        let none = BTreeMap::new();
-        let received = wire.get(name).unwrap_or(&none);
-        for id in known.iter().filter(|id| !received.contains_key(**id)) {
-            verdict.lost += 1;
-            verdict.say(|| format!("{name}: alert {id}{} was never delivered", about(id)));
-        }
-        for (id, times) in received {
-            if known.contains(id) {
-                verdict.wire_repeats += times - 1;
-            } else {
-                verdict.wrong_ids += times;
-                verdict.say(|| format!("{name}: {id} was delivered and is not in the store"));
+        let committed = committed(site, name);
+        for (sink, wire) in &wires {
+            let received = wire.get(name).map(Vec::as_slice).unwrap_or_default();
+            let mut places: Vec<usize> = Vec::new();
+            let mut came: BTreeSet<&String> = BTreeSet::new();
+            for id in received {
+                if !known.contains(id) {
+                    verdict.wrong_ids += 1;
+                    verdict.say(|| format!("{name}: {id} was delivered to the {sink} and is not in the store"));
+                } else if !came.insert(id) {
+                    verdict.wire_repeats += 1;
+                } else {
+                    places.extend(committed.iter().position(|known| known == id));
+                }
+            }
+            for id in known.iter().filter(|id| !came.contains(**id)) {
+                verdict.lost += 1;
+                verdict.say(|| format!("{name}: alert {id}{} was never delivered to the {sink}", about(id)));
+            }
+            let disorder = places.windows(2).filter(|pair| pair[0] > pair[1]).count();
+            verdict.out_of_order += disorder;
+            if disorder > 0 {
+                verdict.say(|| format!("{name}: the {sink} got {disorder} alerts too late"));
             }
         }
     }
     verdict
+}
+
+/// Ids of what is to be delivered, in the order in which it was committed.
+fn committed(site: &Site, name: &str) -> Vec<String> {
+    let all = Stretch {
+        tenant: Some(name),
+        limit: usize::MAX,
+        ..Stretch::default()
+    };
+    let rows = site.store().stretch(&all).unwrap();
+    rows.into_iter().map(|row| row.alert.to_string()).collect()
 }
 
 /// Alerts that are to be delivered: their ids, and what they are about.
@@ -224,36 +250,53 @@ fn canonical(text: &str) -> String {
     serde_json::from_str(text).map_or_else(|_| text.to_owned(), |value: Value| sorted(&value).to_string())
 }
 
-/// How often each id came, by tenant. A line that is cut off is counted for nobody, and then nobody got it.
-fn wire(site: &Site) -> BTreeMap<String, BTreeMap<String, usize>> {
-    let mut wire: BTreeMap<String, BTreeMap<String, usize>> = BTreeMap::new();
-    for name in ["alerts.ndjson", "alerts.ndjson.1", "alerts.ndjson.2"] {
+/// Ids in the order in which they came, by tenant.
+type Wire = BTreeMap<String, Vec<String>>;
+
+/// A line that is cut off is counted for nobody, and then nobody got it.
+fn of_file(site: &Site) -> Wire {
+    let mut wire = Wire::new();
+    for name in ["alerts.ndjson.2", "alerts.ndjson.1", "alerts.ndjson"] {
         let text = std::fs::read(site.path(name)).unwrap_or_default();
         for line in String::from_utf8_lossy(&text).lines() {
-            let Ok(alert) = serde_json::from_str::<Value>(line) else {
-                continue;
-            };
-            let (Some(tenant), Some(id)) = (alert["tenant"]["id"].as_str(), alert["id"].as_str()) else {
-                continue;
-            };
-            *wire
-                .entry(tenant.to_owned())
-                .or_default()
-                .entry(id.to_owned())
-                .or_default() += 1;
+            if let Ok(alert) = serde_json::from_str::<Value>(line) {
+                add(&mut wire, &alert);
+            }
         }
     }
     wire
 }
 
-/// Whether everything that is stored has been delivered.
+fn of_hook(hook: &Hook) -> Wire {
+    let mut wire = Wire::new();
+    for posted in hook.posted() {
+        add(&mut wire, &posted.body);
+    }
+    wire
+}
+
+fn add(wire: &mut Wire, alert: &Value) {
+    if let (Some(tenant), Some(id)) = (alert["tenant"]["id"].as_str(), alert["id"].as_str()) {
+        wire.entry(tenant.to_owned()).or_default().push(id.to_owned());
+    }
+}
+
+/// Whether everything that is stored has been written to the file.
 #[must_use]
-pub fn is_delivered(world: &World, site: &Site) -> bool {
-    let wire = wire(site);
+pub fn is_written(world: &World, site: &Site) -> bool {
+    has_all(world, site, &of_file(site))
+}
+
+/// Whether everything that is stored has been delivered to every sink.
+#[must_use]
+pub fn is_delivered(world: &World, site: &Site, hook: &Hook) -> bool {
+    is_written(world, site) && has_all(world, site, &of_hook(hook))
+}
+
+fn has_all(world: &World, site: &Site, wire: &Wire) -> bool {
     world.names().all(|(_, name)| {
-        let received = wire.get(name);
-        let has = |id: &String| received.is_some_and(|received| received.contains_key(id));
-        alerts_of(site, name).iter().all(|(id, _)| has(id))
+        let received: BTreeSet<&String> = wire.get(name).into_iter().flatten().collect();
+        alerts_of(site, name).iter().all(|(id, _)| received.contains(id))
     })
 }
 

@@ -14,7 +14,7 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::oracle::{Oracle, Verdict, examine, is_delivered};
 use crate::proxy::Proxy;
-use crate::world::World;
+use crate::world::{Set, World};
 
 /// How long a life lasts at most once it has turned to Duo, ms.
 const LIFE: u64 = 400;
@@ -71,7 +71,12 @@ impl Report {
 /// # Panics
 /// The daemon ends by itself, panics, or does not come to an end of its work; with its last words.
 pub fn torture(plan: &Plan, world: &World, oracle: &Oracle, mut tell: impl FnMut(usize, u64)) -> Report {
-    let (mut site, proxy) = world.site();
+    let Set {
+        mut site,
+        duo: proxy,
+        way: _way,
+        hook,
+    } = world.set();
     oracle.prepare(&site);
     let mut dice = ChaCha8Rng::seed_from_u64(plan.seed);
     let mut report = Report::default();
@@ -102,12 +107,12 @@ pub fn torture(plan: &Plan, world: &World, oracle: &Oracle, mut tell: impl FnMut
     report.restarts.extend(first_turn(&mut site, &proxy, began));
     world.finish(&site);
     site.wait("everything to be delivered", || {
-        is_delivered(world, &site).then_some(())
+        is_delivered(world, &site, &hook).then_some(())
     });
     site.stop();
     let log = std::fs::read_to_string(site.path("err.log")).unwrap_or_default();
     assert!(!log.contains("panicked"), "{log}");
-    report.verdict = examine(oracle, world, &site);
+    report.verdict = examine(oracle, world, &site, &hook);
     report
 }
 

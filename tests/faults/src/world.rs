@@ -3,7 +3,7 @@
 
 use duo_simulator::company::{Options, generate};
 use duo_simulator::model::{Account, Feed};
-use picket_e2e::{Duo, Site, Source};
+use picket_e2e::{Duo, Hook, Site, Source};
 
 use crate::proxy::Proxy;
 
@@ -20,6 +20,21 @@ const COLLECT: [&[&str]; 2] = [
     &["authentication", "activity", "telephony"],
     &["authentication", "administrator", "telephony"],
 ];
+
+/// The webhook's name among the sinks.
+pub const HOOK: &str = "hook";
+
+/// An installation, and what is around it.
+pub struct Set {
+    /// The installation.
+    pub site: Site,
+    /// The network on its way to Duo.
+    pub duo: Proxy,
+    /// The network on its way to the webhook.
+    pub way: Proxy,
+    /// The webhook.
+    pub hook: Hook,
+}
 
 /// Companies at Duo.
 pub struct World {
@@ -101,9 +116,9 @@ impl World {
         Duo::start(self.accounts.clone(), self.at(0.0) - 3_600_000)
     }
 
-    /// A site that collects all of it, and the network on its way to Duo.
+    /// A site that collects all of it, and tells it to a file and to a webhook.
     #[must_use]
-    pub fn site(&self) -> (Site, Proxy) {
+    pub fn set(&self) -> Set {
         let duo = self.duo();
         let proxy = Proxy::to(&duo.host());
         let host = proxy.host();
@@ -113,7 +128,22 @@ impl World {
             ..Source::of(name)
         };
         let sources: Vec<Source<'_>> = self.names().map(source).collect();
-        (Site::stocked(duo, &sources), proxy)
+        let site = Site::stocked(duo, &sources);
+        let hook = Hook::new();
+        let way = Proxy::to(hook.address());
+        site.secret_file("hook.secret", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw");
+        let config = std::fs::read_to_string(site.path("picket.yaml")).unwrap();
+        let sink = format!(
+            "  - {{type: webhook, name: {HOOK}, url: \"http://{}/alerts\", secret_file: ./hook.secret, history: true, timeout: 2s}}\n",
+            way.host()
+        );
+        site.write("picket.yaml", &format!("{config}{sink}"));
+        Set {
+            site,
+            duo: proxy,
+            way,
+            hook,
+        }
     }
 
     /// Plays all of it to the end and waits until every rule has seen it.

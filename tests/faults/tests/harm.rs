@@ -9,20 +9,20 @@
 
 use std::time::{Duration, Instant};
 
-use picket_e2e::Site;
+use picket_e2e::{Hook, Site};
 use picket_faults::harm::{Disk, Failing, WallClock};
-use picket_faults::oracle::{Oracle, examine, is_delivered};
-use picket_faults::proxy::{Fault, Proxy};
-use picket_faults::world::World;
+use picket_faults::oracle::{Oracle, examine, is_delivered, is_written};
+use picket_faults::proxy::Fault;
+use picket_faults::world::{HOOK, Set, World};
 use serde_json::Value;
 
 /// A small company's day, what must come of it, and a site that has not run yet.
-fn set() -> (World, Oracle, Site, Proxy) {
+fn set() -> (World, Oracle, Set) {
     let world = World::new(7, 1, 600);
     let oracle = Oracle::ask(&world);
-    let (site, proxy) = world.site();
-    oracle.prepare(&site);
-    (world, oracle, site, proxy)
+    let set = world.set();
+    oracle.prepare(&set.site);
+    (world, oracle, set)
 }
 
 /// A piece of the day passes; the daemon need not notice.
@@ -54,13 +54,13 @@ fn says(site: &Site, words: &str) {
 }
 
 /// The rest of the day passes undisturbed; everything must be there once.
-fn end_well(world: &World, oracle: &Oracle, mut site: Site) {
+fn end_well(world: &World, oracle: &Oracle, mut site: Site, hook: &Hook) {
     world.finish(&site);
     site.wait("everything to be delivered", || {
-        is_delivered(world, &site).then_some(())
+        is_delivered(world, &site, hook).then_some(())
     });
     site.stop();
-    let verdict = examine(oracle, world, &site);
+    let verdict = examine(oracle, world, &site, hook);
     assert!(verdict.is_good() && verdict.alerts > 5, "{verdict:#?}\n{}", site.log());
     let log = std::fs::read_to_string(site.path("err.log")).unwrap();
     assert!(!log.contains("panicked"), "{log}");
@@ -68,7 +68,13 @@ fn end_well(world: &World, oracle: &Oracle, mut site: Site) {
 
 #[test]
 fn a_disk_whose_calls_fail() {
-    let (world, oracle, mut site, _proxy) = set();
+    let (world, oracle, set) = set();
+    let Set {
+        mut site,
+        duo: _duo,
+        way: _way,
+        hook,
+    } = set;
     site.run();
     let harms = [
         ("fsync,fdatasync", "EIO"),
@@ -86,12 +92,18 @@ fn a_disk_whose_calls_fail() {
         drop(failing);
         pass(&world, &site, f64::from(number) * 0.2 + 0.05);
     }
-    end_well(&world, &oracle, site);
+    end_well(&world, &oracle, site, &hook);
 }
 
 #[test]
 fn a_disk_that_is_full_until_somebody_makes_room() {
-    let (world, oracle, mut site, _proxy) = set();
+    let (world, oracle, set) = set();
+    let Set {
+        mut site,
+        duo: _duo,
+        way: _way,
+        hook,
+    } = set;
     let Some(disk) = Disk::at(&site.path("data"), 200) else {
         return;
     };
@@ -110,12 +122,18 @@ fn a_disk_that_is_full_until_somebody_makes_room() {
             .then_some(())
     });
     disk.resize(600);
-    end_well(&world, &oracle, site);
+    end_well(&world, &oracle, site, &hook);
 }
 
 #[test]
 fn a_wall_clock_that_jumps_by_years() {
-    let (world, oracle, mut site, _proxy) = set();
+    let (world, oracle, set) = set();
+    let Set {
+        mut site,
+        duo: _duo,
+        way: _way,
+        hook,
+    } = set;
     let Some(clock) = WallClock::of(&mut site) else { return };
     site.run();
     let began = Instant::now();
@@ -143,12 +161,18 @@ fn a_wall_clock_that_jumps_by_years() {
         requests > 10 && requests < most,
         "{requests} requests, {most} would be odd"
     );
-    end_well(&world, &oracle, site);
+    end_well(&world, &oracle, site, &hook);
 }
 
 #[test]
 fn a_daemon_that_starts_years_off_and_is_put_right() {
-    let (world, oracle, mut site, _proxy) = set();
+    let (world, oracle, set) = set();
+    let Set {
+        mut site,
+        duo: _duo,
+        way: _way,
+        hook,
+    } = set;
     let Some(clock) = WallClock::of(&mut site) else { return };
     for (share, offset) in [(0.2, "-6y"), (0.5, "+10y")] {
         clock.set(offset);
@@ -159,12 +183,18 @@ fn a_daemon_that_starts_years_off_and_is_put_right() {
     }
     clock.set("+0");
     site.run();
-    end_well(&world, &oracle, site);
+    end_well(&world, &oracle, site, &hook);
 }
 
 #[test]
 fn a_network_that_breaks_in_every_way() {
-    let (world, oracle, mut site, proxy) = set();
+    let (world, oracle, set) = set();
+    let Set {
+        mut site,
+        duo: proxy,
+        way: _way,
+        hook,
+    } = set;
     site.run();
     let faults = [
         (Fault::Reset, true),
@@ -189,5 +219,52 @@ fn a_network_that_breaks_in_every_way() {
         pass(&world, &site, f64::from(number) * 0.14 + 0.05);
         keep_up(&world, &site, f64::from(number) * 0.14 + 0.05);
     }
-    end_well(&world, &oracle, site);
+    end_well(&world, &oracle, site, &hook);
+}
+
+#[test]
+fn a_network_to_a_receiver_that_breaks_in_every_way() {
+    let (world, oracle, set) = set();
+    let Set {
+        mut site,
+        duo: _duo,
+        way,
+        hook,
+    } = set;
+    site.run();
+    // How often the webhook was tried in vain, in a row.
+    let attempts = |site: &Site| {
+        let sinks = site.ndjson(&["outbox", "list", "--sink", HOOK]);
+        sinks[0]["attempts"].as_u64().unwrap()
+    };
+    let mut share = 0.6;
+    for fault in [Fault::Reset, Fault::HalfClose, Fault::Truncate(20), Fault::Stall] {
+        way.set(Fault::Reset);
+        std::thread::sleep(Duration::from_millis(50));
+        way.set(fault);
+        pass(&world, &site, share);
+        keep_up(&world, &site, share);
+        // The other sink does not notice.
+        site.wait("the alerts in the file", || is_written(&world, &site).then_some(()));
+        let before = attempts(&site);
+        site.wait("one more try in vain", || {
+            // Not when its patience is over, but now.
+            let _ = site.picket(&["outbox", "retry", "--sink", HOOK]);
+            (attempts(&site) > before).then_some(())
+        });
+        says(&site, HOOK);
+        share += 0.05;
+    }
+    // What was taken, and whose answer was not heard, is given again; nothing that comes after it is.
+    let posted = hook.posted();
+    assert!(
+        posted.len() > 1 && posted.iter().all(|one| one.id == posted[0].id),
+        "{posted:#?}"
+    );
+    assert!(!is_delivered(&world, &site, &hook));
+    way.set(Fault::Reset);
+    std::thread::sleep(Duration::from_millis(50));
+    way.set(Fault::Delay(Duration::from_millis(50)));
+    let _ = site.picket(&["outbox", "retry", "--sink", HOOK]);
+    end_well(&world, &oracle, site, &hook);
 }

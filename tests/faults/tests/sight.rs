@@ -290,6 +290,12 @@ fn what_happens_is_counted_under_names_that_stay() {
     assert_eq!(sum(&families, "duo_config_last_reload_successful", &[]), 1.0);
     assert_eq!(sum(&families, "duo_ready", &[]), 1.0);
     assert_eq!(sum(&families, "duo_accounts", &[("state", "moving")]), 1.0);
+    let taken = [("sink", "stdout"), ("result", "taken")];
+    site.wait("deliveries to be counted", || {
+        let families = parse(&get(&address, "/metrics").2);
+        (sum(&families, "duo_sink_deliveries_total", &taken) >= 1.0).then_some(())
+    });
+    assert_eq!(sum(&families, "duo_sink_dead_letters_total", &[]), 0.0, "{text}");
     // Who is watched is nobody's business.
     assert!(!text.contains("jdoe") && !text.contains("198.51.100."), "{text}");
 

@@ -13,6 +13,7 @@ mod wire;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use picket_failpoint::{Point, reach};
 use picket_store::OutboxRow;
 
 pub use message::Message;
@@ -133,7 +134,10 @@ impl Sink for SyslogSink {
     fn deliver(&mut self, rows: &[OutboxRow]) -> Delivery {
         let frames = rows.iter().map(|row| self.framed(row)).collect();
         match self.send(frames) {
-            Ok(()) => Delivery::taken(rows.len()),
+            Ok(()) => {
+                reach(Point::SendAfter);
+                Delivery::taken(rows.len())
+            }
             Err(error) => {
                 // The wire stays, found broken: what was taken lately is sent again on the next one.
                 if let Some(wire) = &mut self.wire {
