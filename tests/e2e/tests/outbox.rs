@@ -52,8 +52,8 @@ fn run(site: &mut Site) {
     site.run();
     site.wait("an alert of each customer's", || {
         let alerts = site.ndjson(&["alerts"]);
-        let has = |name: &&str| alerts.iter().any(|alert| alert["tenant"]["id"] == **name);
-        ACCOUNTS.iter().all(|name| has(&name)).then_some(())
+        let has = |name: &&str| alerts.iter().any(|alert| alert["tenant"]["id"] == *name);
+        ACCOUNTS.iter().all(has).then_some(())
     });
     site.settle(NOON + 50 * MINUTE);
 }

@@ -33,7 +33,7 @@ const PATIENCE: Duration = Duration::from_secs(90);
 const POLL_INTERVAL: f64 = 1.0;
 /// What is read again, s: what is late at most, and as much as a daemon may take Duo's clock to be ahead of what it is. That clock
 /// stands here and the daemon's own goes on: on a slow machine it reads on some seconds after it heard last what time it is.
-const OVERLAP: i64 = content::LATE / 1000 + 40;
+const OVERLAP: i64 = LATE / 1000 + 40;
 /// What a log may be behind Duo's clock and yet be level, ms: Duo's two minutes, and what an answer was under way.
 const LEVEL: i64 = 125_000;
 

@@ -38,14 +38,13 @@ pub(super) async fn look(config: &Config, sending: Sending<'_>, report: &mut Rep
         // Each takes as long as its receiver does.
         under_way.push(tokio::spawn(async move {
             let what = format!("sink {}", own.name);
-            let finding = if !is_sent_to {
+            if !is_sent_to {
                 settled(&what, tokio::task::spawn_blocking(move || is_sound(&own)).await)
             } else if matches!(own.kind, SinkKind::Stdout(_) | SinkKind::File { .. }) {
                 by_daemon(&what, own, &socket).await
             } else {
                 by_hand(&what, own).await
-            };
-            finding
+            }
         }));
     }
     for (sink, task) in config.sinks.iter().zip(under_way) {
