@@ -17,6 +17,7 @@ mod reload;
 mod rules;
 mod sandbox;
 mod scale;
+mod sinks;
 mod sustained;
 
 use std::path::PathBuf;
@@ -43,7 +44,7 @@ struct Arguments {
     ndjson: bool,
 }
 
-const GROUPS: [&str; 5] = ["sandbox", "pipeline", "reload", "collect", "scale"];
+const GROUPS: [&str; 6] = ["sandbox", "pipeline", "reload", "collect", "scale", "sinks"];
 /// How long `scale` runs unless told otherwise.
 const MINUTES: u64 = 5;
 
@@ -66,6 +67,9 @@ fn main() -> anyhow::Result<()> {
     if wants("collect") {
         let (picket, simulator) = (&arguments.picket, &arguments.simulator);
         collect::run(&arguments.rules, picket, simulator, &arguments.python, &printer)?;
+    }
+    if wants("sinks") {
+        sinks::run(&printer)?;
     }
     if wants("scale") {
         let (picket, simulator) = (&arguments.picket, &arguments.simulator);

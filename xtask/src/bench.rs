@@ -14,7 +14,7 @@ use crate::{duo_client, programs, rules};
 /// What to measure.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// One group of figures: sandbox, pipeline, reload, collect, scale. All of them if none is named.
+    /// One group of figures: sandbox, pipeline, reload, collect, scale, sinks. All of them if none is named.
     group: Option<String>,
     /// For people, or one JSON object a line with name, unit and value.
     #[arg(long, value_enum, default_value_t = Format::Text)]
