@@ -231,8 +231,10 @@ impl Shadowed {
 /// [`JudgeError`]: the store's, or rules that cannot be judged.
 pub fn run(what: Run<'_>, is_wanted: impl Fn() -> bool) -> Result<Shadowed, JudgeError> {
     let (store, tenant) = (what.store, &what.tenant.id);
-    let to = store.last_seq(tenant)?;
+    // In this order: what comes in between is run over as well. The other way round it would be run over instead of what was asked
+    // for, and a version that is shown nothing has not failed.
     let from = store.since(tenant, what.from, what.most_events)?;
+    let to = store.last_seq(tenant)?;
     if from >= to {
         return Ok(Shadowed::default());
     }
