@@ -113,7 +113,10 @@ impl Daemon {
 }
 
 /// A line of a process's `status`, MB.
-fn memory(process: &str, name: &str) -> anyhow::Result<f64> {
+///
+/// # Errors
+/// There is no such process or line, or this is no Linux.
+pub(crate) fn memory(process: &str, name: &str) -> anyhow::Result<f64> {
     let status = std::fs::read_to_string(format!("{process}/status"))?;
     let line = status
         .lines()

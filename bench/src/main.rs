@@ -11,6 +11,7 @@ mod company;
 mod daemon;
 mod duo;
 mod figure;
+mod load;
 mod many;
 mod pipeline;
 mod reload;
@@ -40,13 +41,17 @@ struct Arguments {
     python: PathBuf,
     /// How long `scale` runs.
     minutes: u64,
+    /// How many versions follow one another in `load`.
+    reloads: u64,
     group: Option<String>,
     ndjson: bool,
 }
 
-const GROUPS: [&str; 6] = ["sandbox", "pipeline", "reload", "collect", "scale", "sinks"];
+const GROUPS: [&str; 7] = ["sandbox", "pipeline", "reload", "load", "collect", "scale", "sinks"];
 /// How long `scale` runs unless told otherwise.
 const MINUTES: u64 = 5;
+/// Versions in `load` unless told otherwise.
+const RELOADS: u64 = 200;
 
 fn main() -> anyhow::Result<()> {
     let arguments = arguments()?;
@@ -64,6 +69,9 @@ fn main() -> anyhow::Result<()> {
     if wants("reload") {
         reload::run(&arguments.rules, &arguments.picket, &printer)?;
     }
+    if wants("load") {
+        load::run(&arguments.rules, arguments.reloads, &printer)?;
+    }
     if wants("collect") {
         let (picket, simulator) = (&arguments.picket, &arguments.simulator);
         collect::run(&arguments.rules, picket, simulator, &arguments.python, &printer)?;
@@ -80,7 +88,7 @@ fn main() -> anyhow::Result<()> {
 
 fn arguments() -> anyhow::Result<Arguments> {
     let (mut rules, mut bench_rule, mut picket, mut simulator, mut python) = (None, None, None, None, None);
-    let (mut group, mut minutes, mut ndjson) = (None, MINUTES, false);
+    let (mut group, mut minutes, mut reloads, mut ndjson) = (None, MINUTES, RELOADS, false);
     let mut given = std::env::args().skip(1);
     while let Some(argument) = given.next() {
         let mut value = || given.next().with_context(|| format!("{argument} needs a value"));
@@ -91,6 +99,7 @@ fn arguments() -> anyhow::Result<Arguments> {
             "--simulator" => simulator = Some(PathBuf::from(value()?)),
             "--python" => python = Some(PathBuf::from(value()?)),
             "--minutes" => minutes = value()?.parse().context("--minutes needs a whole number")?,
+            "--reloads" => reloads = value()?.parse().context("--reloads needs a whole number")?,
             "--ndjson" => ndjson = true,
             name if GROUPS.contains(&name) => group = Some(argument),
             other => bail!("there is no group `{other}`; the groups are {}", GROUPS.join(", ")),
@@ -104,6 +113,7 @@ fn arguments() -> anyhow::Result<Arguments> {
         simulator: simulator.context(missing)?,
         python: python.unwrap_or_default(),
         minutes,
+        reloads,
         group,
         ndjson,
     })

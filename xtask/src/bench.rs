@@ -14,7 +14,7 @@ use crate::{duo_client, programs, rules};
 /// What to measure.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// One group of figures: sandbox, pipeline, reload, collect, scale, sinks. All of them if none is named.
+    /// One group of figures: sandbox, pipeline, reload, load, collect, scale, sinks. All of them if none is named.
     group: Option<String>,
     /// For people, or one JSON object a line with name, unit and value.
     #[arg(long, value_enum, default_value_t = Format::Text)]
@@ -22,6 +22,9 @@ pub(crate) struct Arguments {
     /// How long `scale` runs, minutes, from 3 on; the promise is for 10
     #[arg(long, value_name = "N", default_value_t = 5)]
     minutes: u64,
+    /// How many versions of all rules follow one another in `load`; the promise is for 200
+    #[arg(long, value_name = "N", default_value_t = 200)]
+    reloads: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -66,6 +69,7 @@ pub(crate) fn run(root: &Path, arguments: &Arguments) -> anyhow::Result<()> {
     bench.arg("--picket").arg(release.join("picket"));
     bench.arg("--simulator").arg(release.join("duo-simulator"));
     bench.arg("--minutes").arg(arguments.minutes.to_string());
+    bench.arg("--reloads").arg(arguments.reloads.to_string());
     if arguments.group.as_deref().is_none_or(|group| group == "collect") {
         bench.arg("--python").arg(duo_client::python(root)?);
     }

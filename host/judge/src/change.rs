@@ -19,6 +19,7 @@ use crate::queue::Adopted;
 use crate::reader::Reader;
 use crate::rule::JudgedRule;
 use crate::verdict::JudgeError;
+use crate::waiting::Waiting;
 
 /// What can be made ready for other rules while the ones before still judge.
 #[derive(Debug, Default)]
@@ -78,9 +79,7 @@ impl TenantJudge {
         }
         judge.acquaintance.fit(&judge.plan);
         let at = |readers: &mut Vec<Reader>, logs: &[Arc<str>], basis: Basis, position: &Position, index: usize| {
-            let same =
-                |reader: &&mut Reader| reader.logs == logs && reader.basis == basis && reader.position() == position;
-            let found = readers.iter_mut().find(same);
+            let found = readers.iter_mut().find(|reader| reader.stands(logs, basis, position));
             found.map(|reader| reader.members.push(index)).is_some()
         };
         let house = [Arc::from(acquaintance::LOG)];
@@ -92,7 +91,7 @@ impl TenantJudge {
             &stands,
             acquaintance::INDEX,
         ) {
-            judge.seat(acquaintance::INDEX, journal, &journal.forgotten()?)?;
+            judge.seat_all(&[acquaintance::INDEX], journal)?;
         }
         for (index, slot) in judge.slots.iter_mut().enumerate() {
             if !is_aside(slot) {
@@ -135,9 +134,7 @@ impl TenantJudge {
         let Some(index) = self.slots.iter().position(waits) else {
             return;
         };
-        let same = |reader: &&mut Reader| {
-            reader.logs == unseated.logs && reader.basis == unseated.basis && *reader.position() == unseated.position
-        };
+        let same = |reader: &&mut Reader| reader.stands(&unseated.logs, unseated.basis, &unseated.position);
         let seated = match (self.readers.iter_mut().find(same), reader) {
             (Some(there), _) => {
                 there.members.push(index);
@@ -156,16 +153,22 @@ impl TenantJudge {
         }
     }
 
-    pub(crate) fn take_seats(&mut self, journal: &dyn Rebuild) -> Result<(), JudgeError> {
-        self.acquaintance.fit(&self.plan);
-        let forgotten = journal.forgotten()?;
-        self.seat(acquaintance::INDEX, journal, &forgotten)?;
-        for index in 0..self.slots.len() {
-            if !self.slots.get(index).is_some_and(is_aside) {
-                self.seat(index, journal, &forgotten)?;
-            }
+    /// Gives a reader to each rule that waits for one.
+    pub(crate) fn seat_the_unseated(&mut self, journal: &dyn Rebuild) -> Result<(), StoreError> {
+        let unseated = self.unseated();
+        let (waiting, forgotten) = (Unseated::waiting(&unseated, journal)?, journal.forgotten()?);
+        for one in &unseated {
+            let reader = one.reader(&self.plan, self.settings.batch_rows, &waiting);
+            self.sit(one, Some(reader), &forgotten);
         }
         Ok(())
+    }
+
+    pub(crate) fn take_seats(&mut self, journal: &dyn Rebuild) -> Result<(), JudgeError> {
+        self.acquaintance.fit(&self.plan);
+        let on_duty = (0..self.slots.len()).filter(|index| !self.slots.get(*index).is_some_and(is_aside));
+        let all: Vec<usize> = std::iter::once(acquaintance::INDEX).chain(on_duty).collect();
+        self.seat_all(&all, journal)
     }
 }
 
@@ -175,14 +178,15 @@ impl Unseated {
         self.logs == other.logs && self.basis == other.basis && self.position == other.position
     }
 
+    /// What waits where these stand.
+    pub(crate) fn waiting(these: &[Unseated], journal: &dyn Rebuild) -> Result<Waiting, StoreError> {
+        Waiting::of(journal, these.iter().map(|one| (one.logs.as_slice(), &one.position)))
+    }
+
     /// The reader, with exactly what was pending at the position.
-    pub(crate) fn reader(&self, plan: &Plan, most_rows: usize, journal: &dyn Rebuild) -> Result<Reader, StoreError> {
-        let stored = if self.position.seq == 0 {
-            Vec::new()
-        } else {
-            journal.pending(self.position.seq, self.position.released.time)?
-        };
+    pub(crate) fn reader(&self, plan: &Plan, most_rows: usize, waiting: &Waiting) -> Reader {
         let (logs, position) = (self.logs.clone(), self.position.clone());
-        Ok(Reader::rebuild(logs, self.basis, position, &stored, plan, most_rows))
+        let stored = waiting.at(&position);
+        Reader::rebuild(logs, self.basis, position, stored, plan, most_rows)
     }
 }

@@ -135,11 +135,12 @@ impl<'a> Layered<'a> {
 
 /// Something that can say what was pending at a position.
 pub trait Rebuild {
-    /// As [`Store::pending`]: events numbered up to `up_to` at or above the time `from` (ms), and the marks up to there.
+    /// As [`Store::pending`]: of each of these logs the events numbered up to `up_to` at or above a time (ms), and all marks up
+    /// to there.
     ///
     /// # Errors
     /// The store's.
-    fn pending(&self, up_to: u64, from: i64) -> Result<Vec<StoredAdmission>, StoreError>;
+    fn pending(&self, up_to: u64, logs: &[(&str, i64)]) -> Result<Vec<StoredAdmission>, StoreError>;
 
     /// As [`Store::forgotten`]: how much of each log is gone.
     ///
@@ -151,8 +152,8 @@ pub trait Rebuild {
 }
 
 impl Rebuild for InJournal {
-    fn pending(&self, up_to: u64, from: i64) -> Result<Vec<StoredAdmission>, StoreError> {
-        self.store.pending(&self.tenant, up_to, from)
+    fn pending(&self, up_to: u64, logs: &[(&str, i64)]) -> Result<Vec<StoredAdmission>, StoreError> {
+        self.store.pending(&self.tenant, up_to, logs)
     }
 
     fn forgotten(&self) -> Result<Vec<Forgotten>, StoreError> {
@@ -161,13 +162,16 @@ impl Rebuild for InJournal {
 }
 
 impl Rebuild for [Admission] {
-    fn pending(&self, up_to: u64, from: i64) -> Result<Vec<StoredAdmission>, StoreError> {
+    fn pending(&self, up_to: u64, logs: &[(&str, i64)]) -> Result<Vec<StoredAdmission>, StoreError> {
+        let from = |of: &str| logs.iter().find(|(log, _)| *log == of).map(|(_, from)| *from);
         let upto = self.iter().take_while(|admission| admission.first_seq <= up_to);
         let stored = upto.map(|admission| StoredAdmission {
             log: admission.log.clone(),
             events: (admission.first_seq..)
                 .zip(&admission.events)
-                .filter(|(number, event)| *number <= up_to && event.time >= from)
+                .filter(|(number, event)| {
+                    *number <= up_to && from(&admission.log).is_some_and(|from| event.time >= from)
+                })
                 .map(|(number, event)| (number, event.clone()))
                 .collect(),
             marks: if admission.last_seq() <= up_to {
@@ -191,8 +195,8 @@ impl<T: Evidence + ?Sized> Evidence for &T {
 }
 
 impl<T: Rebuild + ?Sized> Rebuild for &T {
-    fn pending(&self, up_to: u64, from: i64) -> Result<Vec<StoredAdmission>, StoreError> {
-        (**self).pending(up_to, from)
+    fn pending(&self, up_to: u64, logs: &[(&str, i64)]) -> Result<Vec<StoredAdmission>, StoreError> {
+        (**self).pending(up_to, logs)
     }
 
     fn forgotten(&self) -> Result<Vec<Forgotten>, StoreError> {

@@ -24,6 +24,7 @@ use crate::rule::{JudgedRule, Mode, Tenant};
 use crate::sheet::{Place, Sheet};
 use crate::sift::Sieve;
 use crate::verdict::{JudgeError, Said, Settings, Verdict};
+use crate::waiting::Waiting;
 
 /// One tenant's rules at their positions. Time comes in as `now` (wall clock, ms) and is used for alerts' `raised` and for
 /// probes only.
@@ -198,13 +199,12 @@ impl TenantJudge {
         if indices.is_empty() {
             return Ok(0);
         }
-        let forgotten = journal.forgotten()?;
         for index in &indices {
             if let Some(slot) = self.slots.get_mut(*index) {
                 slot.held = false;
             }
-            self.seat(*index, journal, &forgotten)?;
         }
+        self.seat_all(&indices, journal)?;
         Ok(indices.len())
     }
 
@@ -263,16 +263,40 @@ impl TenantJudge {
     }
 
     /// Puts a rule on a reader at its position. What was forgotten while it stood there, it has missed.
-    pub(crate) fn seat(
-        &mut self,
-        index: usize,
-        journal: &dyn Rebuild,
-        forgotten: &[Forgotten],
-    ) -> Result<(), JudgeError> {
+    fn seat(&mut self, index: usize, waiting: &Waiting, forgotten: &[Forgotten]) {
         if let Some(slot) = self.slots.get_mut(index) {
             slot.missed = gaps::missed(&slot.rule, forgotten);
         }
-        let (logs, basis, position) = match self.slots.get(index) {
+        let (logs, basis, position) = self.place(index);
+        let same = |reader: &&mut Reader| reader.stands(&logs, basis, &position);
+        if let Some(reader) = self.readers.iter_mut().find(same) {
+            reader.members.push(index);
+            return;
+        }
+        let stored = waiting.at(&position);
+        let mut reader = Reader::rebuild(logs, basis, position, stored, &self.plan, self.settings.batch_rows);
+        reader.members.push(index);
+        self.readers.push(reader);
+    }
+
+    /// Puts these rules on readers at their positions.
+    pub(crate) fn seat_all(&mut self, indices: &[usize], journal: &dyn Rebuild) -> Result<(), JudgeError> {
+        let forgotten = journal.forgotten()?;
+        let places: Vec<_> = indices.iter().map(|index| self.place(*index)).collect();
+        let is_there = |(logs, basis, position): &&(Vec<Arc<str>>, Basis, Position)| {
+            self.readers.iter().any(|reader| reader.stands(logs, *basis, position))
+        };
+        let new = places.iter().filter(|place| !is_there(place));
+        let waiting = Waiting::of(journal, new.map(|(logs, _, position)| (logs.as_slice(), position)))?;
+        for index in indices {
+            self.seat(*index, &waiting, &forgotten);
+        }
+        Ok(())
+    }
+
+    /// The logs that a rule reads, which marks it waits for, and where it stands.
+    fn place(&self, index: usize) -> (Vec<Arc<str>>, Basis, Position) {
+        match self.slots.get(index) {
             Some(slot) => {
                 let rule = &slot.rule;
                 (rule.logs(), Basis::of(&rule.manifest), rule.position.clone())
@@ -281,22 +305,7 @@ impl TenantJudge {
                 let logs = vec![acquaintance::LOG.into()];
                 (logs, Basis::Complete, self.acquaintance.position.clone())
             }
-        };
-        let same =
-            |reader: &&mut Reader| reader.logs == logs && reader.basis == basis && *reader.position() == position;
-        if let Some(reader) = self.readers.iter_mut().find(same) {
-            reader.members.push(index);
-            return Ok(());
         }
-        let stored = if position.seq == 0 {
-            Vec::new()
-        } else {
-            journal.pending(position.seq, position.released.time)?
-        };
-        let mut reader = Reader::rebuild(logs, basis, position, &stored, &self.plan, self.settings.batch_rows);
-        reader.members.push(index);
-        self.readers.push(reader);
-        Ok(())
     }
 
     /// Readers that are level become one.

@@ -54,6 +54,7 @@ mod sheet;
 mod sift;
 mod stretch;
 mod verdict;
+mod waiting;
 
 pub use evidence::{Evidence, InJournal, Rebuild};
 pub use gaps::words as gap_words;

@@ -158,6 +158,12 @@ impl Marks {
     }
 }
 
+/// Duo's logs whose rows may be rows of the log that rules call `named`.
+pub(crate) fn duo_logs(named: &str) -> impl Iterator<Item = &str> {
+    let feeds = ADMIN_FEEDS.into_iter().filter(move |_| is_fed(named));
+    std::iter::once(named).chain(feeds)
+}
+
 /// Whether a log is a logical one with several feeds.
 pub(crate) fn is_fed(named: &str) -> bool {
     named == ADMIN

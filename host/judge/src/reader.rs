@@ -87,8 +87,8 @@ pub(crate) struct Reader {
 const CALLS: usize = 4;
 
 impl Reader {
-    /// A reader at a position, with what was pending there: everything of the journal up to the position's number that the
-    /// store has at or above the time last released, and the marks. A call shows `call_rows` rows at most.
+    /// A reader at a position, with what was pending there: of its logs everything up to the position's number that the store
+    /// has at or above the time last released, and the marks. More is left out. A call shows `call_rows` rows at most.
     pub(crate) fn rebuild(
         logs: Vec<Arc<str>>,
         basis: Basis,
@@ -121,7 +121,7 @@ impl Reader {
             reader.marks.apply(mark);
         }
         for admission in stored {
-            let mut sheet = Sheet::stored(admission);
+            let mut sheet = Sheet::stored(admission, reader.position.released.time);
             let released = reader.position.released.clone();
             reader.take(&mut sheet, plan, |row| !queue::is_late(row, &released));
             for mark in &admission.marks {
@@ -153,6 +153,11 @@ impl Reader {
     /// The pages whose rows wait.
     pub(crate) fn pages(&self, found: &mut Vec<Arc<Page>>) {
         self.queues.iter().for_each(|queue| queue.pages(found));
+    }
+
+    /// Whether it is a reader of these logs at this position.
+    pub(crate) fn stands(&self, logs: &[Arc<str>], basis: Basis, position: &Position) -> bool {
+        self.logs == logs && self.basis == basis && self.position == *position
     }
 
     /// How many rows wait.

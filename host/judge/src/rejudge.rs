@@ -4,12 +4,16 @@
 //! The journal says itself which generation judged from where on ([`Mark::Generation`]) and where each rule went on or began
 //! ([`Mark::Takeover`]). Who asks gives the rules of each generation; alerts, ids and state are then those of the live run. What
 //! cannot be repeated is told ([`Rejudged::substituted`]).
+//!
+//! A journal may be as long as it likes. It is read in pieces, and what is found is told piece by piece ([`Found`]) and not kept:
+//! what stays in memory is what a live judge has there, the rules' state and the windows of what was raised. Who wants the alerts
+//! as they stand at the end collects those that matter ([`Alerts`]).
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, RwLock};
 
 use picket_contract::{Admission, Mark, Position};
-use picket_store::{AlertRow, Standing, Store};
+use picket_store::{AlertRow, Repeat, Standing, Store};
 
 use crate::acquaintance::Acquaintance;
 use crate::change::Prepared;
@@ -22,7 +26,7 @@ use crate::people::People;
 use crate::pipeline::{self, RuleSet, RuleSpec};
 use crate::rule::{JudgedRule, Tenant};
 use crate::stretch::{Stretch, stands};
-use crate::verdict::{JudgeError, Settings, Trouble, Verdict};
+use crate::verdict::{JudgeError, Settings, Trouble};
 
 /// Events read and judged at once.
 const PIECE: usize = 10_000;
@@ -49,15 +53,32 @@ pub struct Judged {
     pub since: Option<i64>,
 }
 
+/// What was found since it was told the last time.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// In the order raised.
+    pub alerts: Vec<AlertRow>,
+    /// Alerts, of now or of before, that came again.
+    pub repeats: Vec<Repeat>,
+    /// What rules failed on.
+    pub troubles: Vec<Trouble>,
+    /// Events read so far, in all.
+    pub events: u64,
+}
+
+/// Alerts as they stand once everything has been told: in the order raised, repeats counted in.
+#[derive(Debug, Default)]
+pub struct Alerts {
+    rows: Vec<AlertRow>,
+    /// Where one of an id stands.
+    raised: HashMap<Arc<str>, usize>,
+}
+
 /// What came of it.
 #[derive(Debug, Default)]
 pub struct Rejudged {
-    /// In the order raised, repeats counted in.
-    pub alerts: Vec<AlertRow>,
     /// Every rule as it stands at the end.
     pub rules: Vec<JudgedRule>,
-    /// What rules failed on.
-    pub troubles: Vec<Trouble>,
     /// What could not be repeated, in words.
     pub substituted: Vec<String>,
     /// How many generations judged.
@@ -76,13 +97,41 @@ struct Change {
     from: BTreeMap<Arc<str>, Position>,
 }
 
-/// Judges the whole journal as it was judged. `rules`: what judged in a generation, by its number and hash.
+impl Alerts {
+    /// Keeps these alerts, and counts what repeats one that is kept.
+    pub fn keep(&mut self, alerts: impl IntoIterator<Item = AlertRow>, repeats: &[Repeat]) {
+        for alert in alerts {
+            self.raised.insert(alert.id.clone(), self.rows.len());
+            self.rows.push(alert);
+        }
+        for repeat in repeats {
+            let place = self.raised.get(&repeat.id);
+            if let Some(alert) = place.and_then(|place| self.rows.get_mut(*place)) {
+                alert.repeats += repeat.count;
+                alert.last_repeat = alert.last_repeat.max(Some(repeat.time));
+            }
+        }
+    }
+
+    /// All that were kept.
+    #[must_use]
+    pub fn into_rows(self) -> Vec<AlertRow> {
+        self.rows
+    }
+}
+
+/// Judges the whole journal as it was judged. `rules`: what judged in a generation, by its number and hash. `hear` is told what
+/// is found, as it is found.
 ///
 /// # Errors
 /// [`JudgeError`].
-pub fn rejudge(of: &Journal, rules: impl Fn(u64, &str) -> Option<Judged>) -> Result<Rejudged, JudgeError> {
+pub fn rejudge(
+    of: &Journal,
+    rules: impl Fn(u64, &str) -> Option<Judged>,
+    mut hear: impl FnMut(Found),
+) -> Result<Rejudged, JudgeError> {
     let (journal, last) = opened(of)?;
-    let mut again = Again::begin(of, &journal)?;
+    let mut again = Again::begin(of, &journal, &mut hear)?;
     for change in changes(&journal, last)? {
         again.read_to(change.judged)?;
         match rules(change.number, &change.hash) {
@@ -97,16 +146,21 @@ pub fn rejudge(of: &Journal, rules: impl Fn(u64, &str) -> Option<Judged>) -> Res
     Ok(again.end())
 }
 
-/// Judges the journal from behind a number on by these rules alone, whatever judged it.
+/// Judges the journal from behind a number on by these rules alone, whatever judged it. `hear` is told what is found.
 ///
 /// # Errors
 /// [`JudgeError`].
-pub fn judge_by(of: &Journal, set: RuleSet, after: u64) -> Result<Rejudged, JudgeError> {
+pub fn judge_by(
+    of: &Journal,
+    set: RuleSet,
+    after: u64,
+    mut hear: impl FnMut(Found),
+) -> Result<Rejudged, JudgeError> {
     let (journal, last) = opened(of)?;
-    let mut again = Again::begin(of, &journal)?;
+    let mut again = Again::begin(of, &journal, &mut hear)?;
     let marks = match after {
         0 => Vec::new(),
-        after => journal.pending(after, i64::MAX)?,
+        after => journal.pending(after, &[])?,
     };
     let rules = set.rules.iter().map(|spec| {
         let position = stands(&spec.manifest, after, &marks);
@@ -137,7 +191,7 @@ fn changes(journal: &InJournal, last: u64) -> Result<Vec<Change>, JudgeError> {
     let stored = if last == 0 {
         Vec::new()
     } else {
-        journal.pending(last, i64::MAX)?
+        journal.pending(last, &[])?
     };
     for mark in stored.into_iter().flat_map(|entry| entry.marks) {
         match mark {
@@ -160,19 +214,18 @@ fn changes(journal: &InJournal, last: u64) -> Result<Vec<Change>, JudgeError> {
 
 struct Again<'j> {
     journal: &'j InJournal,
+    hear: &'j mut dyn FnMut(Found),
     judge: TenantJudge,
     /// Rules that were retired, by id and state version: they may come back.
     parked: BTreeMap<(String, u32), JudgedRule>,
     rejudged: Rejudged,
-    /// Where among its alerts one of an id stands; the last that was raised.
-    raised: HashMap<Arc<str>, usize>,
     /// The journal's number up to which events are counted.
     read: u64,
     now: i64,
 }
 
 impl<'j> Again<'j> {
-    fn begin(of: &Journal, journal: &'j InJournal) -> Result<Self, JudgeError> {
+    fn begin(of: &Journal, journal: &'j InJournal, hear: &'j mut dyn FnMut(Found)) -> Result<Self, JudgeError> {
         let settings = Settings {
             fuel_at_once: u64::MAX,
             ..of.settings
@@ -184,10 +237,10 @@ impl<'j> Again<'j> {
         let historic = Historic::FirstStart(Arc::new(RwLock::new(starts)));
         Ok(Again {
             journal,
+            hear,
             judge: judge.knowing(of.people.clone()).since(historic),
             parked: BTreeMap::new(),
             rejudged: Rejudged::default(),
-            raised: HashMap::new(),
             read: 0,
             now: of.now,
         })
@@ -216,24 +269,13 @@ impl<'j> Again<'j> {
         self.rejudged.events += new.map(|entry| entry.events.len() as u64).sum::<u64>();
         self.read = piece.last().map_or(self.read, |last| last.last_seq().max(self.read));
         let verdict = self.judge.feed(after, piece, self.journal, self.now)?;
-        self.hear(verdict);
+        (self.hear)(Found {
+            alerts: verdict.alerts,
+            repeats: verdict.repeats,
+            troubles: verdict.troubles,
+            events: self.rejudged.events,
+        });
         Ok(())
-    }
-
-    fn hear(&mut self, verdict: Verdict) {
-        self.rejudged.troubles.extend(verdict.troubles);
-        let alerts = &mut self.rejudged.alerts;
-        let raised = verdict.alerts.iter().zip(alerts.len()..);
-        self.raised
-            .extend(raised.map(|(alert, place)| (alert.id.clone(), place)));
-        alerts.extend(verdict.alerts);
-        for repeat in verdict.repeats {
-            let place = self.raised.get(&repeat.id);
-            if let Some(alert) = place.and_then(|place| alerts.get_mut(*place)) {
-                alert.repeats += repeat.count;
-                alert.last_repeat = alert.last_repeat.max(Some(repeat.time));
-            }
-        }
     }
 
     /// What a rule remembers that began at a position, having looked back.
@@ -274,7 +316,7 @@ impl<'j> Again<'j> {
                         Some(from) => from.clone(),
                         None if change.judged == 0 => Position::start(),
                         None => {
-                            let marks = self.journal.pending(change.judged, i64::MAX)?;
+                            let marks = self.journal.pending(change.judged, &[])?;
                             stands(&spec.manifest, change.judged, &marks)
                         }
                     };
@@ -304,11 +346,7 @@ impl<'j> Again<'j> {
                 self.parked.insert(key, rule);
             }
         }
-        let forgotten = self.journal.forgotten()?;
-        for one in judge.unseated() {
-            let reader = one.reader(judge.plan(), judge.settings.batch_rows, self.journal)?;
-            judge.sit(&one, Some(reader), &forgotten);
-        }
+        judge.seat_the_unseated(self.journal)?;
         self.judge = judge;
         self.rejudged.generations += 1;
         self.feed(0, &[])?;

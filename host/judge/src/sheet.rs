@@ -42,11 +42,13 @@ impl<'a> Sheet<'a> {
         }
     }
 
-    pub(crate) fn stored(admission: &'a StoredAdmission) -> Self {
+    /// Of events at or above a time, ms.
+    pub(crate) fn stored(admission: &'a StoredAdmission, from: i64) -> Self {
+        let events = || admission.events.iter().filter(|(_, event)| event.time >= from);
         Sheet {
             log: &admission.log,
-            numbers: Numbers::Each(admission.events.iter().map(|(number, _)| *number).collect()),
-            events: admission.events.iter().map(|(_, event)| event.clone()).collect(),
+            numbers: Numbers::Each(events().map(|(number, _)| *number).collect()),
+            events: events().map(|(_, event)| event.clone()).collect(),
             read: &[],
             pages: Vec::new(),
         }

@@ -52,7 +52,7 @@ impl Stretch {
         let marks = if after == 0 {
             Vec::new()
         } else {
-            journal.pending(after, i64::MAX)?
+            journal.pending(after, &[])?
         };
         let settings = Settings {
             // Nobody resumes what stands back here.
@@ -178,7 +178,7 @@ impl Stretch {
     pub(crate) fn judge_by(&mut self, sets: &[&[RuleSpec]]) -> Result<(), JudgeError> {
         let marks = match self.after {
             0 => Vec::new(),
-            after => self.journal.pending(after, i64::MAX)?,
+            after => self.journal.pending(after, &[])?,
         };
         let judges = std::mem::take(&mut self.judges);
         for (mut judge, set) in judges.into_iter().zip(sets) {
@@ -203,11 +203,7 @@ impl Stretch {
                 rules.push((rule, selector));
             }
             let (mut judge, _before) = judge.replace(0, rules, &mut prepared, &self.journal)?;
-            let forgotten = self.journal.forgotten()?;
-            for one in judge.unseated() {
-                let reader = one.reader(judge.plan(), judge.settings.batch_rows, &self.journal)?;
-                judge.sit(&one, Some(reader), &forgotten);
-            }
+            judge.seat_the_unseated(&self.journal)?;
             self.judges.push(judge);
         }
         self.past_ends_at(self.past);

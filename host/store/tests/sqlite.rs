@@ -471,7 +471,7 @@ fn damage_is_read_around_where_asked() {
     );
     assert_eq!(read[1].marks, [complete("authentication", 3)]);
     assert_eq!(store.search("acme", &EventFilter::default()).unwrap().len(), 2);
-    assert_eq!(store.pending("acme", 6, 0).unwrap().len(), 2);
+    assert_eq!(store.pending("acme", 6, &[("authentication", 0)]).unwrap().len(), 2);
     assert_eq!(store.problems().len(), 1, "{:?}", store.problems());
     assert!(store.problems()[0].contains("journal entry 3 to 4 of authentication is damaged and left out"));
 }

@@ -88,7 +88,7 @@ impl Inner {
 
     fn generation_in(&self, journal: &str) -> Result<Option<(u64, String)>, StoreError> {
         let store = &self.journal.store;
-        let marks = store.pending(journal, store.last_seq(journal)?, i64::MAX)?;
+        let marks = store.pending(journal, store.last_seq(journal)?, &[])?;
         let mut generations = marks
             .iter()
             .flat_map(|admission| &admission.marks)

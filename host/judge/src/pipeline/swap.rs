@@ -22,7 +22,7 @@ use tokio::sync::OwnedMutexGuard;
 use super::load::find;
 use super::{Desk, Inner, Pipeline, PipelineError, RuleSet, RuleSpec, composition, learning};
 use crate::call::Slot;
-use crate::change::Prepared;
+use crate::change::{Prepared, Unseated};
 use crate::evidence::Rebuild as _;
 use crate::holding::Remembered;
 use crate::judge::{plan, selector};
@@ -264,7 +264,7 @@ impl Inner {
             let marks = if head == 0 {
                 Vec::new()
             } else {
-                self.journal.pending(head, i64::MAX)?
+                self.journal.pending(head, &[])?
             };
             let begun = Begun {
                 position: stands(&spec.manifest, head, &marks),
@@ -458,6 +458,7 @@ impl Inner {
         let most_rows = self.settings().batch_rows;
         let readers = tokio::task::spawn_blocking(move || -> Result<_, StoreError> {
             let forgotten = inner.journal.forgotten()?;
+            let waiting = Unseated::waiting(&unseated, &inner.journal)?;
             let mut readers = Vec::with_capacity(unseated.len());
             for (index, one) in unseated.iter().enumerate() {
                 let before = unseated.get(..index).unwrap_or_default();
@@ -465,7 +466,7 @@ impl Inner {
                 readers.push(if shares {
                     None
                 } else {
-                    Some(one.reader(&plan, most_rows, &inner.journal)?)
+                    Some(one.reader(&plan, most_rows, &waiting))
                 });
             }
             Ok((forgotten, unseated, readers))

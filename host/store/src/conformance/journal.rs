@@ -144,10 +144,20 @@ pub(super) fn an_admission_is_never_cut(store: &dyn Store) {
     assert_eq!(store.read("acme", 4, 100).expect("read"), [two]);
     assert!(store.read("acme", 5, 100).expect("read").is_empty());
     // What is pending may end within an admission: then its marks have not been read.
-    let pending = store.pending("acme", 2, 15).expect("pending");
+    let pending = store.pending("acme", 2, &[("authentication", 15)]).expect("pending");
     assert_eq!(pending.len(), 1);
     assert_eq!(pending[0].events, [(2, one.events[1].clone())]);
     assert!(pending[0].marks.is_empty());
+    // Another log has nothing there, however far back it is asked for; marks are everybody's.
+    assert!(
+        store
+            .pending("acme", 2, &[("telephony", i64::MIN)])
+            .expect("pending")
+            .is_empty()
+    );
+    let marks = store.pending("acme", 4, &[]).expect("pending");
+    assert!(marks.iter().all(|entry| entry.events.is_empty() && !entry.marks.is_empty()));
+    assert_eq!(marks.len(), 1);
 }
 
 pub(super) fn idle_marks_are_merged(store: &dyn Store) {
@@ -206,7 +216,7 @@ pub(super) fn live_and_complete_marks_are_merged_each_by_itself(store: &dyn Stor
     let read = store.read("acme", 0, 100).expect("read");
     // History that ends does not speak for where live is, nor the other way round.
     assert_eq!(read.iter().map(|entry| entry.first_seq).collect::<Vec<_>>(), [3, 4]);
-    let pending = store.pending("acme", 4, 0).expect("pending");
+    let pending = store.pending("acme", 4, &[("authentication", 0)]).expect("pending");
     let marks: Vec<Mark> = pending.into_iter().flat_map(|entry| entry.marks).collect();
     assert_eq!(marks, [live(110), complete("authentication", 120)]);
 }

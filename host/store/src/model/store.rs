@@ -82,13 +82,13 @@ pub trait Store: Send + Sync {
     /// The engine's; a damaged block is named.
     fn read(&self, tenant: &str, after: u64, max_events: usize) -> Result<Vec<Admission>, StoreError>;
 
-    /// Every event with a number up to `up_to` and an order time (ms) at or above `from`, and the marks up to `up_to`, as
-    /// admissions in order (events below `from` left out, numbers kept): what a reader needs to rebuild what was pending.
-    /// Complete, live and stalled marks that a greater one of the same kind and log follows may be left out.
+    /// Of each of these logs (Duo's) every event with a number up to `up_to` and an order time (ms) at or above what stands with
+    /// it, and the marks of all up to `up_to`, as admissions in order (other events left out, numbers kept): what a reader needs
+    /// to rebuild what was pending. No log: marks alone. Complete, live and stalled marks that a greater one of the same kind and log follows may be left out.
     ///
     /// # Errors
     /// The engine's; a damaged block is named.
-    fn pending(&self, tenant: &str, up_to: u64, from: i64) -> Result<Vec<StoredAdmission>, StoreError>;
+    fn pending(&self, tenant: &str, up_to: u64, logs: &[(&str, i64)]) -> Result<Vec<StoredAdmission>, StoreError>;
 
     /// Events by number, in the order asked; none where there is no such event.
     ///

@@ -72,9 +72,9 @@ impl Store for SqliteStore {
         self.journal(tenant, "reading the journal", |journal| journal.read(after, max_events))
     }
 
-    fn pending(&self, tenant: &str, up_to: u64, from: i64) -> Result<Vec<StoredAdmission>, StoreError> {
+    fn pending(&self, tenant: &str, up_to: u64, logs: &[(&str, i64)]) -> Result<Vec<StoredAdmission>, StoreError> {
         self.journal(tenant, "reading what is pending", |journal| {
-            journal.pending(up_to, from)
+            journal.pending(up_to, logs)
         })
     }
 

@@ -146,7 +146,7 @@ impl<'c> Journal<'c> {
         Ok(found)
     }
 
-    pub(super) fn pending(&self, up_to: u64, from: i64) -> Result<Vec<StoredAdmission>, Fault> {
+    pub(super) fn pending(&self, up_to: u64, logs: &[(&str, i64)]) -> Result<Vec<StoredAdmission>, Fault> {
         let sql = "SELECT id, first_seq, last_seq, log, events, marks, t_max FROM admission WHERE tenant = ?1 ORDER BY last_seq";
         let mut statement = self.connection.prepare_cached(sql)?;
         let mut rows = statement.query([self.tenant])?;
@@ -161,16 +161,22 @@ impl<'c> Journal<'c> {
             } else {
                 Vec::new()
             };
-            let recent = row.get::<_, Option<i64>>(6)?.is_some_and(|t_max| t_max >= from);
-            let events = if recent { self.events_of(&entry)? } else { Vec::new() };
-            let numbered = (entry.first_seq..=up_to)
-                .zip(events)
-                .filter(|(_, event)| event.time >= from);
-            found.push(StoredAdmission {
-                log: entry.log,
-                events: numbered.collect(),
-                marks,
-            });
+            let t_max: Option<i64> = row.get(6)?;
+            let wanted = logs.iter().find(|(log, _)| **log == *entry.log);
+            let events = match wanted.filter(|(_, from)| t_max.is_some_and(|t_max| t_max >= *from)) {
+                Some((_, from)) => (entry.first_seq..=up_to)
+                    .zip(self.events_of(&entry)?)
+                    .filter(|(_, event)| event.time >= *from)
+                    .collect(),
+                None => Vec::new(),
+            };
+            if !events.is_empty() || !marks.is_empty() {
+                found.push(StoredAdmission {
+                    log: entry.log,
+                    events,
+                    marks,
+                });
+            }
         }
         drop_overtaken(&mut found);
         found.retain(|admission| !admission.events.is_empty() || !admission.marks.is_empty());

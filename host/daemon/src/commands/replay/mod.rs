@@ -82,25 +82,21 @@ pub(crate) fn run(arguments: &Replay, config: &Path) -> anyhow::Result<()> {
         Err(error) => return Err(error.into()),
     };
     let alerts: Vec<&AlertRow> = replayed.alerts.iter().collect();
-    print(
-        &alerts,
-        &replayed.troubles,
-        replayed.events as u64,
-        arguments.output.format,
-    );
+    replayed.troubles.iter().for_each(stopped);
+    print(&alerts, replayed.events as u64, arguments.output.format);
     Ok(())
 }
 
-/// Alerts, and what rules stopped at.
-fn print(alerts: &[&AlertRow], troubles: &[Trouble], events: u64, format: Format) {
+fn stopped(trouble: &Trouble) {
+    eprintln!("rule {} stopped: {}", trouble.rule, trouble.reason);
+}
+
+fn print(alerts: &[&AlertRow], events: u64, format: Format) {
     for alert in alerts {
         match format {
             Format::Ndjson => out!("{}", alerts::line(alert)),
             Format::Text => out!("{}\n", alerts::text(&alert.json, alert.repeats)),
         }
-    }
-    for trouble in troubles {
-        eprintln!("rule {} stopped: {}", trouble.rule, trouble.reason);
     }
     if format == Format::Text {
         out!("{events} events, {} alerts", alerts.len());

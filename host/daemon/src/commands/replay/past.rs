@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use picket_contract::Severity;
-use picket_judge::rejudge::{Journal, Judged, Rejudged, rejudge};
+use picket_judge::rejudge::{Found, Journal, Judged, Rejudged, rejudge};
 use picket_judge::{JudgedRule, Mode, OnPoison};
 use picket_store::GenerationRow;
 use serde::Deserialize;
@@ -18,11 +18,16 @@ use crate::daemon::hashed;
 use crate::registry::{Archive, Books, Live, Registry, Terms};
 use crate::stock::Holdings;
 
-/// Judges a tenant's whole journal as it was judged.
+/// Judges a tenant's whole journal as it was judged. `hear` is told what is found.
 ///
 /// # Errors
 /// The store's, or the sandbox cannot be had.
-pub(super) fn rejudged(journal: &Journal, config: &Config, tenant: &TenantConfig) -> anyhow::Result<Rejudged> {
+pub(super) fn rejudged(
+    journal: &Journal,
+    config: &Config,
+    tenant: &TenantConfig,
+    hear: &mut dyn FnMut(Found),
+) -> anyhow::Result<Rejudged> {
     let (store, mask) = (&journal.store, &journal.tenant.mask);
     let engine = config.sandbox.start(None)?;
     let books = Books::to_read(store.clone(), Archive::new(&config.data_dir));
@@ -35,7 +40,7 @@ pub(super) fn rejudged(journal: &Journal, config: &Config, tenant: &TenantConfig
         substituted: RefCell::default(),
         hashed: Box::new(|rules| hashed(&engine, mask, rules)),
     };
-    let mut rejudged = rejudge(journal, |number, hash| past.generation(number, hash))?;
+    let mut rejudged = rejudge(journal, |number, hash| past.generation(number, hash), hear)?;
     let substituted = past.substituted.into_inner();
     rejudged.substituted.extend(substituted.into_iter().map(|(words, of)| {
         let first = of.first().copied().unwrap_or_default();

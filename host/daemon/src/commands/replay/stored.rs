@@ -8,11 +8,11 @@ use picket_event::Mask;
 use picket_judge::lookup::Lookup;
 use picket_judge::people::Stored;
 use picket_judge::pipeline::{RuleSet, RuleSpec};
-use picket_judge::rejudge::{Journal, Rejudged, judge_by};
+use picket_judge::rejudge::{Alerts, Found, Journal, Rejudged, judge_by};
 use picket_judge::{JudgedRule, Settings, Tenant};
 use picket_store::{AlertRow, SqliteStore, Store};
 
-use super::{compared, granted, past, print, rules};
+use super::{compared, granted, past, print, rules, stopped};
 use crate::cli::Replay;
 use crate::config::{self, Config, TenantConfig};
 use crate::daemon::{judged_tenant, settings_of};
@@ -46,28 +46,46 @@ pub(super) fn run(arguments: &Replay, directory: Option<&Path>, config: &Path) -
         from: point(&arguments.from, i64::MIN)?,
         to: point(&arguments.to, i64::MAX)?,
     };
+    let format = arguments.output.format;
+    let mut kept = Alerts::default();
+    let mut hear = |found: Found| {
+        found.troubles.iter().for_each(stopped);
+        let within = found.alerts.into_iter().filter(|alert| range.has(alert));
+        if arguments.compare {
+            kept.keep(within.map(compared::compact), &found.repeats);
+        } else {
+            // What nobody was told of, nobody is told of here.
+            let told = within.filter(|alert| !alert.shadow && alert.suppressed.is_none());
+            kept.keep(told, &found.repeats);
+        }
+    };
     let (rejudged, store, tenant) = match &arguments.rules {
-        Some(rules) => by_rules(arguments, rules, directory, config, range)?,
-        None => as_judged(arguments, directory, config)?,
+        Some(rules) => by_rules(arguments, rules, directory, config, range, &mut hear)?,
+        None => as_judged(arguments, directory, config, &mut hear)?,
     };
     for words in &rejudged.substituted {
         eprintln!("substituted: {words}");
     }
-    let mut alerts: Vec<&AlertRow> = rejudged.alerts.iter().filter(|alert| range.has(alert)).collect();
-    let format = arguments.output.format;
+    let alerts = kept.into_rows();
+    let alerts: Vec<&AlertRow> = alerts.iter().collect();
     if arguments.compare {
         return compared::run(&*store, &tenant, &alerts, range, format);
     }
-    // What nobody was told of, nobody is told of here.
-    alerts.retain(|alert| !alert.shadow && alert.suppressed.is_none());
-    print(&alerts, &rejudged.troubles, rejudged.events, format);
+    print(&alerts, rejudged.events, format);
     Ok(())
 }
 
+/// Told what judging finds, as it finds it.
+type Hear<'h> = &'h mut dyn FnMut(Found);
 type Judged = (Rejudged, Arc<dyn Store>, String);
 
 /// By the generations that judged it.
-fn as_judged(arguments: &Replay, directory: Option<&Path>, config: &Path) -> anyhow::Result<Judged> {
+fn as_judged(
+    arguments: &Replay,
+    directory: Option<&Path>,
+    config: &Path,
+    hear: Hear<'_>,
+) -> anyhow::Result<Judged> {
     let mut loaded = config::load_for_run(config)
         .context("without --rules the configuration says what modules may read and spend; name it with --config")?;
     Cabinet::default().fill(&mut loaded)?;
@@ -88,7 +106,7 @@ fn as_judged(arguments: &Replay, directory: Option<&Path>, config: &Path) -> any
         settings: settings_of(&config),
         now: when::now(),
     };
-    Ok((past::rejudged(&journal, &config, &tenant)?, store, tenant.id))
+    Ok((past::rejudged(&journal, &config, &tenant, hear)?, store, tenant.id))
 }
 
 /// By rules that are named, with their default parameters, and the tables of the inventory as they are now.
@@ -98,6 +116,7 @@ fn by_rules(
     directory: Option<&Path>,
     config: &Path,
     range: Range,
+    hear: Hear<'_>,
 ) -> anyhow::Result<Judged> {
     let rules = rules(path, &granted(&arguments.grant))?;
     let data_dir: PathBuf = match directory {
@@ -152,7 +171,7 @@ fn by_rules(
         settings: Settings::default(),
         now: when::now(),
     };
-    Ok((judge_by(&journal, set, after)?, store, tenant.to_string()))
+    Ok((judge_by(&journal, set, after, hear)?, store, tenant.to_string()))
 }
 
 /// The tenant's key: the one that is named, or the one beside the store.
