@@ -100,7 +100,10 @@ pub(crate) fn run(stock: &Path, reloads: u64, printer: &Printer) -> anyhow::Resu
             said = Instant::now();
             let megabytes = resident("VmRSS").unwrap_or_default();
             let (events, alerts) = (found.events, heard.len());
-            eprintln!("bench:   {events} events of {}, {alerts} alerts, {megabytes:.0} MB", live.events);
+            eprintln!(
+                "bench:   {events} events of {}, {alerts} alerts, {megabytes:.0} MB",
+                live.events
+            );
         }
     })?;
     let again_s = began.elapsed().as_secs_f64();

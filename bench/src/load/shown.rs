@@ -33,9 +33,7 @@ impl Rows {
     fn without(&self, other: &Rows) -> u64 {
         let others = other.bits.iter().copied().chain(std::iter::repeat(0));
         let pairs = self.bits.iter().zip(others);
-        pairs
-            .map(|(here, there)| u64::from((here & !there).count_ones()))
-            .sum()
+        pairs.map(|(here, there)| u64::from((here & !there).count_ones())).sum()
     }
 }
 
@@ -60,9 +58,7 @@ impl Shown {
     /// twice, or never was to be.
     pub(super) fn compared(&self, again: &Shown) -> (u64, u64) {
         let (live, again, none) = (self.lock(), again.lock(), Rows::default());
-        let rules = live
-            .keys()
-            .chain(again.keys().filter(|rule| !live.contains_key(*rule)));
+        let rules = live.keys().chain(again.keys().filter(|rule| !live.contains_key(*rule)));
         let (mut missing, mut twice) = (0, 0);
         for rule in rules {
             let (was, is) = (live.get(rule).unwrap_or(&none), again.get(rule).unwrap_or(&none));

@@ -150,12 +150,7 @@ pub fn rejudge(
 ///
 /// # Errors
 /// [`JudgeError`].
-pub fn judge_by(
-    of: &Journal,
-    set: RuleSet,
-    after: u64,
-    mut hear: impl FnMut(Found),
-) -> Result<Rejudged, JudgeError> {
+pub fn judge_by(of: &Journal, set: RuleSet, after: u64, mut hear: impl FnMut(Found)) -> Result<Rejudged, JudgeError> {
     let (journal, last) = opened(of)?;
     let mut again = Again::begin(of, &journal, &mut hear)?;
     let marks = match after {

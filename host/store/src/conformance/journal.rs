@@ -156,7 +156,11 @@ pub(super) fn an_admission_is_never_cut(store: &dyn Store) {
             .is_empty()
     );
     let marks = store.pending("acme", 4, &[]).expect("pending");
-    assert!(marks.iter().all(|entry| entry.events.is_empty() && !entry.marks.is_empty()));
+    assert!(
+        marks
+            .iter()
+            .all(|entry| entry.events.is_empty() && !entry.marks.is_empty())
+    );
     assert_eq!(marks.len(), 1);
 }
 

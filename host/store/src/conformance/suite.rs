@@ -73,7 +73,12 @@ fn nothing_is_an_answer(store: &dyn Store) {
         [false, false]
     );
     assert!(store.read("acme", 0, 10).expect("read").is_empty());
-    assert!(store.pending("acme", 10, &[("authentication", 0)]).expect("pending").is_empty());
+    assert!(
+        store
+            .pending("acme", 10, &[("authentication", 0)])
+            .expect("pending")
+            .is_empty()
+    );
     assert_eq!(store.events("acme", &[1]).expect("events"), [None]);
     assert!(store.rules("acme").expect("rules").is_empty());
     assert!(store.inventory("acme", None).expect("inventory").is_empty());

@@ -80,12 +80,7 @@ type Hear<'h> = &'h mut dyn FnMut(Found);
 type Judged = (Rejudged, Arc<dyn Store>, String);
 
 /// By the generations that judged it.
-fn as_judged(
-    arguments: &Replay,
-    directory: Option<&Path>,
-    config: &Path,
-    hear: Hear<'_>,
-) -> anyhow::Result<Judged> {
+fn as_judged(arguments: &Replay, directory: Option<&Path>, config: &Path, hear: Hear<'_>) -> anyhow::Result<Judged> {
     let mut loaded = config::load_for_run(config)
         .context("without --rules the configuration says what modules may read and spend; name it with --config")?;
     Cabinet::default().fill(&mut loaded)?;
