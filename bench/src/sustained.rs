@@ -1,7 +1,7 @@
 //! From Duo's wire to the disk: a real `picket run` that has a long backlog to read, with all stock rules.
 //!
-//! A simulated Duo in a process of its own has ten accounts under one parent key, each with 120,000 events of authentication in
-//! thirty days. It refuses nothing, and its clock runs a hundred times as fast as the wall's, so that what paces calls to Duo is no
+//! A simulated Duo in a process of its own has ten accounts under one parent key, each with 120,000 events of authentication
+//! of a thousand users in thirty days: four a day each. It refuses nothing, and its clock runs a hundred times as fast as the wall's, so that what paces calls to Duo is no
 //! bound: what is measured is TLS, decoding, identifying, columns, ids that are known, rules, and commits that are synced to the disk, on
 //! the cores that the simulator has a part of.
 //!
@@ -39,7 +39,7 @@ pub(crate) fn run(stock: &Path, picket: &Path, simulator: &Path, printer: &Print
     let directory = tempfile::tempdir()?;
     let root = directory.path();
     let arguments = format!(
-        "--users 60 --days 31 --backlog {BACKLOG} --no-plant --accounts child --twins {} --parent msp --start 2026-11-16T00:00:00Z \
+        "--users 1000 --days 31 --backlog {BACKLOG} --no-plant --accounts child --twins {} --parent msp --start 2026-11-16T00:00:00Z \
          --speed {SPEED} --rate-limit 1000000",
         ACCOUNTS - 1
     );
