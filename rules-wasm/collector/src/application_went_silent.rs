@@ -78,10 +78,11 @@ fn silent(timer: Timer, params: &Params, memory: &mut Memory) -> Option<Alert> {
     let mut parts = Vec::new();
     for week in 1..=params.weeks {
         let back = Span::hours(week * 7 * 24);
-        parts.push(usual.between(since - back, now - back));
-    }
-    if parts.iter().any(|parts| *parts < params.parts) {
-        return None;
+        let in_use = usual.between(since - back, now - back);
+        if in_use < params.parts {
+            return None;
+        }
+        parts.push(in_use);
     }
     let (key, name) = application.split_once(' ')?;
     let hours = (now - since).as_ms() / 3_600_000;

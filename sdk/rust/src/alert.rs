@@ -1,5 +1,6 @@
 //! What a rule answers.
 
+use std::collections::BTreeSet;
 use std::fmt::Display;
 
 use crate::Time;
@@ -101,10 +102,12 @@ impl Alert {
     /// raised it: for a timer, the last of the evidence.
     pub(crate) fn proof(&self) -> Result<(Vec<Handle>, Handle), String> {
         let mut proof: Vec<Handle> = Vec::with_capacity(self.evidence.len() + 1);
-        for handle in self.evidence.iter().filter(|handle| Some(**handle) != self.raised_by) {
-            if !proof.iter().any(|known| known.event == handle.event) {
-                proof.push(*handle);
-            }
+        let others = self.evidence.iter().filter(|handle| Some(**handle) != self.raised_by);
+        if others.clone().is_sorted_by(|one, next| one.event < next.event) {
+            proof.extend(others);
+        } else {
+            let mut seen = BTreeSet::new();
+            proof.extend(others.filter(|handle| seen.insert(handle.event)));
         }
         proof.extend(self.raised_by);
         proof.sort_by_key(|handle| handle.time);

@@ -43,6 +43,7 @@
 extern crate self as picket;
 
 mod alert;
+mod bytes;
 mod columns;
 mod define;
 mod describe;

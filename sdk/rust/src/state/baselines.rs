@@ -103,10 +103,6 @@ impl<const MINUTES: u32> Baseline<MINUTES> {
         let (since, buckets) = stored.split_first_chunk::<8>()?;
         let (buckets, rest) = buckets.as_chunks::<16>();
         let (last, earlier) = buckets.split_last()?;
-        let read = |bucket: &[u8; 16]| {
-            let mut reader = Reader::new(bucket);
-            Some((reader.i64()?, reader.u64()?))
-        };
         let (bucket, (newest, sum)) = (time.div_euclid(Self::BUCKET), read(last)?);
         if i64::from_le_bytes(*since) > time || newest > bucket || !rest.is_empty() {
             return None;
@@ -178,10 +174,19 @@ impl<const MINUTES: u32> Baseline<MINUTES> {
     }
 
     fn sum(&self, from: i64, to: i64) -> u64 {
-        let history = self.slot.look(|stored| History::read(stored, i64::MAX));
-        let inside = history.buckets.iter().filter(|(bucket, _)| (from..to).contains(bucket));
-        inside.map(|(_, sum)| *sum).sum()
+        self.slot.look(|stored| {
+            let buckets = stored.get(8..).unwrap_or_default().as_chunks::<16>().0;
+            let first = buckets.partition_point(|bucket| read(bucket).is_some_and(|(bucket, _)| bucket < from));
+            let rest = buckets.get(first..).unwrap_or_default().iter().map_while(read);
+            rest.take_while(|(bucket, _)| *bucket < to).map(|(_, sum)| sum).sum()
+        })
     }
+}
+
+/// A bucket's number and its amount.
+fn read(bucket: &[u8; 16]) -> Option<(i64, u64)> {
+    let mut reader = Reader::new(bucket);
+    Some((reader.i64()?, reader.u64()?))
 }
 
 /// Most buckets whatever the cap: they fit a value.

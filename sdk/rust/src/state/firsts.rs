@@ -1,6 +1,7 @@
 //! First-seen sets: whether a value is new for a key, and since when the key is known at all.
 
 use super::{MOST_BYTES, Reader, Slot, cut, write_text};
+use crate::bytes::same;
 use crate::define::{Store, StoreDef};
 use crate::time::{Span, Time};
 
@@ -87,7 +88,7 @@ fn is_fresh(stored: &[u8], value: &str, slot: &Slot) -> bool {
     let Some(since) = reader.i64() else { return false };
     let oldest = forgotten(slot);
     while let (Some(seen), Some(known)) = (reader.i64(), reader.bytes()) {
-        if seen > oldest && known == value.as_bytes() {
+        if seen > oldest && same(known, value.as_bytes()) {
             return !is_stale(seen, slot) && since <= slot.now;
         }
     }

@@ -9,7 +9,9 @@
 //!
 //! - an entry is gone once the rule's clock reaches its expiry, here as there. The clock is the greatest `now` of all looks, of
 //!   those too that the host has not been bothered with; it is told with the next, and at the end;
-//! - a timer is fetched when the host would have given it: when one is due is asked once, and again when one was set;
+//! - a timer is fetched when the host would have given it: before which time none is due is known, and asked again when that time
+//!   has come. A timer that was set in the call is the host's; when it is set again only the last time is told, before the host
+//!   is next asked about timers;
 //! - a late row's write that is expired already is forgotten by the host at once, and seen by that row alone.
 //!
 //! What is kept here is bounded: past [`MOST`] bytes nothing more is, and when it is nearly full the next row begins anew.
@@ -19,6 +21,7 @@ use std::cell::{Cell, RefCell};
 use owed::Purse;
 pub(super) use owed::{Splice, splice, write};
 
+use crate::bytes::same;
 use crate::host;
 
 /// Bytes of keys and values.
@@ -47,11 +50,23 @@ struct Fact {
     is_owed: bool,
     /// Bytes of the host's room that are set aside for it.
     set_aside: u64,
+    timer: Timer,
+}
+
+/// What is known of the timer of a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Timer {
+    /// Whether there is one.
+    Unknown,
+    /// The host has one: it was set in this call, and has not rung since.
+    Set,
+    /// The same, and the host has not been told yet that it is for this time, ms.
+    Owed(i64),
 }
 
 /// Where a row has found what is known of a key, so that it is looked for once.
 #[derive(Debug, Default)]
-pub(super) struct Spot(Cell<Option<(u32, u32)>>);
+pub(crate) struct Spot(Cell<Option<(u32, u32)>>);
 
 #[derive(Clone, Copy)]
 struct Place {
@@ -76,8 +91,12 @@ struct Known {
     asked: Vec<u32>,
     /// No timer is due before this time, ms. None: the host has to be asked.
     quiet: Option<i64>,
+    /// One is due just then.
+    is_exact: bool,
     /// Facts that the host has not been told yet.
     owed: Vec<u32>,
+    /// Facts whose timers the host has not been told yet; or has been, by now.
+    owed_timers: Vec<u32>,
     purse: Purse,
 }
 
@@ -86,7 +105,8 @@ pub(crate) fn begin() {
     KNOWN.with_borrow_mut(|known| {
         known.clear();
         known.row = known.row.wrapping_add(1);
-        (known.clock, known.told, known.quiet) = (i64::MIN, i64::MIN, None);
+        (known.clock, known.told) = (i64::MIN, i64::MIN);
+        (known.quiet, known.is_exact) = (None, false);
         known.purse = Purse::Unasked;
     });
 }
@@ -98,6 +118,7 @@ pub(crate) fn next_row() {
         known.asked.clear();
         if known.bytes.len() > FULL {
             known.hand_over();
+            known.hand_over_timers();
             known.clear();
         }
     });
@@ -107,6 +128,7 @@ pub(crate) fn next_row() {
 pub(crate) fn end() {
     KNOWN.with_borrow_mut(|known| {
         known.hand_over();
+        known.hand_over_timers();
         known.tell();
     });
 }
@@ -176,17 +198,21 @@ pub(crate) fn fetch(name: impl FnOnce(&mut dyn FnMut(&[u8]) -> bool)) {
 /// Takes the next timer that is due before `before` or by the clock.
 pub(crate) fn next_timer(before: i64) -> Option<(Vec<u8>, i64)> {
     KNOWN.with_borrow_mut(|known| {
-        let quiet = match known.quiet {
-            Some(quiet) => quiet,
-            None => host::with(|host| host.first_timer()).unwrap_or(i64::MAX),
-        };
-        known.quiet = Some(quiet);
-        if quiet >= before && quiet > known.clock {
+        if known.is_quiet(before) {
             return None;
         }
-        known.quiet = None;
+        known.hand_over_timers();
+        if !known.is_exact {
+            known.quiet = Some(host::with(|host| host.first_timer()).unwrap_or(i64::MAX));
+            known.is_exact = true;
+            if known.is_quiet(before) {
+                return None;
+            }
+        }
+        (known.quiet, known.is_exact) = (None, false);
         known.tell();
         let timer = host::with(|host| host.next_timer(before))?;
+        known.note_timer(&timer.0, Timer::Unknown);
         known.pass(timer.1);
         known.told = known.clock;
         Some(timer)
@@ -194,20 +220,53 @@ pub(crate) fn next_timer(before: i64) -> Option<(Vec<u8>, i64)> {
 }
 
 /// Sets a timer. False: the host has no room, and nothing changed.
-pub(crate) fn set_timer(key: &[u8], at: i64) -> bool {
+pub(crate) fn set_timer(spot: &Spot, key: &[u8], at: i64) -> bool {
     KNOWN.with_borrow_mut(|known| {
-        known.quiet = None;
+        // The host's clock may be ahead, and then the timer may be due at once.
+        known.room();
+        // All others are due no sooner than it is quiet.
+        let is_first = known.quiet.is_some_and(|quiet| at <= quiet);
+        known.quiet = known.quiet.map(|quiet| quiet.min(at));
+        known.is_exact = false;
+        let number = known.fact_at(spot, key);
+        let fact = number.and_then(|number| Some((number, known.facts.get_mut(number as usize)?)));
+        if let Some((number, fact)) = fact
+            && fact.timer != Timer::Unknown
+        {
+            // The host's is replaced, for which there is always room.
+            if fact.timer == Timer::Set {
+                known.owed_timers.push(number);
+            }
+            fact.timer = Timer::Owed(at);
+            known.is_exact = is_first;
+            return true;
+        }
         known.spend_on_timer(key);
-    });
-    host::with(|host| host.set_timer(key, at))
+        let set = || host::with(|host| host.set_timer(key, at));
+        let is_set = set() || {
+            // By the rule's clock something may have expired, and made room.
+            let was_behind = known.clock > known.told;
+            known.tell();
+            was_behind && set()
+        };
+        if is_set {
+            known.is_exact = is_first;
+            known.note_timer(key, Timer::Set);
+        }
+        is_set
+    })
 }
 
 /// Cancels a timer.
 pub(crate) fn cancel_timer(key: &[u8]) {
-    // Where there are none at all, there is nothing to cancel.
-    if KNOWN.with_borrow(|known| known.quiet) != Some(i64::MAX) {
-        host::with(|host| host.cancel_timer(key));
-    }
+    KNOWN.with_borrow_mut(|known| {
+        // Where there are none at all, there is nothing to cancel.
+        if known.quiet != Some(i64::MAX) {
+            known.note_timer(key, Timer::Unknown);
+            known.is_exact = false;
+            host::with(|host| host.cancel_timer(key));
+        }
+    });
 }
 
 impl Known {
@@ -221,7 +280,9 @@ impl Known {
             row: 0,
             asked: Vec::new(),
             quiet: None,
+            is_exact: false,
             owed: Vec::new(),
+            owed_timers: Vec::new(),
             purse: Purse::Unasked,
         }
     }
@@ -233,10 +294,37 @@ impl Known {
         self.bytes.clear();
         self.asked.clear();
         self.owed.clear();
+        self.owed_timers.clear();
     }
 
     fn pass(&mut self, now: i64) {
         self.clock = self.clock.max(now);
+    }
+
+    /// No timer is due before this time, nor by the clock.
+    fn is_quiet(&self, before: i64) -> bool {
+        self.quiet.is_some_and(|quiet| quiet >= before && quiet > self.clock)
+    }
+
+    fn note_timer(&mut self, key: &[u8], timer: Timer) {
+        let number = self.find(key).ok();
+        if let Some(fact) = number.and_then(|number| self.facts.get_mut(number as usize)) {
+            fact.timer = timer;
+        }
+    }
+
+    /// Tells the host what timers were set to.
+    fn hand_over_timers(&mut self) {
+        for number in std::mem::take(&mut self.owed_timers) {
+            let Some(fact) = self.facts.get_mut(number as usize) else {
+                continue;
+            };
+            if let Timer::Owed(at) = fact.timer {
+                fact.timer = Timer::Set;
+                let key = fact.key;
+                host::with(|host| host.set_timer(self.bytes_at(key), at));
+            }
+        }
     }
 
     /// The host's clock follows.
@@ -323,7 +411,7 @@ impl Known {
     fn widen(&mut self, place: Place, has_grown: bool) -> Place {
         let more = match place.len {
             len if has_grown => (len / 4).min(512),
-            1024.. => 64,
+            1024.. => 256,
             _ => 0,
         };
         self.bytes.resize(self.bytes.len() + more, 0);
@@ -351,7 +439,7 @@ impl Known {
         let mut place = hash as usize & mask;
         while let Some(number) = self.table.get(place).and_then(|number| number.checked_sub(1)) {
             let fact = self.facts.get(number as usize);
-            if fact.is_some_and(|fact| fact.hash == hash && self.bytes_at(fact.key) == key) {
+            if fact.is_some_and(|fact| fact.hash == hash && same(self.bytes_at(fact.key), key)) {
                 return Ok(number);
             }
             place = (place + 1) & mask;
@@ -392,6 +480,7 @@ impl Known {
             seen_by: None,
             is_owed: false,
             set_aside: 0,
+            timer: Timer::Unknown,
         });
         u32::try_from(number).unwrap_or(u32::MAX)
     }

@@ -232,7 +232,7 @@ impl Awaited {
     fn keep(&self, slot: &Slot) {
         match self.rows.iter().map(|row| row.until).min() {
             Some(until) => {
-                if !known::set_timer(&slot.key, until) {
+                if !known::set_timer(&slot.spot, &slot.key, until) {
                     slot.is_full();
                 }
             }

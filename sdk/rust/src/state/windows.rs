@@ -2,6 +2,7 @@
 
 use super::{MOST_BYTES, Reader, Slot, Splice, cut, write_text};
 use crate::alert::Handle;
+use crate::bytes::same;
 use crate::define::{Store, StoreDef};
 use crate::row::Row;
 use crate::time::{Span, Time};
@@ -25,7 +26,7 @@ pub struct Window {
 pub struct Burst {
     /// Each with the place in `values` where its value ends; the next begins there.
     entries: Vec<(Handle, usize)>,
-    values: String,
+    values: Vec<u8>,
 }
 
 impl Store for Windows {
@@ -107,11 +108,11 @@ impl Window {
         while let Some((time, end)) = head(value, at) {
             if (from..=now).contains(&time) {
                 let mut reader = Reader::new(value.get(at + 8..end).unwrap_or_default());
-                let (Some(event), Some(text)) = (reader.u64(), reader.text()) else {
+                let (Some(event), Some(text)) = (reader.u64(), reader.bytes()) else {
                     break;
                 };
                 let time = Time::from_ms(time);
-                burst.values.push_str(text);
+                burst.values.extend_from_slice(text);
                 burst.entries.push((Handle { time, event }, burst.values.len()));
             }
             at = end;
@@ -272,16 +273,19 @@ impl Burst {
     /// The different values, in order of first appearance.
     #[must_use]
     pub fn values(&self) -> Vec<&str> {
-        let mut values: Vec<&str> = Vec::new();
+        let mut values: Vec<&[u8]> = Vec::new();
         let mut start = 0;
         for (_, end) in &self.entries {
             let value = self.values.get(start..*end).unwrap_or_default();
             start = *end;
-            if !value.is_empty() && !values.contains(&value) {
+            if !value.is_empty() && !values.iter().any(|known| same(known, value)) {
                 values.push(value);
             }
         }
         values
+            .into_iter()
+            .filter_map(|value| std::str::from_utf8(value).ok())
+            .collect()
     }
 
     /// When the first happened.

@@ -113,7 +113,7 @@ impl Known {
     }
 
     /// None: it does not suffice.
-    fn room(&mut self) -> Option<Room> {
+    pub(super) fn room(&mut self) -> Option<Room> {
         match self.purse {
             Purse::Left(room) => Some(room),
             Purse::Empty => None,
@@ -202,12 +202,15 @@ impl Known {
         if self.value(number).flatten().is_none() {
             place.len = 0;
         }
-        let (start, end) = (place.start, place.start + place.len.saturating_sub(splice.cut));
-        let (from, to) = (start + splice.head + splice.out, start + splice.head);
-        if splice.out > 0 && from <= end {
-            self.bytes.copy_within(from..end, to);
+        let end = place.start + place.len.saturating_sub(splice.cut);
+        if splice.out > 0 && place.start + splice.head + splice.out <= end {
+            // The head, which is short, comes to what is behind it: a value that loses its oldest entry stays where it is.
+            self.bytes
+                .copy_within(place.start..place.start + splice.head, place.start + splice.out);
+            place.start += splice.out;
+            place.room = place.room.saturating_sub(splice.out);
         }
-        let end = end.saturating_sub(splice.out).max(start);
+        let start = place.start;
         let length = end - start + splice.tail.len();
         if length <= place.room
             && let Some(free) = self

@@ -141,7 +141,11 @@ fn whoever_knows_sees_what_whoever_asks_sees() {
                         }
                         8 => {
                             let at = now + dice.roll(60) - 20;
-                            assert_eq!(set_timer(&key, at), asks.set_timer(&key, at).is_ok(), "seed {seed}");
+                            assert_eq!(
+                                set_timer(&Spot::default(), &key, at),
+                                asks.set_timer(&key, at).is_ok(),
+                                "seed {seed}"
+                            );
                         }
                         9 => {
                             asks.cancel_timer(&key);
