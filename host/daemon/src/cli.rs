@@ -53,6 +53,8 @@ pub(crate) enum Verb {
     Logs(Logs),
     /// List alerts, or show one.
     Alerts(Alerts),
+    /// Alerts that belong together, each group as one; or one of them with its alerts.
+    Incidents(Incidents),
     /// What waits to be delivered, and what was not.
     Outbox {
         #[command(subcommand)]
@@ -144,6 +146,9 @@ pub(crate) struct Alerts {
     /// Those that an exception suppressed, in place of the others.
     #[arg(long, conflicts_with = "shadow")]
     pub(crate) suppressed: bool,
+    /// Only of the incident whose id begins so; `al_` may be left out.
+    #[arg(long, value_name = "ID", conflicts_with_all = ["shadow", "suppressed"])]
+    pub(crate) incident: Option<String>,
     #[command(flatten)]
     pub(crate) output: Output,
 }
@@ -151,6 +156,35 @@ pub(crate) struct Alerts {
 #[derive(Debug, Subcommand)]
 pub(crate) enum AlertsVerb {
     /// Show one alert whole.
+    Show {
+        /// Its id, or the beginning of it; `al_` may be left out.
+        id: String,
+        #[command(flatten)]
+        output: Output,
+    },
+}
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct Incidents {
+    #[command(subcommand)]
+    pub(crate) verb: Option<IncidentsVerb>,
+    /// Only of this tenant.
+    #[arg(long, value_name = "ID")]
+    pub(crate) tenant: Option<String>,
+    /// Only with an alert so recent, as 24h, or since an RFC 3339 time.
+    #[arg(long, value_name = "SPAN")]
+    pub(crate) since: Option<String>,
+    /// Only the last so many.
+    #[arg(long, value_name = "N")]
+    pub(crate) tail: Option<usize>,
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum IncidentsVerb {
+    /// Show one incident with all its alerts.
     Show {
         /// Its id, or the beginning of it; `al_` may be left out.
         id: String,

@@ -41,7 +41,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use tracing_subscriber::EnvFilter;
 
-use cli::{AlertsVerb, Cli, RuleVerb, Verb};
+use cli::{AlertsVerb, Cli, IncidentsVerb, RuleVerb, Verb};
 
 fn main() -> ExitCode {
     let began = std::time::Instant::now();
@@ -175,6 +175,10 @@ async fn configured(cli: &Cli, config: config::Config) -> anyhow::Result<bool> {
         Verb::Alerts(arguments) => match &arguments.verb {
             Some(AlertsVerb::Show { id, output }) => commands::alerts::show(&config, id, output.format)?,
             None => commands::alerts::list(&config, arguments)?,
+        },
+        Verb::Incidents(arguments) => match &arguments.verb {
+            Some(IncidentsVerb::Show { id, output }) => commands::incidents::show(&config, id, output.format)?,
+            None => commands::incidents::list(&config, arguments)?,
         },
         Verb::Backfill(arguments) => return commands::backfill::run(&config, arguments).await,
         Verb::Outbox { verb } => return commands::outbox::run(&config, verb).await,

@@ -16,6 +16,7 @@ use crate::desk::{self, Desk};
 use crate::evidence::{Evidence, Layered, Rebuild};
 use crate::gaps;
 use crate::historic::Historic;
+use crate::incidents::{Incidents, place_in_order};
 use crate::marks::Basis;
 use crate::people::{Nobody, People};
 use crate::quota::Quota;
@@ -40,6 +41,7 @@ pub struct TenantJudge {
     pub(crate) dedup: Dedup,
     pub(crate) people: Arc<dyn People>,
     pub(crate) historic: Historic,
+    pub(crate) incidents: Incidents,
 }
 
 impl TenantJudge {
@@ -77,6 +79,7 @@ impl TenantJudge {
             dedup,
             people: Arc::new(Nobody),
             historic: Historic::default(),
+            incidents: Incidents::default(),
         };
         judge.take_seats(journal)?;
         Ok(judge)
@@ -91,6 +94,11 @@ impl TenantJudge {
     /// The same judge, which marks alerts about the past.
     pub(crate) fn since(self, historic: Historic) -> Self {
         TenantJudge { historic, ..self }
+    }
+
+    /// The same judge, whose incidents are elsewhere than in memory.
+    pub(crate) fn with(self, incidents: Incidents) -> Self {
+        TenantJudge { incidents, ..self }
     }
 
     /// Reads journal entries: all that follow on number `after`. Rules that are not that far yet are left where they are.
@@ -163,7 +171,7 @@ impl TenantJudge {
         }
         self.readers = readers;
         self.join();
-        self.write_up(raised, now, &mut verdict);
+        self.write_up(raised, now, &mut verdict)?;
         self.tell_gaps(now, &mut verdict);
         moved.sort_unstable();
         moved.dedup();
@@ -260,6 +268,7 @@ impl TenantJudge {
             .iter_mut()
             .filter(|slot| !slot.dirty && slot.changes.is_empty());
         settled.for_each(|slot| slot.rule.state.put_down());
+        self.incidents.put_down();
     }
 
     /// Puts a rule on a reader at its position. What was forgotten while it stood there, it has missed.
@@ -378,7 +387,16 @@ impl TenantJudge {
     }
 
     /// Makes alerts of what rules raised. When everything fed has been judged: then the acquaintance is as far as any rule.
-    fn write_up(&self, raised: Vec<Raised>, now: i64, verdict: &mut Verdict) {
+    fn write_up(&mut self, mut raised: Vec<Raised>, now: i64, verdict: &mut Verdict) -> Result<(), StoreError> {
+        let slots = &self.slots;
+        let place = |raised: &Raised| {
+            let rule = &slots.get(raised.rule)?.rule;
+            Some((&*rule.manifest.id, alerts::severity(rule, &raised.alert)))
+        };
+        raised.sort_by(|one, other| {
+            let of = |raised| place(raised).map(|(rule, severity)| place_in_order(raised, rule, severity));
+            of(one).cmp(&of(other))
+        });
         for raised in raised {
             let Some(slot) = self.slots.get(raised.rule) else {
                 continue;
@@ -390,14 +408,27 @@ impl TenantJudge {
                 acquaintance: &self.acquaintance,
                 people: &*self.people,
                 historic: &self.historic,
+                superseders: &superseders(&self.slots, &slot.rule.manifest.id),
                 now,
                 // Generations count from 1: a journal made up from files has none.
                 replay: self.generation == 0,
                 clear_numbers: self.settings.clear_numbers,
             };
-            verdict.alerts.push(teller.tell(raised));
+            let (alert, superseded) = teller.tell(raised, &mut self.incidents)?;
+            verdict.alerts.push(alert);
+            verdict.superseded.extend(superseded);
         }
+        Ok(())
     }
+}
+
+/// Rules whose alerts take the place of this rule's.
+fn superseders<'s>(slots: &'s [Slot], rule: &str) -> Vec<&'s str> {
+    let rules = slots.iter().map(|slot| &slot.rule);
+    rules
+        .filter(|by| by.manifest.supersedes.iter().any(|id| id == rule) && !alerts::is_shadow(by))
+        .map(|by| by.manifest.id.as_str())
+        .collect()
 }
 
 /// What all rules read, and the acquaintance with them.

@@ -23,20 +23,35 @@ pub(crate) struct Run<'a> {
     pub(crate) to: &'a Position,
     /// Late rows: all or nothing, since a position cannot tell which of them were shown.
     pub(crate) late: bool,
+    /// How the watermark rose, and the number of the entry with each step.
+    steps: &'a [(i64, u64)],
     /// See [`Run::numbered`].
     numbers: OnceCell<Vec<(u64, u32)>>,
 }
 
 impl<'a> Run<'a> {
-    fn new(rows: &'a [RowRef], watermark: i64, from: &'a Position, to: &'a Position, late: bool) -> Self {
+    fn new(
+        rows: &'a [RowRef],
+        watermark: i64,
+        from: &'a Position,
+        to: &'a Position,
+        steps: Option<&'a [(i64, u64)]>,
+    ) -> Self {
         Run {
             rows,
             watermark,
             from,
             to,
-            late,
+            late: steps.is_none(),
+            steps: steps.unwrap_or_default(),
             numbers: OnceCell::new(),
         }
+    }
+
+    /// Number of the journal's entry that let go what is due at this time (ms): a row, a timer.
+    pub(crate) fn released(&self, time: i64) -> u64 {
+        let step = self.steps.partition_point(|(watermark, _)| *watermark < time);
+        self.steps.get(step).map_or(self.to.seq, |(_, entry)| *entry)
     }
 
     /// The rows with this journal number, each with its index: two where a rule reads `admin` and the log that feeds it.
@@ -78,6 +93,8 @@ pub(crate) struct Reader {
     run: Vec<RowRef>,
     /// The watermark has risen since the last call.
     risen: bool,
+    /// How it has risen since everything released was shown: to what (ms), and with the entry of which number.
+    steps: Vec<(i64, u64)>,
     /// Rows that are released and wait to be called with, at most.
     most_rows: usize,
 }
@@ -108,6 +125,7 @@ impl Reader {
             position,
             run: Vec::new(),
             risen: true,
+            steps: Vec::new(),
             most_rows: call_rows.max(1).saturating_mul(CALLS),
         };
         let ended = Key::end_of(reader.position.released.time);
@@ -197,6 +215,7 @@ impl Reader {
         self.position.seq = admission.last_seq();
         for mark in &admission.marks {
             if self.mark(mark) {
+                self.steps.push((self.watermark, self.position.seq));
                 self.release(judge)?;
             }
         }
@@ -209,7 +228,9 @@ impl Reader {
         if !self.risen && self.run.is_empty() {
             return Ok(());
         }
-        self.call(self.watermark, self.front(), judge)
+        self.call(self.watermark, self.front(), judge)?;
+        self.steps.clear();
+        Ok(())
     }
 
     /// The key up to which rows have been released, shown or about to be.
@@ -292,7 +313,7 @@ impl Reader {
             seq: self.position.seq,
             released,
         };
-        let run = Run::new(&self.run, watermark, &self.position, &to, false);
+        let run = Run::new(&self.run, watermark, &self.position, &to, Some(&self.steps));
         judge.judge(&mut self.members, &run)?;
         self.run.clear();
         self.risen = false;
@@ -308,7 +329,7 @@ impl Reader {
             seq: last,
             released: self.position.released.clone(),
         };
-        let run = Run::new(&rows, self.watermark, &self.position, &to, true);
+        let run = Run::new(&rows, self.watermark, &self.position, &to, None);
         judge.judge(&mut self.members, &run)?;
         self.position = to;
         Ok(())

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, RwLock};
 
 use picket_contract::{Admission, Mark, Position};
-use picket_store::{AlertRow, Repeat, Standing, Store};
+use picket_store::{AlertRow, Repeat, Standing, Store, Superseded};
 
 use crate::acquaintance::Acquaintance;
 use crate::change::Prepared;
@@ -60,6 +60,8 @@ pub struct Found {
     pub alerts: Vec<AlertRow>,
     /// Alerts, of now or of before, that came again.
     pub repeats: Vec<Repeat>,
+    /// Alerts, of now or of before, whose place others took.
+    pub superseded: Vec<Superseded>,
     /// What rules failed on.
     pub troubles: Vec<Trouble>,
     /// Events read so far, in all.
@@ -109,6 +111,17 @@ impl Alerts {
             if let Some(alert) = place.and_then(|place| self.rows.get_mut(*place)) {
                 alert.repeats += repeat.count;
                 alert.last_repeat = alert.last_repeat.max(Some(repeat.time));
+            }
+        }
+    }
+
+    /// Notes what took the place of one that is kept.
+    pub fn fold(&mut self, superseded: Vec<Superseded>) {
+        for Superseded { alert, by } in superseded {
+            let place = self.raised.get(&alert);
+            let alert = place.and_then(|place| self.rows.get_mut(*place));
+            if let Some(incident) = alert.and_then(|alert| alert.incident.as_mut()) {
+                incident.superseded_by.get_or_insert(by);
             }
         }
     }
@@ -267,6 +280,7 @@ impl<'j> Again<'j> {
         (self.hear)(Found {
             alerts: verdict.alerts,
             repeats: verdict.repeats,
+            superseded: verdict.superseded,
             troubles: verdict.troubles,
             events: self.rejudged.events,
         });

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use picket_contract::{Admission, EventRecord, Mark};
 use picket_event::{Identity, Plan, Problem, identify};
-use picket_store::{AlertRow, Repeat};
+use picket_store::{AlertRow, Repeat, Superseded};
 use rustc_hash::{FxBuildHasher, FxHashSet};
 
 use crate::acquaintance::Acquaintance;
@@ -235,8 +235,19 @@ pub fn replay(
         replayed.alerts.extend(verdict.alerts);
         replayed.troubles.extend(verdict.troubles);
         count(&mut replayed.alerts, verdict.repeats);
+        fold(&mut replayed.alerts, verdict.superseded);
     }
     Ok(replayed)
+}
+
+/// Notes what took an alert's place with it.
+fn fold(alerts: &mut [AlertRow], superseded: Vec<Superseded>) {
+    for Superseded { alert, by } in superseded {
+        let folded = alerts.iter_mut().find(|row| row.id == alert);
+        if let Some(incident) = folded.and_then(|row| row.incident.as_mut()) {
+            incident.superseded_by.get_or_insert(by);
+        }
+    }
 }
 
 fn count(alerts: &mut [AlertRow], repeats: Vec<Repeat>) {

@@ -77,6 +77,7 @@ impl Sieve<'_> {
             return Ok(None);
         }
         let Claim { alert, late, .. } = claim;
+        let released = run.released(time);
         let evidence = proof.all(&alert.evidence)?;
         let mut raised = Raised {
             rule: index,
@@ -86,6 +87,7 @@ impl Sieve<'_> {
             alert,
             evidence,
             late,
+            released,
             exception: None,
         };
         raised.shield(&self.tenant.mask);

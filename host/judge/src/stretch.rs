@@ -15,6 +15,7 @@ use crate::acquaintance::Acquaintance;
 use crate::change::Prepared;
 use crate::dedup::Dedup;
 use crate::evidence::{InJournal, Rebuild as _};
+use crate::incidents::Incidents;
 use crate::judge::{TenantJudge, plan, selector};
 use crate::marks::Basis;
 use crate::pipeline::RuleSpec;
@@ -62,7 +63,8 @@ impl Stretch {
         let judge = |set: &&[RuleSpec]| {
             let rules = set.iter().map(|spec| begun(spec, after, &marks)).collect();
             let known = Acquaintance::at_end(to);
-            TenantJudge::new(tenant.clone(), settings, 0, rules, Dedup::default(), known, journal)
+            let judge = TenantJudge::new(tenant.clone(), settings, 0, rules, Dedup::default(), known, journal);
+            judge.map(|judge| judge.with(Incidents::none()))
         };
         Ok(Stretch {
             journal: journal.clone(),

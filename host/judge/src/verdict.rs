@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use picket_contract::{LogLine, Usage};
 use picket_event::SelectError;
-use picket_store::{AlertRow, PoisonRow, Repeat, RuleCommit, StoreError};
+use picket_store::{AlertRow, PoisonRow, Repeat, RuleCommit, StoreError, Superseded};
 
 /// How rules are judged; alike for all tenants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,10 +59,12 @@ pub enum JudgeError {
 pub struct Verdict {
     /// Progress of every rule that went on.
     pub commits: Vec<RuleCommit>,
-    /// Alerts raised.
+    /// Alerts raised, in the journal's order.
     pub alerts: Vec<AlertRow>,
     /// Alerts that came again.
     pub repeats: Vec<Repeat>,
+    /// Alerts whose place others have taken.
+    pub superseded: Vec<Superseded>,
     /// Rules that failed.
     pub troubles: Vec<Trouble>,
     /// Rows that rules fail on.

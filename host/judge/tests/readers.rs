@@ -152,6 +152,21 @@ proptest! {
         }
     }
 
+    /// Nor does it change in which order alerts are raised, and so what incident each belongs to, and whom it wakes; nor does the
+    /// order in which rules are called.
+    #[test]
+    fn order(events in events(), seed: u64, batch_rows in prop::sample::select(vec![1, 2, 3, 7, 1000]), pieces: u64) {
+        let mut dice = Dice(pieces);
+        // A rule that fails stands still, and goes on when somebody says so.
+        let mut sound: Vec<Does> = ALL.into_iter().filter(|does| *does != Does::Fails).collect();
+        for journal in [journal(&events, seed), journal_of_first_start(&events, seed)] {
+            let one_by_one = read(&sound, &journal, 1000, || 1).raised;
+            dice.shuffle(&mut sound);
+            let judged = read(&sound, &journal, batch_rows, || 1 + dice.below(9)).raised;
+            prop_assert_eq!(judged, one_by_one);
+        }
+    }
+
     /// Pages, polls and logs arriving in another interleaving, within the lateness bound, change no alert and no state. Rows
     /// that are late in both change none either.
     #[test]

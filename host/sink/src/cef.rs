@@ -60,6 +60,7 @@ pub(crate) fn cef(row: &OutboxRow) -> String {
         ("cs4", "technique", techniques.first().cloned()),
         ("cs5", "event_ids", Some(shown)),
         ("cs6", "url", text("/links/user")),
+        ("cn1", "page", Some(u8::from(row.page).to_string())),
     ];
     let mut extension = vec![
         ("externalId", Some(row.alert.to_string())),

@@ -12,12 +12,14 @@
 mod block;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
+pub mod incident;
 pub mod model;
 pub mod outbox;
 pub mod record;
 pub mod segment;
 pub mod sqlite;
 
+pub use incident::*;
 pub use model::*;
 pub use outbox::*;
 pub use record::*;

@@ -225,31 +225,3 @@ impl std::fmt::Debug for Wake {
         f.write_str("Wake")
     }
 }
-
-/// The incident that an alert belongs to.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct InIncident {
-    /// Id of the incident's first alert.
-    pub id: Arc<str>,
-    /// The first of it, or worse than all before it: worth waking somebody for.
-    pub page: bool,
-    /// Whom it is about: by these, others join the incident.
-    pub principals: Vec<Arc<str>>,
-}
-
-/// An alert as its incident remembers it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct IncidentRow {
-    /// Which alert.
-    pub alert: Arc<str>,
-    /// The rule's id.
-    pub rule: Arc<str>,
-    /// How bad.
-    pub severity: Severity,
-    /// When it happened, event time, ms.
-    pub time: i64,
-    /// About the past.
-    pub historic: bool,
-    /// Its incident.
-    pub incident: InIncident,
-}

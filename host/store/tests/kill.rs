@@ -51,6 +51,7 @@ fn transaction(step: u64) -> Transaction {
         rules: vec![rule("r", first + 2, time, changes)],
         alerts: vec![alert(&format!("al_{step}"), "r", "ada", time)],
         repeats: vec![],
+        superseded: vec![],
     }
 }
 

@@ -68,6 +68,7 @@ fn history() -> Vec<(&'static str, Transaction)> {
                     count: 3,
                     time: 70,
                 }],
+                superseded: Vec::new(),
                 poison: vec![poison("r", "e003", 40, Fate::Skipped)],
             },
         ),

@@ -68,6 +68,7 @@ fn filled(tenant: &str) -> Vec<(Arc<str>, Transaction)> {
             suppressed(&format!("su_{tenant}"), "r", 20, "vpn"),
         ],
         repeats: vec![],
+        superseded: vec![],
         poison: vec![poison("r", &format!("{tenant}-event-3"), 40, Fate::Skipped)],
     };
     let piece = Transaction {

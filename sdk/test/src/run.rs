@@ -1,5 +1,6 @@
 //! Judges cases and compares what was raised with what was expected.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use picket_judge::acquaintance::Acquaintance;
 use picket_judge::dedup::Dedup;
 use picket_judge::lookup::Lookup;
 use picket_judge::{JudgedRule, Settings, Tenant, TenantJudge, Verdict};
-use picket_store::{AlertRow, DedupRow, RuleCommit};
+use picket_store::{AlertRow, DedupRow, InIncident, RuleCommit};
 use serde_json::Value;
 
 use crate::arrival::{Arrival, journal};
@@ -23,6 +24,8 @@ pub struct Report {
     pub passed: usize,
     /// The others.
     pub failures: Vec<CaseFailure>,
+    /// By what the alerts of its cases join incidents: `user:ada`. With an empty text among them: one of them by nothing.
+    pub principals: BTreeSet<String>,
 }
 
 /// A case that did not raise what it expects.
@@ -77,7 +80,7 @@ pub fn run_yaml(yaml: &str, rule: &RuleManifest, evaluator: &Arc<dyn Evaluate>) 
     let mut report = Report::default();
     for case in &suite.cases {
         let failed = Arrival::ALL.into_iter().find_map(|arrival| {
-            let why = check(case, rule, evaluator, arrival).err()?;
+            let why = check(case, rule, evaluator, arrival, &mut report.principals).err()?;
             Some(CaseFailure {
                 case: case.name.clone(),
                 arrival,
@@ -107,7 +110,13 @@ pub fn run_native(yaml: &str, manifest: &str, evaluator: Arc<dyn Evaluate>) -> R
     }
 }
 
-fn check(case: &Case, rule: &RuleManifest, evaluator: &Arc<dyn Evaluate>, arrival: Arrival) -> Result<(), String> {
+fn check(
+    case: &Case,
+    rule: &RuleManifest,
+    evaluator: &Arc<dyn Evaluate>,
+    arrival: Arrival,
+    principals: &mut BTreeSet<String>,
+) -> Result<(), String> {
     let params = params::resolve(rule, &case.params)
         .map_err(|wrong| wrong.into_iter().map(|(_, why)| why).collect::<Vec<_>>().join("; "))?;
     let mut judged = JudgedRule::new(
@@ -121,6 +130,9 @@ fn check(case: &Case, rule: &RuleManifest, evaluator: &Arc<dyn Evaluate>, arriva
     judged.terms.permission = Arc::new(Permission::default().granting_raw());
     let journal = journal(case, rule, arrival)?;
     let alerts = judge(judged, &journal, arrival)?;
+    let incidents = alerts.iter().filter_map(|alert| alert.incident.as_ref());
+    let principal = |incident: &InIncident| incident.principal.as_deref().unwrap_or_default().to_owned();
+    principals.extend(incidents.map(principal));
     compare(&case.expect, &alerts)
 }
 

@@ -16,6 +16,7 @@
 
 mod duo;
 mod hook;
+mod incidents;
 mod programs;
 mod receiver;
 mod rows;
@@ -25,6 +26,7 @@ mod tools;
 
 pub use duo::Duo;
 pub use hook::{Hook, Posted};
+pub use incidents::incidents;
 pub use programs::{Said, installed, stock};
 pub use receiver::{Payload, Received, Receiver};
 pub use rows::{Story, person};

@@ -52,6 +52,10 @@ impl Snapshot {
                 let object = json.as_object_mut().unwrap();
                 object.remove("raised");
                 object.remove("delay");
+                // Which alert came first is a matter of which log did.
+                for of_order in ["incident", "related", "superseded_by"] {
+                    object.remove(of_order);
+                }
                 (alert.id.to_string(), (json, alert.repeats, alert.last_repeat))
             });
         let rules = store.rules(tenant).unwrap().into_iter().map(|row| {

@@ -32,6 +32,7 @@ pub(crate) fn list(config: &Config, arguments: &Alerts) -> anyhow::Result<()> {
             since,
             shadow: arguments.shadow,
             suppressed: arguments.suppressed,
+            incident: arguments.incident.clone(),
             ..AlertFilter::default()
         };
         alerts.extend(
@@ -56,9 +57,10 @@ pub(crate) fn list(config: &Config, arguments: &Alerts) -> anyhow::Result<()> {
                 };
                 let severity = alert.severity.as_str().to_uppercase();
                 out!(
-                    "{}  {severity:<8}  {tenant}  {title}{repeats}{}{}  {}",
+                    "{}  {severity:<8}  {tenant}  {title}{repeats}{}{}{}  {}",
                     when::short(alert.time, now),
                     if alert.historic { "  (historic)" } else { "" },
+                    superseded_by(alert).map_or(String::new(), |by| format!("  (replaced by {by})")),
                     alert
                         .suppressed
                         .as_ref()
@@ -72,6 +74,7 @@ pub(crate) fn list(config: &Config, arguments: &Alerts) -> anyhow::Result<()> {
         let kind = match arguments {
             Alerts { shadow: true, .. } => " of rules in shadow",
             Alerts { suppressed: true, .. } => " that an exception suppressed",
+            Alerts { incident: Some(_), .. } => " of such an incident",
             _ => "",
         };
         out!("no alerts{kind}");
@@ -87,7 +90,7 @@ pub(crate) fn show(config: &Config, id: &str, format: Format) -> anyhow::Result<
     let (_, alert) = find(config, &store(config)?, id)?;
     match format {
         Format::Ndjson => out!("{}", whole(&alert)),
-        Format::Text => out!("{}", text(&alert.json, alert.repeats)),
+        Format::Text => out!("{}", text(&whole(&alert).to_string(), alert.repeats)),
     }
     Ok(())
 }
@@ -121,12 +124,18 @@ pub(crate) fn find(config: &Config, store: &SqliteStore, id: &str) -> anyhow::Re
     found.pop().ok_or_else(|| anyhow::anyhow!("there is no alert `{id}`"))
 }
 
-/// The alert with its repeats of now.
+/// What took its place.
+pub(super) fn superseded_by(alert: &AlertRow) -> Option<&str> {
+    alert.incident.as_ref()?.superseded_by.as_deref()
+}
+
+/// The alert with its repeats, and what took its place, of now.
 fn whole(alert: &AlertRow) -> Value {
     let mut json: Value = serde_json::from_str(&alert.json).unwrap_or_default();
     if let Value::Object(object) = &mut json {
         object.insert("repeats".to_owned(), alert.repeats.into());
         object.insert("last_repeat".to_owned(), alert.last_repeat.map(when::rfc3339).into());
+        object.extend(superseded_by(alert).map(|by| ("superseded_by".to_owned(), by.into())));
     }
     json
 }

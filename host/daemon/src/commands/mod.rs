@@ -6,6 +6,7 @@ pub(crate) mod backfill;
 pub(crate) mod check;
 pub(crate) mod except;
 pub(crate) mod in_force;
+pub(crate) mod incidents;
 pub(crate) mod logs;
 pub(crate) mod noise;
 pub(crate) mod outbox;

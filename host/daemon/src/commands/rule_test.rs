@@ -1,5 +1,6 @@
 //! `picket rule test`: the timed cases that travel in a module, in the production sandbox.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -20,16 +21,20 @@ pub(crate) fn run(paths: &[PathBuf], format: Format) -> anyhow::Result<bool> {
         for (file, module) in modules(path)? {
             for rule in &module.manifest.rules {
                 let evaluator: Arc<dyn Evaluate> = module.clone();
-                let (passed, failures, said) = match picket_test::run(rule, &evaluator) {
-                    Ok(report) => (report.passed, report.failures.len(), report.to_string()),
-                    Err(why) => (0, 1, format!("  {why}")),
+                let (passed, failures, said, principals) = match picket_test::run(rule, &evaluator) {
+                    Ok(report) => {
+                        let said = report.to_string();
+                        (report.passed, report.failures.len(), said, report.principals)
+                    }
+                    Err(why) => (0, 1, format!("  {why}"), BTreeSet::new()),
                 };
                 failed += failures;
                 match format {
                     Format::Text => out!("{} in {}\n{said}", rule.id, file.display()),
                     Format::Ndjson => out!(
                         "{}",
-                        json!({"rule": rule.id, "module": file, "passed": passed, "failed": failures, "report": said})
+                        json!({"rule": rule.id, "module": file, "passed": passed, "failed": failures, "report": said,
+                            "principals": principals})
                     ),
                 }
             }

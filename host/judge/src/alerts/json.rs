@@ -6,11 +6,12 @@ use picket_contract::manifest::ParamType;
 use picket_contract::params::show_span;
 use picket_contract::{About, ParamValue, Params, RuleManifest};
 use picket_event::{clean, masked_row_text, own_id, rfc3339};
-use picket_store::AlertRow;
+use picket_store::{AlertRow, Kin};
 use serde_json::{Value, json};
 
 use super::entities::outcome;
 use super::{Proof, Raised, SCHEMA, Teller, severity};
+use crate::incidents::Joined;
 
 /// Duo holds events back for two minutes, and a poll may come two minutes later: up to here a delay is ordinary.
 const ORDINARY_MS: i64 = 5 * 60_000;
@@ -18,7 +19,13 @@ const ORDINARY_MS: i64 = 5 * 60_000;
 const MOST_LINES: usize = 60;
 
 impl Teller<'_> {
-    pub(super) fn json(&self, raised: &Raised, about: Option<&About>, proofs: &[Proof<'_>]) -> String {
+    pub(super) fn json(
+        &self,
+        raised: &Raised,
+        about: Option<&About>,
+        proofs: &[Proof<'_>],
+        joined: Option<&Joined>,
+    ) -> String {
         let (rule, manifest, alert) = (self.rule, &self.rule.manifest, &raised.alert);
         let times = || proofs.iter().map(|proof| proof.event.event.time);
         let first = times().min().unwrap_or(alert.time);
@@ -73,6 +80,9 @@ impl Teller<'_> {
         self.raw(proofs, &mut text);
         if let Some(person) = self.person(about, proofs) {
             member("user", &json!(person), &mut text);
+        }
+        if let Some(joined) = joined {
+            part_of(joined, &mut text);
         }
         if self.is_shadow() {
             member("shadow", &true.into(), &mut text);
@@ -155,6 +165,27 @@ pub(crate) fn parameters(manifest: &RuleManifest, params: &Params) -> Value {
     Value::Object(params.iter().map(shown).collect())
 }
 
+/// Which incident it is part of, and what it takes the place of.
+fn part_of(joined: &Joined, text: &mut String) {
+    let incident = &joined.incident;
+    let told = json!({
+        "id": *incident.id,
+        "severity": incident.severity,
+        "page": incident.page,
+        "opened": rfc3339(incident.opened),
+        "principal": incident.principal.as_deref(),
+    });
+    member("incident", &told, text);
+    let superseded = |kin: &Kin| json!({"alert": *kin.alert, "rule": *kin.rule, "relation": "superseded"});
+    if !joined.supersedes.is_empty() {
+        let related: Vec<Value> = joined.supersedes.iter().map(superseded).collect();
+        member("related", &related.into(), text);
+    }
+    if let Some(by) = &incident.superseded_by {
+        member("superseded_by", &Value::from(&**by), text);
+    }
+}
+
 /// One more member at the end of an object's text.
 fn member(name: &str, value: &Value, text: &mut String) {
     text.pop();
@@ -199,5 +230,7 @@ pub fn line(alert: &AlertRow) -> Value {
         "outcome": of("outcome"),
         "facts": of("facts"),
         "repeats": alert.repeats,
+        "incident": of("incident"),
+        "superseded_by": alert.incident.as_ref().and_then(|incident| incident.superseded_by.as_deref()),
     })
 }

@@ -14,11 +14,12 @@ use std::sync::Arc;
 
 use picket_contract::{About, RuleAlert, Severity};
 use picket_event::{Known, Mask, Told, clean, narrate};
-use picket_store::{AlertRow, StoredEvent};
+use picket_store::{AlertRow, StoreError, StoredEvent, Superseded};
 
 use crate::acquaintance::Acquaintance;
 use crate::exceptions::{self, Exception, Matter};
 use crate::historic::Historic;
+use crate::incidents::{Incidents, Joined, Newcomer, principal};
 use crate::people::People;
 use crate::rule::{JudgedRule, Mode, Tenant};
 
@@ -71,6 +72,8 @@ pub(crate) struct Raised {
     pub(crate) evidence: Vec<StoredEvent>,
     /// The row that raised it came late.
     pub(crate) late: bool,
+    /// Number of the journal's entry with which the row that raised it was let go.
+    pub(crate) released: u64,
     /// What covers it, so that nobody is told.
     pub(crate) exception: Option<Exception>,
 }
@@ -126,7 +129,7 @@ impl Raised {
 }
 
 /// The operator's word on how bad it is, else the alert's, else the rule's.
-fn severity(rule: &JudgedRule, alert: &RuleAlert) -> Severity {
+pub(crate) fn severity(rule: &JudgedRule, alert: &RuleAlert) -> Severity {
     let said = rule.terms.severity.or(alert.severity);
     said.unwrap_or(rule.manifest.severity)
 }
@@ -163,6 +166,8 @@ pub(crate) struct Teller<'a> {
     pub(crate) acquaintance: &'a Acquaintance,
     pub(crate) people: &'a dyn People,
     pub(crate) historic: &'a Historic,
+    /// Rules whose alerts take the place of this one's.
+    pub(crate) superseders: &'a [&'a str],
     /// Wall clock, ms.
     pub(crate) now: i64,
     /// The journal is made up from files.
@@ -187,7 +192,12 @@ impl Teller<'_> {
         is_shadow(self.rule)
     }
 
-    pub(crate) fn tell(&self, raised: Raised) -> AlertRow {
+    /// The alert as it is written, and whose place it takes.
+    pub(crate) fn tell(
+        &self,
+        raised: Raised,
+        incidents: &mut Incidents,
+    ) -> Result<(AlertRow, Vec<Superseded>), StoreError> {
         let manifest = &self.rule.manifest;
         let alert = &raised.alert;
         let about = alert.about.clone().or_else(|| subject(trigger(&raised)));
@@ -197,25 +207,56 @@ impl Teller<'_> {
             ..about
         });
         let proofs = proofs(&raised.evidence, &self.tenant.mask);
-        let json = self.json(&raised, about.as_ref(), &proofs);
-        let (historic, severity) = (self.is_historic(&raised), severity(self.rule, alert));
-        AlertRow {
-            id: raised.id,
+        let joined = self.join(&raised, about.as_ref(), &proofs, incidents)?;
+        let json = self.json(&raised, about.as_ref(), &proofs, joined.as_ref());
+        let superseded = joined.iter().flat_map(|joined| joined.superseded(&raised.id)).collect();
+        let row = AlertRow {
             rule: manifest.id.as_str().into(),
-            severity,
+            severity: severity(self.rule, alert),
             time: alert.time,
             raised: self.now,
-            dedup_key: raised.dedup_key,
             dedup_until: raised.dedup_until,
             about: about.map_or_else(|| "".into(), |about| about.name.into()),
             json: json.into(),
             repeats: 0,
             last_repeat: None,
-            historic,
+            historic: self.is_historic(&raised),
             shadow: self.is_shadow(),
-            suppressed: raised.exception.map(|exception| exception.name),
-            incident: None,
+            suppressed: raised.exception.as_ref().map(|exception| exception.name.clone()),
+            incident: joined.map(|joined| joined.incident),
+            id: raised.id,
+            dedup_key: raised.dedup_key,
+        };
+        Ok((row, superseded))
+    }
+
+    /// The incident that it is part of; none where nobody is told of it.
+    fn join(
+        &self,
+        raised: &Raised,
+        about: Option<&About>,
+        proofs: &[Proof<'_>],
+        incidents: &mut Incidents,
+    ) -> Result<Option<Joined>, StoreError> {
+        if self.is_shadow() || raised.exception.is_some() {
+            return Ok(None);
         }
+        let (manifest, alert) = (&self.rule.manifest, &raised.alert);
+        let raised_by = proofs.iter().find(|proof| proof.event.seq == alert.raised_by);
+        let actor = raised_by.and_then(|proof| proof.told.actor.as_deref()).map(clean);
+        let since = proofs.first().map_or(alert.time, |proof| proof.event.event.time);
+        incidents.join(Newcomer {
+            id: &raised.id,
+            rule: &manifest.id,
+            time: alert.time,
+            since,
+            severity: severity(self.rule, alert),
+            historic: self.is_historic(raised),
+            principal: principal(manifest, about, actor.as_deref()).map(Arc::from),
+            about: about.map_or("", |about| &about.name),
+            supersedes: &manifest.supersedes,
+            superseders: self.superseders,
+        })
     }
 }
 

@@ -11,6 +11,8 @@ use super::person;
 
 /// Most numbers that are explained on paper; the JSON has them all.
 const MOST_PHONES: usize = 6;
+/// Most alerts on paper whose place it takes; the JSON has them all.
+const MOST_RELATED: usize = 5;
 /// Most lines of the timeline on paper; the JSON has them all.
 const MOST_LINES: usize = 12;
 
@@ -23,6 +25,7 @@ pub fn text(json: &str, repeats: u64) -> String {
     alert.head(&mut text);
     alert.access(&mut text);
     alert.suppressed(&mut text);
+    alert.part_of(&mut text);
     alert.who(&mut text);
     alert.user(&mut text);
     alert.phones(&mut text);
@@ -126,6 +129,22 @@ impl Alert<'_> {
             of("reason")
         );
         line(text, "", &told);
+    }
+
+    /// Of what else it is a part, and what took whose place.
+    fn part_of(&self, text: &mut String) {
+        let incident = self.at("/incident/id");
+        if !incident.is_empty() && incident != self.at("/id") {
+            let told = format!("incident {incident}, {}", self.at("/incident/severity").to_uppercase());
+            line(text, "part of", &told);
+        }
+        for related in self.list("related").iter().take(MOST_RELATED) {
+            let of = |name: &str| related.get(name).and_then(Value::as_str).unwrap_or_default();
+            line(text, "replaces", &format!("{} ({})", of("alert"), of("rule")));
+        }
+        if self.0.get("superseded_by").is_some_and(Value::is_string) {
+            line(text, "replaced", &format!("by {}", self.at("/superseded_by")));
+        }
     }
 
     fn who(&self, text: &mut String) {

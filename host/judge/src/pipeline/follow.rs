@@ -119,6 +119,7 @@ impl Inner {
             commits,
             alerts,
             repeats,
+            superseded,
             troubles,
             said,
             poison,
@@ -135,6 +136,7 @@ impl Inner {
             rules: commits,
             alerts,
             repeats,
+            superseded,
             poison,
         };
         // Burnt is burnt, whether it comes to be on the disk or not.

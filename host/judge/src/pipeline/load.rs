@@ -9,6 +9,7 @@ use super::{Desk, Inner, PipelineError, RuleSpec};
 use crate::acquaintance::{self, Acquaintance};
 use crate::dedup::Dedup;
 use crate::holding::{Remembered, Shelf};
+use crate::incidents::Incidents;
 use crate::judge::TenantJudge;
 use crate::rule::JudgedRule;
 
@@ -57,7 +58,9 @@ impl Inner {
             known,
             &self.journal,
         )?;
-        Ok(judge.knowing(self.options.people.clone()).since(self.historic.clone()))
+        let incidents = Incidents::stored(self.journal.clone());
+        let judge = judge.knowing(self.options.people.clone()).with(incidents);
+        Ok(judge.since(self.historic.clone()))
     }
 
     /// What the store has of a rule's memory, to be read when it is needed.

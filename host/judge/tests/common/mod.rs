@@ -521,6 +521,8 @@ pub(crate) struct Kept {
     /// By id: title, evidence, repeats.
     pub(crate) alerts: BTreeMap<String, (String, Vec<String>, u64)>,
     pub(crate) dedup: Vec<DedupRow>,
+    /// In the order raised: id and incident.
+    pub(crate) raised: Vec<(String, serde_json::Value)>,
 }
 
 impl Kept {
@@ -550,6 +552,7 @@ impl Kept {
                 .iter()
                 .map(|id| id.as_str().unwrap().to_owned())
                 .collect();
+            self.raised.push((alert.id.to_string(), json["incident"].clone()));
             let told = (json["title"].as_str().unwrap().to_owned(), events, 0);
             assert!(
                 self.alerts.insert(alert.id.to_string(), told).is_none(),

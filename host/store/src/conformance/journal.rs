@@ -45,6 +45,7 @@ pub(super) fn a_refused_transaction_leaves_nothing(store: &dyn Store) {
         // Ahead of the journal: what it claims to have read was never stored.
         rules: vec![rule("r", 2, 1, StateChanges::default())],
         repeats: vec![],
+        superseded: vec![],
         poison: vec![],
     };
     assert!(refused(store, whole).contains("rule r of acme has read up to 2, but the journal ends at 1"));

@@ -9,6 +9,7 @@
     reason = "a conformance suite is a test: a broken promise panics"
 )]
 
+mod incident;
 mod journal;
 mod model;
 mod progress;

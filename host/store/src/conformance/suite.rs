@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use picket_contract::{RuleState, StateChanges};
 
-use super::{admission, alert, journal, object, progress, record, rule, versions};
+use super::{admission, alert, incident, journal, object, progress, record, rule, versions};
 use crate::{AlertFilter, CursorRow, Store, StoreError, Transaction};
 
 /// Runs every test of the suite, each on an empty store of its own.
@@ -41,6 +41,9 @@ pub fn check(empty: &dyn Fn() -> Box<dyn Store>) {
     record::the_audit_log_is_kept_in_order_and_bounded(&*empty());
     record::what_judges_is_noted_when_it_changes(&*empty());
     journal::what_is_forgotten_leaves_its_marks_and_is_told(&*empty());
+    incident::an_incident_outlives_its_alerts(&*empty());
+    incident::incidents_of_the_past_stand_apart(&*empty());
+    incident::an_alert_is_superseded_once(&*empty());
     odd_texts_come_back(&*empty());
     journal::concurrent_transactions_are_all_written(&*empty());
 }
@@ -100,6 +103,7 @@ fn tenants_do_not_see_each_other(store: &dyn Store) {
         rules: vec![rule(name, 1, 1, StateChanges::default())],
         alerts: vec![alert(&format!("al_{name}"), "r", name, 1)],
         repeats: vec![],
+        superseded: vec![],
         poison: vec![],
     };
     ok(store, "a", whole("a"));
@@ -138,6 +142,7 @@ fn odd_texts_come_back(store: &dyn Store) {
             rules: vec![rule(text, number, i64::MIN, StateChanges::default())],
             alerts: vec![alert(&format!("al_{number}"), text, text, i64::MIN)],
             repeats: vec![],
+            superseded: vec![],
             poison: vec![],
         };
         ok(

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use picket_contract::Severity;
 
-use crate::outbox::InIncident;
+use crate::incident::InIncident;
 
 /// An alert as stored: columns to search by, and the whole as JSON, schema `picket.alert/1`.
 #[derive(Debug, Clone, PartialEq)]

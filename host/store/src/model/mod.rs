@@ -9,6 +9,8 @@ mod version;
 
 use picket_contract::Admission;
 
+use crate::incident::Superseded;
+
 pub use self::alert::{AlertFilter, AlertRow, DedupRow, Repeat};
 pub use self::event::{
     CursorRow, EventFilter, EventHead, Forgotten, InventoryChange, InventoryRow, StoredAdmission, StoredEvent,
@@ -76,6 +78,8 @@ pub struct Transaction {
     pub alerts: Vec<AlertRow>,
     /// Alerts repeated: how often more, and when last (event time, ms). A repeat of an alert that is no longer stored is dropped.
     pub repeats: Vec<Repeat>,
+    /// Alerts whose place others have taken.
+    pub superseded: Vec<Superseded>,
     /// What became of rows that a rule fails on alone. One that is recorded of the same rule already is replaced.
     pub poison: Vec<PoisonRow>,
 }
@@ -90,6 +94,7 @@ impl Transaction {
             && self.rules.is_empty()
             && self.alerts.is_empty()
             && self.repeats.is_empty()
+            && self.superseded.is_empty()
             && self.poison.is_empty()
     }
 }

@@ -11,7 +11,8 @@ use super::{
 };
 #[allow(unused_imports, reason = "the documentation links to them")]
 use super::{MOST_POISON, MOST_STEPS, MOST_VERSIONS};
-use crate::outbox::{Flood, IncidentRow, Letter, LetterFilter, OutboxRow, Settlement, SinkRow, Stretch, Waiting, Wake};
+use crate::incident::{IncidentFilter, IncidentRow, Kin, KinFilter, Reach, ReachFilter};
+use crate::outbox::{Flood, Letter, LetterFilter, OutboxRow, Settlement, SinkRow, Stretch, Waiting, Wake};
 use crate::record::{AuditFilter, AuditRow, GenerationRow, SuppressedCount};
 #[allow(unused_imports, reason = "the documentation links to them")]
 use crate::record::{MOST_AUDIT, MOST_GENERATIONS};
@@ -170,11 +171,24 @@ pub trait Store: Send + Sync {
     /// The engine's.
     fn dedup(&self, tenant: &str, since: i64) -> Result<Vec<DedupRow>, StoreError>;
 
-    /// Every alert that belongs to an incident, in the order in which they were raised. Those of a segment are the segment's.
+    /// Incidents that have alerts of one principal around a time, by when they were opened, then by id. Those of a segment are
+    /// the segment's, and those of the past apart from the live ones.
     ///
     /// # Errors
     /// The engine's.
-    fn incidents(&self, tenant: &str) -> Result<Vec<IncidentRow>, StoreError>;
+    fn reaches(&self, journal: &str, of: &ReachFilter<'_>) -> Result<Vec<Reach>, StoreError>;
+
+    /// Alerts of some rules about one subject around a time that belong to an incident, by time. Apart as the incidents are.
+    ///
+    /// # Errors
+    /// The engine's.
+    fn kin(&self, journal: &str, of: &KinFilter<'_>) -> Result<Vec<Kin>, StoreError>;
+
+    /// A tenant's incidents, its segments' too, by their latest alerts.
+    ///
+    /// # Errors
+    /// The engine's.
+    fn incidents(&self, tenant: &str, filter: &IncidentFilter) -> Result<Vec<IncidentRow>, StoreError>;
 
     /// What is to be delivered to a sink, in order, at most `limit`; what waits in lanes is left out.
     ///

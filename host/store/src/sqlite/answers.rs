@@ -5,13 +5,13 @@ use std::sync::Arc;
 use picket_contract::{Admission, RuleState};
 
 use super::submission::{Submission, Work};
-use super::{SqliteStore, outbox, progress, record, retention, versions};
+use super::{SqliteStore, incident, outbox, progress, record, retention, versions};
 use crate::segment;
 use crate::{
     AlertFilter, AlertRow, AuditFilter, AuditRow, Committing, CursorRow, DedupRow, EventFilter, EventHead, Flood,
-    Forgotten, GenerationRow, IncidentRow, InventoryRow, Letter, LetterFilter, Old, OutboxRow, PoisonRow, Rows,
-    RuleRow, Settlement, SinkRow, StepRow, Store, StoreError, StoredAdmission, StoredEvent, Stretch, SuppressedCount,
-    Taken, Transaction, VersionRow, Volume, Waiting, Wake,
+    Forgotten, GenerationRow, IncidentFilter, IncidentRow, InventoryRow, Kin, KinFilter, Letter, LetterFilter, Old,
+    OutboxRow, PoisonRow, Reach, ReachFilter, Rows, RuleRow, Settlement, SinkRow, StepRow, Store, StoreError,
+    StoredAdmission, StoredEvent, Stretch, SuppressedCount, Taken, Transaction, VersionRow, Volume, Waiting, Wake,
 };
 
 /// Events that are purged in one transaction: others have to write meanwhile.
@@ -142,8 +142,22 @@ impl Store for SqliteStore {
         })
     }
 
-    fn incidents(&self, tenant: &str) -> Result<Vec<IncidentRow>, StoreError> {
-        self.query("reading incidents", |connection| outbox::incidents(connection, tenant))
+    fn reaches(&self, journal: &str, of: &ReachFilter<'_>) -> Result<Vec<Reach>, StoreError> {
+        self.query("looking for an incident", |connection| {
+            incident::reaches(connection, journal, of)
+        })
+    }
+
+    fn kin(&self, journal: &str, of: &KinFilter<'_>) -> Result<Vec<Kin>, StoreError> {
+        self.query("looking for alerts about the same", |connection| {
+            incident::kin(connection, journal, of)
+        })
+    }
+
+    fn incidents(&self, tenant: &str, filter: &IncidentFilter) -> Result<Vec<IncidentRow>, StoreError> {
+        self.query("reading incidents", |connection| {
+            incident::list(connection, tenant, filter)
+        })
     }
 
     fn stretch(&self, stretch: &Stretch<'_>) -> Result<Vec<OutboxRow>, StoreError> {

@@ -14,6 +14,7 @@ mod check;
 mod connection;
 mod fault;
 mod held;
+mod incident;
 mod journal;
 mod migration;
 mod outbox;

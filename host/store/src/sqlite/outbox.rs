@@ -1,4 +1,4 @@
-//! The outbox: what is to be delivered, how sinks stand, letters, floods and incidents.
+//! The outbox: what is to be delivered, how sinks stand, letters and floods.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -11,10 +11,9 @@ use super::journal::tenant;
 use super::progress::severity_of;
 use super::submission::json;
 use super::write::{raise, tenant_of};
-use crate::segment;
 use crate::{
-    AlertRow, Flood, HOUR_MS, InIncident, IncidentRow, Lane, Letter, LetterFilter, LetterState, OutboxRow, Patience,
-    Settlement, SinkRow, Stretch, Waiting,
+    AlertRow, Flood, HOUR_MS, Lane, Letter, LetterFilter, LetterState, OutboxRow, Patience, Settlement, SinkRow,
+    Stretch, Waiting,
 };
 
 /// Hours of which it is remembered how many alerts were raised.
@@ -307,50 +306,6 @@ pub(super) fn summarise(connection: &Connection, flood: &Flood, summary: &AlertR
         .prepare_cached(sql)?
         .execute([flood.hour.saturating_sub(HOURS * HOUR_MS)])?;
     Ok(())
-}
-
-pub(super) fn incidents(connection: &Connection, name: &str) -> Result<Vec<IncidentRow>, Fault> {
-    let (owner, segment) = segment::owner(name).map_or((name, ""), |owner| (owner, name));
-    let Some(tenant) = tenant(connection, owner)? else {
-        return Ok(Vec::new());
-    };
-    let sql = "SELECT id, rule, severity, time, historic, incident, page, principals FROM alert
-               WHERE tenant = ?1 AND incident IS NOT NULL AND segment = ?2 ORDER BY number";
-    let mut statement = connection.prepare_cached(sql)?;
-    let mut rows = statement.query(params![tenant, segment])?;
-    let mut found = Vec::new();
-    while let Some(row) = rows.next()? {
-        let alert: Arc<str> = row.get(0)?;
-        found.push(IncidentRow {
-            severity: severity(&alert, &row.get::<_, String>(2)?)?,
-            rule: row.get(1)?,
-            time: row.get(3)?,
-            historic: row.get(4)?,
-            incident: InIncident {
-                id: row.get(5)?,
-                page: row.get(6)?,
-                principals: principals(&alert, row.get(7)?)?,
-            },
-            alert,
-        });
-    }
-    Ok(found)
-}
-
-/// The incident of an alert that was read; columns: incident, page, principals.
-pub(super) fn incident(row: &Row<'_>, first: usize, alert: &str) -> Result<Option<InIncident>, Fault> {
-    let Some(id) = row.get(first)? else { return Ok(None) };
-    Ok(Some(InIncident {
-        id,
-        page: row.get(first + 1)?,
-        principals: principals(alert, row.get(first + 2)?)?,
-    }))
-}
-
-fn principals(alert: &str, text: Option<String>) -> Result<Vec<Arc<str>>, Fault> {
-    let Some(text) = text else { return Ok(Vec::new()) };
-    serde_json::from_str(&text)
-        .map_err(|error| Fault::damaged(format!("alert {alert}"), format!("its principals are no list: {error}")))
 }
 
 /// Whether an alert of this id is stored.

@@ -200,7 +200,7 @@ pub(super) fn alerts(connection: &Connection, name: &str, filter: &AlertFilter) 
     };
     let mut sql =
         "SELECT id, rule, severity, time, raised, dedup_key, dedup_until, about, json, repeats, last_repeat, historic,
-                   shadow, suppressed, incident, page, principals FROM alert
+                   shadow, suppressed, incident, incident_opened, incident_severity, page, principal, superseded_by FROM alert
          WHERE tenant = ? AND shadow = ? AND summary = 0"
             .to_owned();
     if !filter.shadow {
@@ -277,7 +277,7 @@ fn alert(row: &Row<'_>) -> Result<AlertRow, Fault> {
         historic: row.get(11)?,
         shadow: row.get(12)?,
         suppressed: row.get(13)?,
-        incident: super::outbox::incident(row, 14, &id)?,
+        incident: super::incident::of_alert(row, 14, &id)?,
         id,
     })
 }

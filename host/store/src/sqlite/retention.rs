@@ -6,6 +6,7 @@ use picket_failpoint::{Point, reach};
 use rusqlite::{Connection, params};
 
 use super::fault::Fault;
+use super::incident;
 use super::journal::tenant;
 use crate::segment;
 use crate::{Old, Rows, Taken, Volume};
@@ -128,6 +129,7 @@ pub(super) fn forget_alerts(
         connection
             .prepare_cached(sql)?
             .execute(params![tenant, before, up_to, most.min(i64::MAX.unsigned_abs())])?;
+    incident::forget(connection, tenant, before)?;
     Ok(gone as u64)
 }
 
@@ -200,13 +202,15 @@ pub(super) fn taken(connection: &Connection, name: &str) -> Result<Taken, Fault>
 }
 
 /// Tables with a row's tenant by its number, those first that others refer to last; with what their rows are.
-const BY_NUMBER: [(&str, &str); 11] = [
+const BY_NUMBER: [(&str, &str); 13] = [
     ("lane", "lanes of sinks"),
     ("letter", "letters"),
     ("alert_rate", "counts of alerts"),
     ("held", "ids"),
     ("cursor", "cursors"),
     ("alert", "alerts"),
+    ("incident_principal", "principals of incidents"),
+    ("incident", "incidents"),
     ("inventory", "inventory objects"),
     ("poison", "rows that rules fail on"),
     ("forgotten", "marks of what was forgotten"),

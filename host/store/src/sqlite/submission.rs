@@ -9,7 +9,7 @@ use super::held::Ids;
 use crate::block::{Block, Packers};
 use crate::{
     AlertRow, AuditRow, CursorRow, Flood, GenerationRow, InventoryChange, Old, PoisonRow, Repeat, RuleCommit,
-    Settlement, StepRow, Transaction, VersionRow,
+    Settlement, StepRow, Superseded, Transaction, VersionRow,
 };
 
 /// One thing to be written as a whole.
@@ -103,6 +103,7 @@ pub(super) struct Submission {
     pub(super) rules: Vec<RuleCommit>,
     pub(super) alerts: Vec<AlertRow>,
     pub(super) repeats: Vec<Repeat>,
+    pub(super) superseded: Vec<Superseded>,
     pub(super) poison: Vec<PoisonRow>,
 }
 
@@ -134,8 +135,14 @@ impl Submission {
             rules: transaction.rules,
             alerts: transaction.alerts,
             repeats: transaction.repeats,
+            superseded: transaction.superseded,
             poison: transaction.poison,
         })
+    }
+
+    /// Whether anything of it is the tenant's where a segment raises it.
+    pub(super) fn is_heard(&self) -> bool {
+        !(self.alerts.is_empty() && self.repeats.is_empty() && self.superseded.is_empty())
     }
 }
 

@@ -5,6 +5,7 @@ use rusqlite::{Connection, params};
 
 use super::fault::Fault;
 use super::held::{self, Ids};
+use super::incident;
 use super::outbox;
 use super::record;
 use super::retention;
@@ -113,9 +114,7 @@ fn transact(connection: &Connection, name: &str, submission: &Submission) -> Res
         .iter()
         .try_for_each(|row| fail_on(connection, tenant, row))?;
     let (owner, segment) = match segment::owner(name) {
-        Some(owner) if !submission.alerts.is_empty() || !submission.repeats.is_empty() => {
-            (tenant_of(connection, owner)?.0, name)
-        }
+        Some(owner) if submission.is_heard() => (tenant_of(connection, owner)?.0, name),
         _ => (tenant, ""),
     };
     submission
@@ -125,7 +124,11 @@ fn transact(connection: &Connection, name: &str, submission: &Submission) -> Res
     submission
         .repeats
         .iter()
-        .try_for_each(|repeat| count(connection, owner, repeat))
+        .try_for_each(|repeat| count(connection, owner, repeat))?;
+    submission
+        .superseded
+        .iter()
+        .try_for_each(|superseded| incident::supersede(connection, owner, superseded))
 }
 
 /// The row of a tenant or segment, made where there is none, and its journal's last number.
@@ -332,12 +335,13 @@ pub(super) fn raise(
     } else {
         1
     };
-    let incident = alert.incident.as_ref();
-    let principals = incident.map(|incident| json(&incident.principals)).transpose()?;
+    let of = alert.incident.as_ref();
     let sql =
         "INSERT INTO alert (tenant, id, rule, severity, time, raised, dedup_key, dedup_until, about, json, repeats,
-                   last_repeat, historic, segment, shadow, suppressed, incident, page, principals, nth, summary)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)";
+                   last_repeat, historic, segment, shadow, suppressed, nth, summary,
+                   incident, incident_opened, incident_severity, page, principal, superseded_by)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21,
+                   ?22, ?23, ?24)";
     connection.prepare_cached(sql)?.execute(params![
         tenant,
         alert.id,
@@ -355,13 +359,16 @@ pub(super) fn raise(
         segment,
         alert.shadow,
         alert.suppressed,
-        incident.map(|incident| &incident.id),
-        incident.is_some_and(|incident| incident.page),
-        principals,
         nth,
-        summary
+        summary,
+        of.map(|incident| &incident.id),
+        of.map(|incident| incident.opened),
+        of.map(|incident| incident.severity.as_str()),
+        of.is_some_and(|incident| incident.page),
+        of.and_then(|incident| incident.principal.as_ref()),
+        of.and_then(|incident| incident.superseded_by.as_ref()),
     ])?;
-    Ok(())
+    incident::enter(connection, tenant, segment, alert)
 }
 
 /// Records a row that a rule fails on; the oldest of the rule gives way.

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use picket_contract::state::StateEntry;
-use picket_contract::{Admission, EventRecord, Key, Mark, Position, StateChanges, StateSummary};
+use picket_contract::{Admission, EventRecord, Key, Mark, Position, Severity, StateChanges, StateSummary};
 use picket_store::conformance::{Model, alert, poison};
 use picket_store::{
-    AlertRow, CursorRow, Fate, InventoryChange, InventoryRow, Repeat, RuleCommit, Standing, Transaction,
+    AlertRow, CursorRow, Fate, InIncident, InventoryChange, InventoryRow, Repeat, RuleCommit, Standing, Superseded,
+    Transaction,
 };
 use proptest::prelude::*;
 
@@ -42,6 +43,11 @@ pub(crate) enum Part {
         historic: bool,
         shadow: bool,
         exception: Option<&'static str>,
+        incident: Option<InIncident>,
+    },
+    Supersede {
+        alert: u8,
+        by: u8,
     },
     Poison {
         rule: &'static str,
@@ -91,6 +97,22 @@ fn exception() -> impl Strategy<Value = Option<&'static str>> {
     prop::option::weighted(0.3, prop::sample::select(["vpn", "a scanner"].as_slice()))
 }
 
+fn incident() -> impl Strategy<Value = Option<InIncident>> {
+    let severity = prop::sample::select([Severity::Low, Severity::High, Severity::Critical].as_slice());
+    let principal = prop::sample::select([None, Some("user:ada"), Some("ip:192.0.2.7")].as_slice());
+    let incident =
+        (0..3_u8, severity, any::<bool>(), principal).prop_map(|(id, severity, page, principal)| InIncident {
+            id: format!("al_{id}").into(),
+            // An alert happened when it happened.
+            opened: i64::from(id) * 50,
+            severity,
+            page,
+            principal: principal.map(Arc::from),
+            superseded_by: None,
+        });
+    prop::option::weighted(0.7, incident)
+}
+
 pub(crate) fn part() -> impl Strategy<Value = Part> {
     let rule = || prop::sample::select(["r", "s"].as_slice());
     // Few ids, so that repeats are met; few times, so that ties are.
@@ -103,10 +125,11 @@ pub(crate) fn part() -> impl Strategy<Value = Part> {
             .prop_map(|(kind, id, form)| Part::Object { kind, id, form }),
         2 => (rule(), 1..3_u32, prop_oneof![9 => 1..5_u64, 1 => Just(0)], 0..60_i64, changes())
             .prop_map(|(rule, version, behind, released, changes)| Part::Rule { rule, version, behind, released, changes }),
-        1 => (0..6_u8, rule(), 0..300_i64, prop::bool::weighted(0.3), prop::bool::weighted(0.3), exception())
-            .prop_map(|(id, rule, time, historic, shadow, exception)| Part::Alert {
-                id, rule, time, historic, shadow, exception,
+        2 => (0..6_u8, rule(), 0..300_i64, prop::bool::weighted(0.3), prop::bool::weighted(0.3), exception(), incident())
+            .prop_map(|(id, rule, time, historic, shadow, exception, incident)| Part::Alert {
+                id, rule, time, historic, shadow, exception, incident,
             }),
+        1 => (0..6_u8, 0..6_u8).prop_map(|(alert, by)| Part::Supersede { alert, by }),
         1 => (rule(), 0..6_u8, prop::sample::select([Fate::Held, Fate::Skipped, Fate::Judged].as_slice()))
             .prop_map(|(rule, event, fate)| Part::Poison { rule, event, fate }),
         1 => (0..6_u8, 1..4_u64, 0..300_i64).prop_map(|(id, count, time)| Part::Repeat { id, count, time }),
@@ -189,6 +212,7 @@ pub(crate) fn transaction(model: &Model, tenant: &str, parts: &[Part], skew: u64
                 historic,
                 shadow,
                 exception,
+                incident,
             } => {
                 let kind = match (shadow, exception) {
                     (true, _) => "sh",
@@ -199,6 +223,7 @@ pub(crate) fn transaction(model: &Model, tenant: &str, parts: &[Part], skew: u64
                     historic,
                     shadow,
                     suppressed: exception.map(Arc::from),
+                    incident,
                     ..alert(&format!("{kind}_{id}"), rule, "ada", time)
                 });
             }
@@ -207,6 +232,10 @@ pub(crate) fn transaction(model: &Model, tenant: &str, parts: &[Part], skew: u64
                     .poison
                     .push(poison(rule, &format!("e{event}"), skew as i64, fate));
             }
+            Part::Supersede { alert, by } => transaction.superseded.push(Superseded {
+                alert: format!("al_{alert}").into(),
+                by: format!("al_{by}").into(),
+            }),
             Part::Repeat { id, count, time } => {
                 transaction.repeats.push(Repeat {
                     id: format!("al_{id}").into(),

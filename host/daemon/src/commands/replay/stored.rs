@@ -58,6 +58,7 @@ pub(super) fn run(arguments: &Replay, directory: Option<&Path>, config: &Path) -
             let told = within.filter(|alert| !alert.shadow && alert.suppressed.is_none());
             kept.keep(told, &found.repeats);
         }
+        kept.fold(found.superseded);
     };
     let (rejudged, store, tenant) = match &arguments.rules {
         Some(rules) => by_rules(arguments, rules, directory, config, range, &mut hear)?,

@@ -49,6 +49,9 @@ impl Model {
                 let open: Vec<DedupRow> = windows.iter().filter(|row| row.until > since).cloned().collect();
                 assert_eq!(store.dedup(name, since).expect("dedup"), open);
             }
+            if let Some(tenant) = self.tenants.get(owner) {
+                tenant.incidents.compare(name, &tenant.alerts, store);
+            }
         }
         assert_eq!(store.audit(&AuditFilter::default()).expect("audit"), self.audit);
         for (name, generations) in &self.generations {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use picket_contract::{Admission, Mark, Position, RuleState, StateSummary};
 
 mod compare;
+mod incidents;
 
 #[allow(unused_imports, reason = "the documentation links to it")]
 use crate::Store;
@@ -56,6 +57,7 @@ struct Tenant {
     rules: BTreeMap<(Arc<str>, u32), Progress>,
     /// With the segment that raised it, "" being the tenant itself.
     alerts: Vec<(AlertRow, String)>,
+    incidents: incidents::Incidents,
     poison: Vec<PoisonRow>,
     forgotten: BTreeMap<Arc<str>, (u64, i64)>,
 }
@@ -83,7 +85,7 @@ impl Model {
             return false;
         }
         self.tenants.insert(name.to_owned(), tenant);
-        if !transaction.alerts.is_empty() || !transaction.repeats.is_empty() {
+        if !(transaction.alerts.is_empty() && transaction.repeats.is_empty() && transaction.superseded.is_empty()) {
             let (owner, segment) = segment::owner(name).map_or((name, ""), |owner| (owner, name));
             let raised = self
                 .tenants
@@ -153,6 +155,7 @@ impl Model {
             .map(|(alert, _)| alert.id.clone())
             .collect();
         tenant.alerts.retain(|(alert, _)| !gone.contains(&alert.id));
+        tenant.incidents.forget(before, &tenant.alerts);
         for entry in &mut self.outbox {
             if matches!(entry, Some((of, alert)) if of == name && gone.contains(alert)) {
                 *entry = None;
@@ -318,6 +321,7 @@ impl Tenant {
         for alert in &transaction.alerts {
             if self.alerts.iter().all(|(stored, _)| stored.id != alert.id) {
                 self.alerts.push((alert.clone(), segment.to_owned()));
+                self.incidents.enter(alert, segment);
                 let is_sent = !alert.historic && !alert.shadow && alert.suppressed.is_none();
                 raised.extend(is_sent.then(|| alert.id.clone()));
             }
@@ -326,6 +330,12 @@ impl Tenant {
             if let Some((alert, _)) = self.alerts.iter_mut().find(|(alert, _)| alert.id == repeat.id) {
                 alert.repeats += repeat.count;
                 alert.last_repeat = alert.last_repeat.max(Some(repeat.time));
+            }
+        }
+        for superseded in &transaction.superseded {
+            let alert = self.alerts.iter_mut().find(|(alert, _)| alert.id == superseded.alert);
+            if let Some(incident) = alert.and_then(|(alert, _)| alert.incident.as_mut()) {
+                incident.superseded_by.get_or_insert(superseded.by.clone());
             }
         }
         raised
