@@ -86,7 +86,8 @@ pub(crate) fn cef(row: &OutboxRow) -> String {
             "cs3" => "cs3Label",
             "cs4" => "cs4Label",
             "cs5" => "cs5Label",
-            _ => "cs6Label",
+            "cs6" => "cs6Label",
+            _ => "cn1Label",
         };
         extension.push((key, value.map(|_| label.to_owned())));
     }
