@@ -187,7 +187,10 @@ fn an_alert_about_nobody_is_alone() {
     is(&[("0", true), ("1", true)], &[nobody.clone(), nobody]);
 }
 
-fn folded(raised: &[Raise]) -> Vec<(Vec<Arc<str>>, Option<Arc<str>>)> {
+/// Whose place an alert takes, and which takes its own.
+type Folded = (Vec<Arc<str>>, Option<Arc<str>>);
+
+fn folded(raised: &[Raise]) -> Vec<Folded> {
     let folded = |joined: Joined| {
         let alerts = joined.supersedes.into_iter().map(|kin| kin.alert).collect();
         (alerts, joined.incident.superseded_by)
