@@ -172,7 +172,9 @@ impl Courier {
         Ok(step)
     }
 
-    fn is_down(&self, now: i64) -> bool {
+    /// Whether nothing is tried for a while, or at all. `now`: wall clock, ms.
+    #[must_use]
+    pub fn is_down(&self, now: i64) -> bool {
         self.row.disabled || waits(&self.row.patience, now).is_some()
     }
 
@@ -441,7 +443,7 @@ impl Courier {
 }
 
 /// Until when it has to wait; none: it is due.
-fn waits(patience: &Patience, now: i64) -> Option<i64> {
+pub(crate) fn waits(patience: &Patience, now: i64) -> Option<i64> {
     patience
         .next_try
         .filter(|next| *next > now && *next - now <= MOST_ASKED)
@@ -449,7 +451,13 @@ fn waits(patience: &Patience, now: i64) -> Option<i64> {
 
 /// After one more failure. Of the wait, a share of up to a quarter is left out, another one each time and for each: what one
 /// outage stopped is not all tried in one moment.
-fn impatient(before: &Patience, why: &str, asked: Option<Duration>, who: (&str, &str), now: i64) -> Patience {
+pub(crate) fn impatient(
+    before: &Patience,
+    why: &str,
+    asked: Option<Duration>,
+    who: (&str, &str),
+    now: i64,
+) -> Patience {
     let attempts = before.attempts.saturating_add(1);
     let whole = FIRST_WAIT
         .saturating_mul(1_i64 << before.attempts.min(20))

@@ -10,6 +10,7 @@
 
 mod cef;
 mod courier;
+mod events;
 mod fate;
 mod file;
 mod lines;
@@ -18,6 +19,7 @@ mod syslog;
 mod webhook;
 
 pub use courier::{Courier, Step};
+pub use events::{EVENT_SCHEMA, EventCourier, Miss, Missed, Written, events_of};
 pub use fate::{Cause, Delivery, Down, Fate, SinkError};
 pub use file::{FileSink, Rotation};
 pub use stdout::StdoutSink;

@@ -35,6 +35,7 @@ use crate::control::{self, Handler, Request};
 use crate::counts::Counts;
 use crate::deliver::Delivery;
 use crate::filed::Cabinet;
+use crate::phone_key;
 use crate::registry::{Archive, Books, Changes, Registry, Terms};
 use crate::sight::{self, Herald, Sight};
 use crate::upkeep::Upkeep;
@@ -119,7 +120,15 @@ pub(crate) async fn run(loaded: Loaded, began: Instant) -> anyhow::Result<()> {
     tasks.spawn(upkeep::keep(daemon.clone(), shutdown.clone()));
     let me = Arc::downgrade(&daemon);
     let own_sinks = move |tenant: &str| me.upgrade()?.fleet.find(tenant)?.config().sinks.clone();
-    daemon.delivery.begin(&shutdown, Arc::new(own_sinks));
+    let data_dir = config.data_dir.clone();
+    let masks = move |tenant: &str| phone_key::to_read(&data_dir, tenant);
+    daemon.delivery.begin(&shutdown, Arc::new(own_sinks), Arc::new(masks));
+    let me = Arc::downgrade(&daemon);
+    daemon.sight.tell_of_pages(sight::Tell(Box::new(move |tenant| {
+        if let Some(daemon) = me.upgrade() {
+            daemon.delivery.admitted(tenant);
+        }
+    })));
     tasks.spawn(summarise(daemon.clone(), shutdown.clone()));
     daemon.follow(config.parents.clone());
     tasks.spawn(watch_versions(daemon.clone(), shutdown.clone()));

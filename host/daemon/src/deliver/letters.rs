@@ -94,6 +94,12 @@ impl Delivery {
             };
             courier.reread(&*self.store)?;
             drop(courier);
+            if !asked.drop
+                && asked.ids.is_empty()
+                && let Some(events) = &mut *lock(&shared.events)
+            {
+                events.forgive(&*self.store)?;
+            }
             let _ = wake.try_send(());
             done.push(at_sink);
         }

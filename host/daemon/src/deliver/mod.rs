@@ -6,6 +6,7 @@
 //! Sinks come, go and change while the daemon runs. A sink is known by its name, and by that name the store knows how far it has
 //! come: one that is taken out and put back goes on where it stopped. A change of its settings leaves it where it is.
 
+mod events;
 mod letters;
 mod opened;
 mod sample;
@@ -13,17 +14,20 @@ mod summary;
 mod tally;
 mod work;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::{SyncSender, sync_channel};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
-use picket_sink::Courier;
-use picket_store::{Store, Wake};
+use picket_sink::{Courier, EventCourier};
+use picket_store::{Store, StoreError, Wake};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Route, SinkConfig};
 use crate::daemon::lock;
+use events::Used;
+pub(crate) use events::{Masks, told as told_of_events};
 pub(crate) use letters::{Asked, Done};
 use opened::Opened;
 pub(crate) use sample::{Sent, Trouble, is_sound, send_apart};
@@ -59,6 +63,13 @@ struct Shared {
     courier: Mutex<Courier>,
     route: Mutex<Route>,
     tally: Tally,
+    /// Brings events; none: it gets none.
+    events: Mutex<Option<EventCourier>>,
+    event_tally: Tally,
+    /// In whose journal there is something new.
+    admitted: Mutex<BTreeSet<Arc<str>>>,
+    /// How far it is with each tenant's events, for who may not wait for the courier.
+    positions: Mutex<BTreeMap<Arc<str>, u64>>,
 }
 
 /// What a change of the sinks comes to; everything that can fail has been done.
@@ -73,7 +84,9 @@ pub(crate) struct Delivery {
     lanes: Mutex<Vec<Lane>>,
     store: Arc<dyn Store>,
     /// What ends everything, and how tenants are routed; none: delivery has not begun.
-    running: Mutex<Option<(CancellationToken, OwnSinks)>>,
+    running: Mutex<Option<(CancellationToken, OwnSinks, Masks)>>,
+    /// Those whom an admitted page wakes.
+    looks: Mutex<Vec<(Weak<Shared>, SyncSender<()>)>>,
     /// Those whom a commit wakes.
     wakes: Arc<Mutex<Vec<SyncSender<()>>>>,
 }
@@ -96,13 +109,14 @@ impl Delivery {
             lanes: Mutex::new(lanes),
             store,
             running: Mutex::default(),
+            looks: Mutex::default(),
             wakes,
         })
     }
 
     /// Delivers until cancelled. A sink that fails holds up no other.
-    pub(crate) fn begin(&self, shutdown: &CancellationToken, own: OwnSinks) {
-        *lock(&self.running) = Some((shutdown.clone(), own));
+    pub(crate) fn begin(&self, shutdown: &CancellationToken, own: OwnSinks, masks: Masks) {
+        *lock(&self.running) = Some((shutdown.clone(), own, masks));
         for lane in lock(&self.lanes).iter_mut() {
             self.start(lane);
         }
@@ -242,17 +256,20 @@ impl Delivery {
 
     fn start(&self, lane: &mut Lane) {
         let running = lock(&self.running).clone();
-        let Some((shutdown, own)) = running else { return };
+        let Some((shutdown, own, masks)) = running else { return };
         lane.stop = shutdown.child_token();
         let (wake, woken) = sync_channel(1);
         let (end, ended) = oneshot::channel();
         lane.wake = wake.clone();
         lane.ended = Some(ended);
+        lock(&self.looks).push((Arc::downgrade(&lane.shared), wake.clone()));
         lock(&self.wakes).push(wake);
         let work = Work {
             shared: lane.shared.clone(),
             store: self.store.clone(),
             own,
+            masks,
+            used: Used::default(),
             stop: lane.stop.clone(),
             woken,
             end: Some(end),
@@ -273,9 +290,20 @@ fn wake(wakes: &Mutex<Vec<SyncSender<()>>>) {
     lock(wakes).retain(|wake| !matches!(wake.try_send(()), Err(TrySendError::Disconnected(()))));
 }
 
+fn event_courier(config: &SinkConfig, store: &dyn Store) -> Result<Option<EventCourier>, StoreError> {
+    let wanted = config.route.events.as_ref();
+    wanted.map(|_| EventCourier::open(store, &config.name)).transpose()
+}
+
+fn positions(courier: Option<&EventCourier>) -> BTreeMap<Arc<str>, u64> {
+    let all = courier.into_iter().flat_map(EventCourier::positions);
+    all.map(|(tenant, after)| (tenant.clone(), after)).collect()
+}
+
 impl Lane {
     fn new(config: SinkConfig, content: String, opened: Opened, store: &dyn Store) -> anyhow::Result<Self> {
         let courier = Courier::open(store, &config.name, config.history)?;
+        let events = event_courier(&config, store)?;
         Ok(Lane {
             shared: Arc::new(Shared {
                 name: config.name.clone(),
@@ -283,6 +311,10 @@ impl Lane {
                 courier: Mutex::new(courier),
                 route: Mutex::new(config.route.clone()),
                 tally: Tally::default(),
+                positions: Mutex::new(positions(events.as_ref())),
+                events: Mutex::new(events),
+                event_tally: Tally::default(),
+                admitted: Mutex::default(),
             }),
             config,
             content,
@@ -295,6 +327,17 @@ impl Lane {
     /// The same sink under other settings.
     fn become_like(&mut self, config: SinkConfig, content: String, opened: Option<Opened>, store: &dyn Store) {
         let is_same = self.config.kind == config.kind && self.content == content;
+        if self.config.route != config.route {
+            // Opened again, it looks at everybody: who is wanted now begins now.
+            let mut held = lock(&self.shared.events);
+            match event_courier(&config, store) {
+                Ok(events) => {
+                    *lock(&self.shared.positions) = positions(events.as_ref());
+                    *held = events;
+                }
+                Err(error) => tracing::error!(sink = config.name, "events are sent as before: {error}"),
+            }
+        }
         *lock(&self.shared.route) = config.route.clone();
         if !is_same {
             match opened {
@@ -303,7 +346,12 @@ impl Lane {
             }
             // What was wrong may be mended: it is tried at once.
             let mut courier = lock(&self.shared.courier);
-            if let Err(error) = letters::forgive(&mut courier, store) {
+            let mut events = lock(&self.shared.events);
+            let forgiven = letters::forgive(&mut courier, store).and_then(|()| match &mut *events {
+                Some(events) => events.forgive(store),
+                None => Ok(()),
+            });
+            if let Err(error) = forgiven {
                 tracing::warn!(sink = config.name, "other settings, tried when it is due: {error}");
             }
         }

@@ -6,10 +6,11 @@ use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use picket_sink::Step;
-use picket_store::{OutboxRow, Store};
+use picket_store::{OutboxRow, Store, StoreError};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
+use super::events::{self, Masks, Used};
 use super::{OwnSinks, Shared};
 use crate::daemon::lock;
 use crate::when;
@@ -23,6 +24,9 @@ pub(super) struct Work {
     pub(super) shared: Arc<Shared>,
     pub(super) store: Arc<dyn Store>,
     pub(super) own: OwnSinks,
+    pub(super) masks: Masks,
+    /// Masks that were used.
+    pub(super) used: Used,
     pub(super) stop: CancellationToken,
     pub(super) woken: Receiver<()>,
     pub(super) end: Option<oneshot::Sender<()>>,
@@ -33,16 +37,13 @@ impl Work {
         loop {
             // Once more when it is over: what was committed until then need not wait for the next start.
             let is_last = self.stop.is_cancelled();
-            let step = std::panic::catch_unwind(AssertUnwindSafe(|| self.step()));
+            let step = std::panic::catch_unwind(AssertUnwindSafe(|| self.both()));
             let pause = match step {
-                Ok(Ok(step)) => {
-                    self.tell(&step);
-                    match step.next {
-                        _ if step.more && !is_last => Duration::ZERO,
-                        Some(next) => until(next),
-                        None => ASLEEP,
-                    }
-                }
+                Ok(Ok(step)) => match step.next {
+                    _ if step.more && !is_last => Duration::ZERO,
+                    Some(next) => until(next),
+                    None => ASLEEP,
+                },
                 Ok(Err(error)) => {
                     tracing::error!(sink = self.shared.name, "delivery goes on when the store does: {error}");
                     AFTER_STORE
@@ -69,7 +70,54 @@ impl Work {
         }
     }
 
-    fn step(&self) -> Result<Step, picket_store::StoreError> {
+    /// Alerts go before events: while more of them wait, or the sink takes none, events wait.
+    fn both(&mut self) -> Result<Step, StoreError> {
+        let mut step = self.step()?;
+        self.tell(&step);
+        let is_down = lock(&self.shared.courier).is_down(when::now());
+        if !step.more && !is_down {
+            let events = self.events()?;
+            self.tell_events(&events);
+            step.more = events.more;
+            step.next = step.next.into_iter().chain(events.next).min();
+        }
+        Ok(step)
+    }
+
+    fn events(&mut self) -> Result<Step, StoreError> {
+        let route = lock(&self.shared.route).clone();
+        let mut courier = lock(&self.shared.events);
+        let (Some(courier), Some(wanted)) = (&mut *courier, &route.events) else {
+            return Ok(Step::default());
+        };
+        courier.look(std::mem::take(&mut *lock(&self.shared.admitted)));
+        let name = &self.shared.name;
+        let wants = |tenant: &str| route.has(name, tenant, (self.own)(tenant).as_deref());
+        let used = std::cell::RefCell::new(&mut self.used);
+        let written = |tenant: &Arc<str>, log: &str, number: u64, event: &picket_contract::EventRecord| {
+            let mask = wanted.has(log).then(|| used.borrow_mut().of(tenant, &self.masks))?;
+            Some(events::row(tenant, log, number, event, &mask))
+        };
+        let mut sink = lock(&self.shared.sink);
+        let step = courier.step(&*self.store, &mut *sink, &wants, &written, when::now());
+        let positions = courier.positions().map(|(tenant, after)| (tenant.clone(), after));
+        *lock(&self.shared.positions) = positions.collect();
+        step
+    }
+
+    fn tell_events(&self, step: &Step) {
+        self.shared.event_tally.add(step);
+        let sink = &self.shared.name;
+        if let Some((event, reason)) = step.refused.first() {
+            let events = step.refused.len();
+            tracing::error!(sink, event = %event, events, "events never delivered: {reason}; `picket outbox list` counts them");
+        }
+        if let Some(trouble) = &step.trouble {
+            tracing::warn!(sink, "events not delivered, tried again: {trouble}");
+        }
+    }
+
+    fn step(&self) -> Result<Step, StoreError> {
         let route = lock(&self.shared.route).clone();
         let name = &self.shared.name;
         let wants =

@@ -127,6 +127,7 @@ pub(super) fn text(daemon: &Daemon) -> anyhow::Result<String> {
     rules(daemon, &mut own)?;
     delivery(daemon, &mut own)?;
     deliveries(daemon, &mut own);
+    event_deliveries(daemon, &mut own);
     whole(daemon, &mut own);
     let mut registry = Registry::with_prefix("duo");
     registry.register_collector(Box::new(own));
@@ -331,6 +332,26 @@ fn deliveries(daemon: &Daemon, facts: &mut Facts) {
                     .put(&[("sink", &sink)], figure(count));
             }
         }
+    }
+}
+
+/// What sinks that get events did with them.
+fn event_deliveries(daemon: &Daemon, facts: &mut Facts) {
+    for (sink, results, lost) in daemon.delivery.event_tallies() {
+        for (result, count) in results {
+            facts
+                .counter(
+                    "sink_events",
+                    "Events that a sink took or refused for good, and tries that came to nothing",
+                )
+                .put(&[("sink", &sink), ("result", result)], figure(count));
+        }
+        facts
+            .counter(
+                "sink_events_lost",
+                "Events that were given up before the sink took them",
+            )
+            .put(&[("sink", &sink)], figure(lost));
     }
 }
 

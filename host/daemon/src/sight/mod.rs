@@ -34,6 +34,15 @@ pub(crate) use timed::Timed;
 type Labels = Vec<(&'static str, String)>;
 type Histograms = Family<Labels, Histogram, fn() -> Histogram>;
 
+/// Told whose journal took a page; it must not wait.
+pub(crate) struct Tell(pub(crate) Box<dyn Fn(&str) + Send + Sync>);
+
+impl std::fmt::Debug for Tell {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Tell")
+    }
+}
+
 /// What happens, counted since the start.
 #[derive(Debug)]
 pub(crate) struct Sight {
@@ -41,6 +50,8 @@ pub(crate) struct Sight {
     began: Instant,
     /// When Duo was first asked.
     first_poll: OnceLock<Duration>,
+    /// Who is told whose journal took a page.
+    pages: OnceLock<Tell>,
     /// When the daemon last went round, ms after `began`.
     heartbeat: AtomicU64,
     /// Tenants are not told apart.
@@ -67,6 +78,7 @@ impl Sight {
         Arc::new(Sight {
             began,
             first_poll: OnceLock::new(),
+            pages: OnceLock::new(),
             heartbeat: AtomicU64::new(0),
             is_one: AtomicBool::new(false),
             polls: Family::default(),
@@ -124,8 +136,19 @@ impl Sight {
         self.poll_seconds.get_or_create(&labels).observe(took.as_secs_f64());
     }
 
+    /// Has somebody told whose journal took a page.
+    pub(crate) fn tell_of_pages(&self, tell: Tell) {
+        // There is one daemon, which asks once.
+        let _ = self.pages.set(tell);
+    }
+
     /// The journal took a page, of whose rows it knew so many, or it took nothing.
     pub(crate) fn admitted(&self, tenant: &str, log: &str, known: Result<usize, &str>) {
+        if known.is_ok()
+            && let Some(tell) = self.pages.get()
+        {
+            (tell.0)(tenant);
+        }
         let mut refused = lock(&self.refused);
         match known {
             Ok(known) => {

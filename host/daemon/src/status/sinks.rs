@@ -1,9 +1,11 @@
 //! How sinks stand: what waits, since when, what went wrong last, and when it is tried again.
 
+use picket_sink::events_of;
 use picket_store::{LetterFilter, LetterState, SinkRow, Store, Waiting};
 use serde_json::{Value, json};
 
 use crate::config::{Config, SinkConfig};
+use crate::deliver::told_of_events;
 use crate::when;
 
 /// Counting what waits ends here: a number that large says enough.
@@ -45,7 +47,13 @@ pub(crate) fn of(config: &Config, store: &dyn Store) -> anyhow::Result<Vec<Value
             limit: MOST_DEAD,
             ..LetterFilter::default()
         })?;
-        told.push(one(sink, row, pending, oldest, dead.len()));
+        let events = rows.iter().find(|row| *row.sink == *events_of(&sink.name));
+        let events = told_of_events(store, sink, events)?;
+        let mut about = one(sink, row, pending, oldest, dead.len());
+        if let (Some(events), Value::Object(about)) = (events, &mut about) {
+            about.insert("events".to_owned(), events);
+        }
+        told.push(about);
     }
     Ok(told)
 }
@@ -111,5 +119,46 @@ pub(crate) fn line(sink: &Value, now: i64) -> String {
     } else if let Some(next) = time("next_try").filter(|next| *next > now) {
         parts.push(format!("next try in {}", when::long(next - now)));
     }
+    if let Some(events) = sink.get("events") {
+        parts.push(events_line(events, now));
+    }
     format!("sink {}: {}", of("name"), parts.join("; "))
+}
+
+/// How it stands with events. `now`: ms.
+fn events_line(events: &Value, now: i64) -> String {
+    let number = |name: &str| events.get(name).and_then(Value::as_u64).unwrap_or_default();
+    let time = |name: &str| {
+        let time = events.get(name).and_then(Value::as_str)?;
+        time.parse::<jiff::Timestamp>()
+            .ok()
+            .map(jiff::Timestamp::as_millisecond)
+    };
+    let mut parts = vec![match number("waiting_at_most") {
+        0 => "events: none waits".to_owned(),
+        waiting => {
+            let oldest = time("oldest").map_or(String::new(), |oldest| {
+                format!(", the oldest of {} ago", when::long(now.saturating_sub(oldest).max(0)))
+            });
+            format!("events: up to {waiting} wait{oldest}")
+        }
+    }];
+    for (key, last, what) in [
+        ("refused", "last_refused", "refused for good"),
+        ("lost", "last_lost", "lost before they were sent"),
+    ] {
+        if number(key) > 0 {
+            let reason = events.pointer(&format!("/{last}/reason")).and_then(Value::as_str);
+            parts.push(format!("{} {what}, last {}", number(key), reason.unwrap_or_default()));
+        }
+    }
+    if let Some(trouble) = events.get("trouble").and_then(Value::as_str) {
+        parts.push(trouble.to_owned());
+    }
+    if events.get("disabled") == Some(&Value::Bool(true)) {
+        parts.push("stopped".to_owned());
+    } else if let Some(next) = time("next_try").filter(|next| *next > now) {
+        parts.push(format!("next try in {}", when::long(next - now)));
+    }
+    parts.join(", ")
 }

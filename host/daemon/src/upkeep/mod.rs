@@ -24,6 +24,7 @@ use crate::repeated::Repeated;
 use crate::sizes::shown;
 use crate::when;
 pub(crate) use gate::Gate;
+pub(crate) use prune::Readers;
 use prune::{About, Pruned, Reading, prune, squeeze};
 
 /// How often room is looked at.
@@ -218,7 +219,7 @@ fn pass(daemon: &Daemon, config: &Config, is_wanted: &dyn Fn() -> bool) -> Resul
             reading: &reading,
             delivered,
         };
-        let pruned = prune(store, &about, is_wanted)?;
+        let pruned = prune(store, &about, &daemon.delivery, is_wanted)?;
         if pruned.events + pruned.alerts > 0 {
             let Pruned { events, ids, alerts } = pruned;
             tracing::info!(%tenant, events, ids, alerts, "given up: older than is kept");
@@ -243,7 +244,7 @@ fn pass(daemon: &Daemon, config: &Config, is_wanted: &dyn Fn() -> bool) -> Resul
             };
             Some(about.old(log, clock.saturating_sub(YOUNG)))
         };
-        let (events, bytes) = squeeze(store, size, &may_go, is_wanted)?;
+        let (events, bytes) = squeeze(store, size, &may_go, &daemon.delivery, is_wanted)?;
         if events > 0 {
             tracing::warn!(
                 events,

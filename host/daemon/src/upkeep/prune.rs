@@ -37,6 +37,33 @@ impl Reading {
     }
 }
 
+/// Who reads the journal besides rules, holds nothing back, and is told what it will never get.
+pub(crate) trait Readers {
+    /// By name, those that want a log's events, and up to which number they have got them.
+    fn behind(&self, tenant: &str, log: &str) -> Vec<(String, u64)>;
+    /// So many events are gone that one had not got.
+    fn lost(&self, name: &str, tenant: &str, log: &str, events: u64);
+}
+
+/// Forgets, first what every reader has got; what then goes, each that had not got it is told of.
+fn forget(store: &dyn Store, readers: &dyn Readers, journal: &str, log: &str, old: &Old) -> Result<u64, StoreError> {
+    let behind = readers.behind(journal, log);
+    let mut steps: Vec<u64> = behind.iter().map(|(_, after)| (*after).min(old.up_to)).collect();
+    steps.push(old.up_to);
+    steps.sort_unstable();
+    steps.dedup();
+    for up_to in steps {
+        let gone = store.forget(journal, log, &Old { up_to, ..*old })?;
+        if gone > 0 {
+            for (name, _) in behind.iter().filter(|(_, after)| *after < up_to) {
+                readers.lost(name, journal, log, gone);
+            }
+            return Ok(gone);
+        }
+    }
+    Ok(0)
+}
+
 /// What was given up.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Pruned {
@@ -76,7 +103,12 @@ impl About<'_> {
 }
 
 /// Gives up what is old of a tenant and its segments, in small pieces, as long as `is_wanted`.
-pub(super) fn prune(store: &dyn Store, about: &About<'_>, is_wanted: &dyn Fn() -> bool) -> Result<Pruned, StoreError> {
+pub(super) fn prune(
+    store: &dyn Store,
+    about: &About<'_>,
+    readers: &dyn Readers,
+    is_wanted: &dyn Fn() -> bool,
+) -> Result<Pruned, StoreError> {
     let mut pruned = Pruned::default();
     let repeat = |step: &dyn Fn() -> Result<u64, StoreError>| -> Result<u64, StoreError> {
         let mut all = 0;
@@ -104,7 +136,7 @@ pub(super) fn prune(store: &dyn Store, about: &About<'_>, is_wanted: &dyn Fn() -
                         ..Old::than(before)
                     }
                 };
-                pruned.events += repeat(&|| store.forget(&journal, log, &old))?;
+                pruned.events += repeat(&|| forget(store, readers, &journal, log, &old))?;
             }
             let ids = match (log == ANY_TIME, kept) {
                 (true, None) => continue,
@@ -142,6 +174,7 @@ pub(super) fn squeeze(
     store: &dyn Store,
     size: u64,
     may_go: &dyn Fn(&str, &str) -> Option<Old>,
+    readers: &dyn Readers,
     is_wanted: &dyn Fn() -> bool,
 ) -> Result<(u64, u64), StoreError> {
     let mut events = 0;
@@ -173,7 +206,7 @@ pub(super) fn squeeze(
             if went > 0 && time > until {
                 break;
             }
-            went += store.forget(&journal, &log, &old)?;
+            went += forget(store, readers, &journal, &log, &old)?;
             std::thread::sleep(PAUSE);
         }
         if went == 0 {
@@ -191,6 +224,64 @@ mod tests {
     use super::*;
 
     const DAY: i64 = 86_400_000;
+
+    struct Nobody;
+
+    impl Readers for Nobody {
+        fn behind(&self, _: &str, _: &str) -> Vec<(String, u64)> {
+            Vec::new()
+        }
+
+        fn lost(&self, name: &str, _: &str, _: &str, _: u64) {
+            panic!("{name}")
+        }
+    }
+
+    /// Sinks that have got so many numbers of authentication's, and what they were told.
+    struct Sinks(Vec<(&'static str, u64)>, std::sync::Mutex<Vec<(String, u64)>>);
+
+    impl Readers for Sinks {
+        fn behind(&self, _: &str, log: &str) -> Vec<(String, u64)> {
+            let all = self.0.iter().filter(|_| log == "authentication");
+            all.map(|(name, after)| ((*name).to_owned(), *after)).collect()
+        }
+
+        fn lost(&self, name: &str, tenant: &str, _: &str, events: u64) {
+            assert_eq!(tenant, "acme");
+            self.1.lock().unwrap().push((name.to_owned(), events));
+        }
+    }
+
+    #[test]
+    fn a_sink_is_told_of_what_went_before_it_had_got_it() {
+        let store = store(&["acme"], 10);
+        let retention = Retention {
+            events: Some(DAY),
+            ..Retention::default()
+        };
+        let about = About {
+            tenant: "acme",
+            retention: &retention,
+            now: 20 * DAY,
+            overlap: DAY,
+            reading: &[],
+            delivered: 0,
+        };
+        // Odd numbers are authentication's: one has got two of ten, one six, one all.
+        let sinks = Sinks(
+            vec![("slow", 4), ("late", 12), ("well", 20)],
+            std::sync::Mutex::default(),
+        );
+        assert_eq!(prune(&store, &about, &sinks, &|| true).unwrap().events, 20);
+        let mut told = std::collections::BTreeMap::new();
+        for (name, events) in sinks.1.into_inner().unwrap() {
+            *told.entry(name).or_insert(0) += events;
+        }
+        assert_eq!(
+            told.into_iter().collect::<Vec<_>>(),
+            [("late".to_owned(), 4), ("slow".to_owned(), 8)]
+        );
+    }
 
     /// A day's event a day, of each log, with the day in its id.
     fn store(tenants: &[&str], days: i64) -> SqliteStore {
@@ -262,7 +353,7 @@ mod tests {
             reading,
             delivered: 0,
         };
-        let pruned = prune(&store, &about(10 * DAY, &[]), &|| true).unwrap();
+        let pruned = prune(&store, &about(10 * DAY, &[]), &Nobody, &|| true).unwrap();
         assert_eq!((pruned.events, pruned.alerts), (6 + 8, 0));
         assert_eq!(
             held(&store, "acme"),
@@ -274,11 +365,11 @@ mod tests {
             .unwrap();
         assert_eq!((known, pruned.ids), (vec![true], 14));
         assert_eq!(
-            prune(&store, &about(10 * DAY, &[]), &|| true).unwrap(),
+            prune(&store, &about(10 * DAY, &[]), &Nobody, &|| true).unwrap(),
             Pruned::default()
         );
         assert_eq!(
-            prune(&store, &about(99 * DAY, &[]), &|| false).unwrap(),
+            prune(&store, &about(99 * DAY, &[]), &Nobody, &|| false).unwrap(),
             Pruned::default()
         );
     }
@@ -300,7 +391,7 @@ mod tests {
             reading: &slow,
             delivered: 0,
         };
-        assert_eq!(prune(&store, &about, &|| true).unwrap().events, 4 + 10);
+        assert_eq!(prune(&store, &about, &Nobody, &|| true).unwrap().events, 4 + 10);
         assert_eq!(held(&store, "acme"), [("authentication".to_owned(), 6)]);
         assert_eq!(
             (about.old("activity", 5).up_to, about.old("administrator", 5).before),
@@ -330,7 +421,7 @@ mod tests {
             (log == "authentication").then_some(most)
         };
         let before = total();
-        let (events, bytes) = squeeze(&store, before * 3 / 4, &may_go, &|| true).unwrap();
+        let (events, bytes) = squeeze(&store, before * 3 / 4, &may_go, &Nobody, &|| true).unwrap();
         assert!(
             events >= 10 && bytes == total() && bytes <= before * 3 / 4,
             "{events} {bytes}"
@@ -338,7 +429,7 @@ mod tests {
         let left = |tenant| held(&store, tenant)[0].1;
         assert!(left("acme").abs_diff(left("globex")) <= 1, "the oldest, whosesoever");
         // Below what may go nothing goes.
-        let (_, bytes) = squeeze(&store, 1, &may_go, &|| true).unwrap();
+        let (_, bytes) = squeeze(&store, 1, &may_go, &Nobody, &|| true).unwrap();
         assert!(bytes > 1 && left("acme") == 1 && held(&store, "acme")[1].1 == 10);
     }
 }

@@ -7,6 +7,7 @@ use picket_store::OutboxRow;
 use serde_json::Value;
 
 use crate::cef::cef;
+use crate::events::EVENT_SCHEMA;
 use crate::lines::line;
 
 /// What every receiver of UDP datagrams must take (RFC 5426 3.2), bytes.
@@ -32,7 +33,10 @@ impl Message {
         let priority = u32::from(self.facility.min(23)) * 8 + level(row.severity);
         let time = jiff::Timestamp::from_millisecond(row.raised).unwrap_or_default();
         let alert: Value = serde_json::from_str(&row.json).unwrap_or_default();
-        let kind = if row.summary {
+        let is_event = alert.get("schema").and_then(Value::as_str) == Some(EVENT_SCHEMA);
+        let kind = if is_event {
+            "event"
+        } else if row.summary {
             "summary"
         } else if alert.get("kind").and_then(Value::as_str) == Some("test") {
             "test"
@@ -45,12 +49,16 @@ impl Message {
             std::process::id(),
         );
         let incident = alert.pointer("/incident/id").and_then(Value::as_str);
-        let mut parameters = vec![
-            ("tenant", &*row.tenant),
-            ("alert_id", &*row.alert),
-            ("rule", &*row.rule),
-            ("severity", row.severity.as_str()),
-        ];
+        let mut parameters = vec![("tenant", &*row.tenant)];
+        if is_event {
+            parameters.extend([("event_id", &*row.alert), ("log", &*row.rule)]);
+        } else {
+            parameters.extend([
+                ("alert_id", &*row.alert),
+                ("rule", &*row.rule),
+                ("severity", row.severity.as_str()),
+            ]);
+        }
         parameters.extend(incident.map(|incident| ("incident", incident)));
         if truncated {
             parameters.push(("truncated", "1"));
@@ -176,6 +184,18 @@ mod tests {
             let expected = tenant.chars().map(|letter| if letter.is_control() { ' ' } else { letter });
             prop_assert_eq!(&parameters[0], &("tenant".to_owned(), expected.collect::<String>()));
             prop_assert_eq!(&parameters[3].1, "critical");
+            prop_assert_eq!(text, json);
+        }
+
+        #[test]
+        fn an_event_says_that_it_is_one(log in "[a-z_]{1,12}") {
+            let json = serde_json::json!({"schema": EVENT_SCHEMA, "id": "ev_1", "event": {"kind": "test"}}).to_string();
+            let row = OutboxRow { alert: "ev_1".into(), rule: log.as_str().into(), ..row("acme", json.clone()) };
+            let (head, parameters, text) = parse(&message(false).of(&row, false));
+            prop_assert_eq!(&head[5], "event");
+            let expected = [("tenant", "acme"), ("event_id", "ev_1"), ("log", log.as_str())];
+            let parameters: Vec<(&str, &str)> = parameters.iter().map(|(name, value)| (&**name, &**value)).collect();
+            prop_assert_eq!(parameters, expected);
             prop_assert_eq!(text, json);
         }
 

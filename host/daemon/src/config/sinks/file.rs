@@ -16,6 +16,7 @@ pub(in crate::config) struct SinkFile {
     pub(super) tenants: Option<Spanned<Value>>,
     pub(super) min_severity: Option<Spanned<String>>,
     pub(super) history: Option<Spanned<bool>>,
+    pub(super) events: Option<Spanned<Value>>,
     pub(super) format: Option<Spanned<String>>,
     pub(super) path: Option<Spanned<PathBuf>>,
     pub(super) max_bytes: Option<Spanned<u64>>,

@@ -36,6 +36,27 @@ pub(crate) struct Route {
     pub(crate) min_severity: Severity,
     /// Of each rule, tenant and hour so many. None: all.
     pub(crate) per_hour: Option<u32>,
+    /// Which events besides. None: alerts alone.
+    pub(crate) events: Option<Events>,
+}
+
+/// Which events a sink gets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Events {
+    /// Every one.
+    All,
+    /// Of these logs, as the journal calls them.
+    Of(Vec<String>),
+}
+
+impl Events {
+    /// Whether it gets those of a log.
+    pub(crate) fn has(&self, log: &str) -> bool {
+        match self {
+            Events::All => true,
+            Events::Of(logs) => logs.iter().any(|own| own == log),
+        }
+    }
 }
 
 /// Where alerts go.

@@ -7,7 +7,7 @@ use serde_json::Value;
 use serde_saphyr::{Location, Spanned};
 
 use super::file::SinkFile;
-use super::{Route, SinkConfig, SinkKind, StdoutFormat, SyslogConfig, SyslogTransport, WebhookConfig};
+use super::{Events, Route, SinkConfig, SinkKind, StdoutFormat, SyslogConfig, SyslogTransport, WebhookConfig};
 use crate::config::overrides::{Groups, Tenants};
 use crate::config::tenant::Checker;
 use crate::config::{Problem, SecretSource};
@@ -39,6 +39,15 @@ const SYSLOG_KEYS: [&str; 11] = [
     "timeout",
 ];
 
+/// As the journal calls it: the guides call one log otherwise.
+fn duos_log(name: &str) -> &str {
+    if name == "offline_access" {
+        "offline_enrollment"
+    } else {
+        name
+    }
+}
+
 impl Checker<'_> {
     /// The sinks; standard output where none is named. `per_hour`: as written; 0 sends all.
     pub(in crate::config) fn sinks(
@@ -57,6 +66,7 @@ impl Checker<'_> {
                     tenants: Tenants::All,
                     min_severity: Severity::Info,
                     per_hour,
+                    events: None,
                 },
                 history: true,
                 kind: SinkKind::Stdout(StdoutFormat::Text),
@@ -100,6 +110,7 @@ impl Checker<'_> {
                         .map_or(Tenants::All, |tenants| self.tenants(tenants, groups, problems)),
                     min_severity: self.min_severity(file.value.min_severity.as_ref(), problems),
                     per_hour,
+                    events: self.events(file.value.events.as_ref(), &kind, problems),
                 },
                 history: file
                     .value
@@ -128,6 +139,54 @@ impl Checker<'_> {
             }
         }
         Some(names.iter().map(|name| name.value.clone()).collect())
+    }
+
+    /// Which events it gets. `kind`: events are JSON, which not every format is.
+    fn events(&self, value: Option<&Spanned<Value>>, kind: &SinkKind, problems: &mut Vec<Problem>) -> Option<Events> {
+        let value = value?;
+        let events = match &value.value {
+            Value::Bool(false) => return None,
+            Value::Bool(true) => Events::All,
+            Value::Array(names) if !names.is_empty() => {
+                let mut logs = Vec::new();
+                for name in names {
+                    let known = name
+                        .as_str()
+                        .map(duos_log)
+                        .filter(|log| picket_event::logs().any(|known| known == *log));
+                    match known {
+                        Some(log) => logs.push(log.to_owned()),
+                        None => {
+                            let name = name.as_str().map_or_else(|| name.to_string(), str::to_owned);
+                            let known: Vec<&str> = picket_event::logs().collect();
+                            let problem = self.problem(value.referenced, format!("`events`: there is no log `{name}`"));
+                            problems.push(problem.hint(format!("true, or a list of logs: {}", known.join(", "))));
+                        }
+                    }
+                }
+                Events::Of(logs)
+            }
+            _ => {
+                let problem = self.problem(value.referenced, "`events` is neither true or false nor a list of logs");
+                problems.push(problem.hint("events: true, or events: [authentication, activity]"));
+                return None;
+            }
+        };
+        match kind {
+            SinkKind::Stdout(StdoutFormat::Text) => {
+                let problem = self.problem(
+                    value.referenced,
+                    "`events` with `format: text`: events are sent as JSON",
+                );
+                problems.push(problem.hint("format: ndjson"));
+            }
+            SinkKind::Syslog(syslog) if syslog.cef => {
+                let problem = self.problem(value.referenced, "`events` with `format: cef`: events are sent as JSON");
+                problems.push(problem.hint("format: json, or a sink of its own for events, with another `name`"));
+            }
+            _ => {}
+        }
+        Some(events)
     }
 
     fn min_severity(&self, word: Option<&Spanned<String>>, problems: &mut Vec<Problem>) -> Severity {
@@ -162,7 +221,7 @@ impl Checker<'_> {
             if !allowed.contains(&key) {
                 let what = format!("`{key}` says nothing to a sink of type {}", file.kind.value);
                 let hint = format!(
-                    "its keys are name, tenants, min_severity, history, {}",
+                    "its keys are name, tenants, min_severity, history, events, {}",
                     allowed.join(", ")
                 );
                 problems.push(self.problem(location, what).hint(hint));

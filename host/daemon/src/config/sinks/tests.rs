@@ -44,7 +44,7 @@ fn every_mistake_has_its_place_and_the_way_out() {
             "  - {type: stdout, path: x}\n".into(),
             26,
             "`path` says nothing to a sink of type stdout",
-            "its keys are name, tenants, min_severity, history, format",
+            "its keys are name, tenants, min_severity, history, events, format",
         ),
         (
             "  - {type: stdout, format: xml}\n".into(),
@@ -69,6 +69,30 @@ fn every_mistake_has_its_place_and_the_way_out() {
             48,
             "`grave` is no severity",
             "info, low, medium, high, critical",
+        ),
+        (
+            format!("{file}, events: all}}\n"),
+            42,
+            "`events` is neither true or false nor a list of logs",
+            "events: true, or events: [authentication, activity]",
+        ),
+        (
+            format!("{file}, events: [logins]}}\n"),
+            42,
+            "`events`: there is no log `logins`",
+            "true, or a list of logs: ",
+        ),
+        (
+            "  - {type: stdout, events: true}\n".into(),
+            28,
+            "`events` with `format: text`",
+            "format: ndjson",
+        ),
+        (
+            format!("{syslog}, format: cef, events: true}}\n"),
+            78,
+            "`events` with `format: cef`",
+            "a sink of its own for events",
         ),
         (
             format!("{file}, tenants: []}}\n"),
@@ -272,6 +296,19 @@ fn what_a_sink_is_unless_told_otherwise() {
     let route = &sinks[2].route;
     assert!(route.has(&sinks[2].name, "acme", None) && !route.has(&sinks[2].name, "globex", None));
     assert_eq!((route.min_severity, route.per_hour), (Severity::High, Some(100)));
+}
+
+#[test]
+fn events_are_those_of_the_logs_that_are_named() {
+    let sinks = read(
+        "  - {type: file, path: a.ndjson, events: true}\n  - {type: file, path: b.ndjson, events: [offline_access, activity]}\n  \
+         - {type: file, path: c.ndjson, events: false}\n",
+    )
+    .unwrap();
+    let events: Vec<Option<Events>> = sinks.iter().map(|sink| sink.route.events.clone()).collect();
+    let some = Events::Of(vec!["offline_enrollment".to_owned(), "activity".to_owned()]);
+    assert!(some.has("activity") && !some.has("authentication") && Events::All.has("authentication"));
+    assert_eq!(events, [Some(Events::All), Some(some), None]);
 }
 
 #[test]
