@@ -193,7 +193,7 @@ mod tests {
             (&json["tenant"], &json["log"]),
             (&Value::from("acme"), &Value::from("telephony"))
         );
-        assert_eq!(json["time"], "2026-11-18T12:00:00Z");
+        assert_eq!(json["time"], "2026-11-18T12:00:00.000Z");
         assert_eq!(
             (&json["event"]["type"], &json["event"]["n"]),
             (&Value::from("sms"), &Value::from(1))

@@ -90,7 +90,7 @@ fn every_mistake_has_its_place_and_the_way_out() {
         ),
         (
             format!("{syslog}, format: cef, events: true}}\n"),
-            78,
+            75,
             "`events` with `format: cef`",
             "a sink of its own for events",
         ),
