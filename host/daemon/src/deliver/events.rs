@@ -18,6 +18,9 @@ use crate::when;
 /// A tenant's mask of phone numbers.
 pub(crate) type Masks = Arc<dyn Fn(&str) -> Arc<Mask> + Send + Sync>;
 
+/// A sink's name, what became of events by result, and how many it will never get.
+pub(crate) type EventTally = (String, [(&'static str, u64); 3], u64);
+
 /// What is sent of an event. By its id a receiver knows what it has: the same each time, and of this tenant, log and event alone.
 pub(super) fn row(tenant: &Arc<str>, log: &str, number: u64, event: &EventRecord, mask: &Mask) -> OutboxRow {
     let hash = blake3::hash(format!("{tenant}\0{log}\0{}", event.id).as_bytes()).to_hex();
@@ -77,7 +80,7 @@ impl Delivery {
 
     /// Of each sink that gets events: how many it took, how many it refused, and how often it took nothing, since it began; and
     /// how many it will never get, ever.
-    pub(crate) fn event_tallies(&self) -> Vec<(String, [(&'static str, u64); 3], u64)> {
+    pub(crate) fn event_tallies(&self) -> Vec<EventTally> {
         let lanes = lock(&self.lanes);
         let wanting = lanes.iter().filter(|lane| lane.config.route.events.is_some());
         wanting
@@ -122,7 +125,7 @@ impl Used {
     }
 }
 
-/// How a sink stands with events, for `status`; none: it gets none. `positions`: of its lanes.
+/// How a sink stands with events, for `status`; none: it gets none. `row`: that of its events.
 pub(crate) fn told(
     store: &dyn picket_store::Store,
     sink: &crate::config::SinkConfig,
