@@ -20,6 +20,8 @@ use crate::world::{Set, World};
 const LIFE: u64 = 400;
 /// How long a life with a failpoint may last, from its first turn to Duo.
 const LONG_LIFE: Duration = Duration::from_secs(3);
+/// From one time that it is led to its failpoint to the next.
+const AGAIN: Duration = Duration::from_millis(700);
 /// From one step of Duo's clock to the next.
 const STEP: Duration = Duration::from_millis(10);
 /// How long a restarted daemon may take to turn to Duo at all, on a slow and busy machine.
@@ -45,7 +47,7 @@ pub struct Report {
     pub at_failpoint: usize,
     /// What the oracle says.
     pub verdict: Verdict,
-    /// From each start to the first turn to Duo.
+    /// From each start on what there was to the first turn to Duo. The very first start is none: it compiles the rules.
     pub restarts: Vec<Duration>,
 }
 
@@ -88,6 +90,7 @@ pub fn torture(plan: &Plan, world: &World, oracle: &Oracle, mut tell: impl FnMut
         };
         site.set("FAILPOINTS", &format!("{}={luck}%return", point.name()));
     }
+    let mut has_begun = false;
     for kill in 0..plan.kills {
         let share = |part: f64| {
             #[allow(clippy::cast_precision_loss, reason = "a share of the day")]
@@ -98,6 +101,10 @@ pub fn torture(plan: &Plan, world: &World, oracle: &Oracle, mut tell: impl FnMut
             (so_far + part) / whole * 0.98
         };
         live(&mut site, &proxy, world, plan.failpoint, &mut dice, &share, &mut report);
+        if !has_begun {
+            has_begun = !report.restarts.is_empty();
+            report.restarts.clear();
+        }
         report.kills += 1;
         tell(report.kills, site.duo.served());
     }
@@ -142,7 +149,7 @@ fn live(
     report.restarts.push(restart);
     let life = Duration::from_millis(dice.random_range(0..LIFE));
     let lives = Instant::now();
-    let mut touched = false;
+    let mut provoked: Option<Instant> = None;
     loop {
         let passed = lives.elapsed();
         let of = if failpoint.is_some() {
@@ -159,8 +166,8 @@ fn live(
                 break;
             }
             Some(_) if passed >= LONG_LIFE => break,
-            Some(point) if !touched => {
-                touched = true;
+            Some(point) if provoked.is_none_or(|at| at.elapsed() >= AGAIN) => {
+                provoked = Some(Instant::now());
                 provoke(site, point);
             }
             _ => {}
@@ -173,19 +180,22 @@ fn live(
 
 /// Has the code come by where it does not by itself.
 fn provoke(site: &Site, point: Point) {
-    if point == Point::ReloadMiddle {
+    let (on, off) = match point {
         // Judged otherwise: everybody is swapped.
-        let again = site.path("picket.yaml");
-        let text = std::fs::read_to_string(&again).unwrap();
-        let (on, off) = ("alerts: {clear_numbers: true}\n", "alerts: {clear_numbers: false}\n");
-        let text = match (text.contains(on), text.contains(off)) {
-            (true, _) => text.replace(on, off),
-            (_, true) => text.replace(off, on),
-            _ => format!("{text}{off}"),
-        };
-        std::fs::write(again, text).unwrap();
-        site.signal(nix::sys::signal::Signal::SIGHUP);
-    }
+        Point::ReloadMiddle => ("alerts: {clear_numbers: true}\n", "alerts: {clear_numbers: false}\n"),
+        // Kept otherwise: what is old is looked for at once, and the ids of yesterday's rows go.
+        Point::MaintenanceMiddle => ("retention: {alerts: 500d}\n", "retention: {alerts: 501d}\n"),
+        _ => return,
+    };
+    let again = site.path("picket.yaml");
+    let text = std::fs::read_to_string(&again).unwrap();
+    let text = match (text.contains(on), text.contains(off)) {
+        (true, _) => text.replace(on, off),
+        (_, true) => text.replace(off, on),
+        _ => format!("{text}{off}"),
+    };
+    std::fs::write(again, text).unwrap();
+    site.signal(nix::sys::signal::Signal::SIGHUP);
 }
 
 /// From the start to the first turn to Duo; none: it has died on the way.

@@ -104,6 +104,7 @@ pub(super) fn forget_ids(connection: &Connection, name: &str, log: &str, before:
         connection
             .prepare_cached(sql)?
             .execute(params![tenant, log, t_max, t_min])?;
+        reach(Point::MaintenanceMiddle);
     }
     Ok(ids)
 }
