@@ -1,5 +1,7 @@
 //! One of the walks of a log: live polling, its history, or a backfill.
 
+use std::ops::Range;
+
 use crate::budget::Class;
 
 /// What a walk remembers from one window to the next.
@@ -12,8 +14,9 @@ pub(crate) struct Lane {
     pub(crate) failures: u32,
     /// How often it was led in a circle since it last came to a window's end.
     pub(crate) circles: u32,
-    /// When the overlap is due to be read again, by the clock that nobody sets, ms.
-    pub(crate) again_at: i64,
+    /// From when to when, by Duo's clock (ms), the overlap need not be read again. A clock that is before or behind that has
+    /// jumped: then it is.
+    pub(crate) rests: Range<i64>,
     /// There is more to read already: what others poll live goes first.
     pub(crate) is_behind: bool,
     /// Where a walk that was led in a circle came to, ms.
@@ -27,7 +30,7 @@ impl Lane {
             class,
             failures: 0,
             circles: 0,
-            again_at: i64::MIN,
+            rests: 0..0,
             is_behind: false,
             resume: None,
         }

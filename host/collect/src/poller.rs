@@ -191,7 +191,8 @@ impl<D: DuoLogs, A: Admit, C: Clock> Poller<D, A, C> {
             Shape::Opaque => settings.trust_monitor_overlap,
             _ => settings.overlap,
         };
-        let again = !lane.is_behind && self.steady() >= lane.again_at;
+        let duo_now = self.duo_now();
+        let again = !lane.is_behind && !lane.rests.contains(&duo_now);
         let read_to = match cursor.live.filter(|_| !lane.is_past) {
             Some(live) => Some(live.read_to),
             None => cursor.read_to,
@@ -201,7 +202,6 @@ impl<D: DuoLogs, A: Admit, C: Clock> Poller<D, A, C> {
             None if again => overlap,
             None => 0,
         };
-        let duo_now = self.duo_now();
         let window = if lane.is_past {
             history_window(self.log, settings, &cursor, duo_now)
         } else {
@@ -255,7 +255,7 @@ impl<D: DuoLogs, A: Admit, C: Clock> Poller<D, A, C> {
                     // Where the overlap alone fills pages, it is not read with each poll: that would cost more requests
                     // than Duo likes, and with them the promptness of what is new.
                     if again && walk.pages > 2 {
-                        lane.again_at = self.steady() + (overlap / 3).min(RAREST_OVERLAP);
+                        lane.rests = duo_now..duo_now.saturating_add((overlap / 3).min(RAREST_OVERLAP));
                     }
                     // A past that reaches into what is not final yet is waited for.
                     if lane.is_past && walk.end < window.end {
@@ -418,7 +418,7 @@ impl<D: DuoLogs, A: Admit, C: Clock> Poller<D, A, C> {
     fn failed_to_admit(&self, lane: &mut Lane, error: &AdmitError) -> i64 {
         // It may have been written all the same: the journal knows.
         lane.resume = None;
-        lane.again_at = i64::MIN;
+        lane.rests = 0..0;
         let trouble = Trouble {
             at: self.now(),
             text: error.to_string(),

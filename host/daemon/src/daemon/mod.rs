@@ -105,6 +105,8 @@ pub(crate) async fn run(loaded: Loaded, began: Instant) -> anyhow::Result<()> {
     let sight = Sight::new(began);
     let http = loaded.config.http;
     let (daemon, unfinished) = start(loaded, sight, &shutdown).await?;
+    // From here on it is ended in order: before anybody is told that it runs. Until here a signal ends it at once.
+    let signals = Signals::listen()?;
     let daemon = Arc::new_cyclic(|me| Daemon {
         me: me.clone(),
         ..daemon
@@ -148,7 +150,8 @@ pub(crate) async fn run(loaded: Loaded, began: Instant) -> anyhow::Result<()> {
     tracing::info!(tenants = daemon.fleet.running().len(), store = %config.data_dir.display(), "picket runs");
     Herald::ready();
     tasks.spawn(Herald::go_on(daemon.clone(), shutdown.clone()));
-    let mut ends = signals(&daemon, &tasks, &shutdown).await?;
+    let mut ends = signals.last(&daemon, &tasks).await;
+    shutdown.cancel();
     tracing::info!("stopping; a second signal ends it at once");
     Herald::stopping();
     daemon.stop_trials();
@@ -419,27 +422,38 @@ impl Ends {
     }
 }
 
-/// Waits for a signal that ends it, and reloads at others.
-async fn signals(daemon: &Arc<Daemon>, tasks: &TaskTracker, shutdown: &CancellationToken) -> anyhow::Result<Ends> {
-    let mut ends = Ends {
-        terminate: signal(SignalKind::terminate())?,
-        interrupt: signal(SignalKind::interrupt())?,
-    };
-    let mut hang_up = signal(SignalKind::hangup())?;
-    loop {
-        tokio::select! {
-            () = ends.again() => break,
-            // Beside this loop: a thousand tenants take their time, and the next signal may be the one to stop.
-            _ = hang_up.recv() => {
-                let daemon = daemon.clone();
-                tasks.spawn(async move {
-                    daemon.reload(&Trigger::Signal).await;
-                });
+/// The signals that mean something to it. Those that come before somebody waits for them are not lost.
+struct Signals {
+    ends: Ends,
+    hang_up: Signal,
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Signals {
+            ends: Ends {
+                terminate: signal(SignalKind::terminate())?,
+                interrupt: signal(SignalKind::interrupt())?,
+            },
+            hang_up: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// Waits for a signal that ends it, and reloads at others.
+    async fn last(mut self, daemon: &Arc<Daemon>, tasks: &TaskTracker) -> Ends {
+        loop {
+            tokio::select! {
+                () = self.ends.again() => return self.ends,
+                // Beside this loop: a thousand tenants take their time, and the next signal may be the one to stop.
+                _ = self.hang_up.recv() => {
+                    let daemon = daemon.clone();
+                    tasks.spawn(async move {
+                        daemon.reload(&Trigger::Signal).await;
+                    });
+                }
             }
         }
     }
-    shutdown.cancel();
-    Ok(ends)
 }
 
 /// A panic elsewhere leaves at worst a stale view, which the next scan mends.
