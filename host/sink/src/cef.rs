@@ -261,7 +261,8 @@ mod tests {
                 "CEF:0|Duo Security|Picket|{version}|push|Ada\\|Lovelace = tired\\\\|8|externalId=al_1 rt=1795341600000 \
                  start=1795338000000 end=1795339800000 cnt=2 src=203.0.113.9 suser=root duser=ada outcome=access_granted \
                  reason=Push harassment msg=prompts: 9; note: a\\=b\\nc cat=T1621 cs1=acme cs1Label=tenant cs2=1.0.0 \
-                 cs2Label=rule_version cs4=T1621 cs4Label=technique cs5=authentication/1,authentication/2 cs5Label=event_ids"
+                 cs2Label=rule_version cs4=T1621 cs4Label=technique cs5=authentication/1,authentication/2 cs5Label=event_ids cn1=0 \
+                 cn1Label=page"
             )
         );
     }
