@@ -19,13 +19,14 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use picket_store::{SqliteStore, Store as _};
+use picket_store::SqliteStore;
 use serde_json::Value;
 
 use crate::clockwork::say;
 use crate::daemon::{Daemon, SECRET};
 use crate::duo::Duo;
 use crate::figure::Printer;
+use crate::scale::count;
 
 const BACKLOG: u64 = 200_000;
 const SPEED: u32 = 10;
@@ -120,12 +121,11 @@ fn by_picket(duo: &Duo, at: usize, root: &Path, picket: &Path, rules: &Path) -> 
         if store.is_none() {
             store = Some(SqliteStore::open_read_only(&own.join("data"))?);
         }
-        let counts = store.as_ref().map(|store| store.count("acme")).transpose()?;
-        let events = counts.iter().flatten().find(|(log, _)| &**log == LOG);
-        if let Some((_, events)) = events.filter(|(_, events)| *events >= BACKLOG) {
+        let events = store.as_ref().map(|store| count(store, "acme", &[LOG])).transpose()?;
+        if let Some(events) = events.filter(|events| *events >= BACKLOG) {
             let usage = daemon.usage()?;
             return Ok(Took {
-                events: *events,
+                events,
                 wall_s: began.elapsed().as_secs_f64(),
                 cpu_s: usage.cpu_s,
                 peak_mb: usage.peak_mb,

@@ -113,9 +113,14 @@ fn stored(data: &Path) -> anyhow::Result<(usize, u64)> {
         let cursors = store.cursors(&tenant)?;
         let is_read = |log: &str| cursors.iter().any(|cursor| &*cursor.log == log);
         accounts += usize::from(LOGS.into_iter().all(is_read));
-        let counts = store.count(&tenant)?;
-        let own = counts.iter().filter(|(log, _)| LOGS.iter().any(|own| *own == &**log));
-        events += own.map(|(_, count)| count).sum::<u64>();
+        events += count(&store, &tenant, &LOGS)?;
     }
     Ok((accounts, events))
+}
+
+/// How many events of these logs a tenant has in a store.
+pub(crate) fn count(store: &SqliteStore, tenant: &str, logs: &[&str]) -> anyhow::Result<u64> {
+    let counts = store.count(tenant)?;
+    let own = counts.iter().filter(|(log, _)| logs.contains(&&**log));
+    Ok(own.map(|(_, count)| count).sum())
 }

@@ -20,6 +20,7 @@ use crate::clockwork::say;
 use crate::daemon::{Daemon, SECRET};
 use crate::duo::Duo;
 use crate::figure::Printer;
+use crate::scale::count;
 
 const ACCOUNTS: usize = 10;
 const BACKLOG: u64 = 120_000;
@@ -115,12 +116,7 @@ pub(crate) fn run(stock: &Path, picket: &Path, simulator: &Path, printer: &Print
 fn stored(store: &SqliteStore) -> anyhow::Result<u64> {
     let mut events = 0;
     for tenant in store.tenants()? {
-        let counts = store.count(&tenant)?;
-        events += counts
-            .iter()
-            .filter(|(log, _)| &**log == LOG)
-            .map(|(_, count)| count)
-            .sum::<u64>();
+        events += count(store, &tenant, &[LOG])?;
     }
     Ok(events)
 }

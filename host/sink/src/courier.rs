@@ -5,7 +5,6 @@
 //! the others go on. Failures wait longer and longer, and how long is written down: a restart does not begin from the start.
 
 use std::collections::BTreeMap;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +13,7 @@ use picket_store::{
     Lane, Letter, LetterFilter, LetterState, OutboxRow, Patience, Settlement, SinkRow, Store, StoreError, Stretch,
 };
 
+use crate::patience::{impatient, waits};
 use crate::{Cause, Delivery, Down, Fate, Sink};
 
 /// How many rows are delivered at once: enough to share a flush of the disk, few enough to repeat after a crash.
@@ -26,13 +26,6 @@ const LANES: usize = 16;
 const MARKED: usize = 10_000;
 /// Rows that were not meant for the sink, after which it is written down that they need not be looked at again.
 const SKIPPED: u64 = 4096;
-
-/// The first wait after a failure, ms; twice as long each time.
-const FIRST_WAIT: i64 = 1_000;
-/// The longest wait, ms, unless the receiver asks for more.
-const LONGEST_WAIT: i64 = 60_000;
-/// The longest that a receiver may ask for, ms. A clock that was set back makes nobody wait longer.
-const MOST_ASKED: i64 = 3_600_000;
 
 /// What one step came to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -47,6 +40,20 @@ pub struct Step {
     pub next: Option<i64>,
     /// What went wrong in this step, in words.
     pub trouble: Option<String>,
+}
+
+impl Step {
+    /// Whether nothing is tried at a sink for a while, or at all; then that is all that the step says of what comes next. `now`:
+    /// wall clock, ms.
+    pub(crate) fn rests(&mut self, row: &SinkRow, now: i64) -> bool {
+        let next = waits(&row.patience, now);
+        let rests = row.disabled || next.is_some();
+        if rests {
+            self.more = false;
+            self.next = next.filter(|_| !row.disabled);
+        }
+        rests
+    }
 }
 
 /// Brings alerts to one sink.
@@ -145,11 +152,7 @@ impl Courier {
         now: i64,
     ) -> Result<Step, StoreError> {
         let mut step = Step::default();
-        if self.row.disabled {
-            return Ok(step);
-        }
-        if let Some(next) = waits(&self.row.patience, now) {
-            step.next = Some(next);
+        if step.rests(&self.row, now) {
             return Ok(step);
         }
         self.again(store, sink, now, &mut step)?;
@@ -162,13 +165,8 @@ impl Courier {
         let lanes = self.row.lanes.iter();
         let waiting = lanes.filter(|lane| lane.after < self.row.after);
         let due = waiting.map(|lane| waits(&lane.patience, now).unwrap_or(now));
-        step.next = due.chain(waits(&self.row.patience, now)).min();
-        if self.row.disabled {
-            step.next = None;
-        } else if let Some(own) = waits(&self.row.patience, now) {
-            step.next = Some(own);
-            step.more = false;
-        }
+        step.next = due.min();
+        step.rests(&self.row, now);
         Ok(step)
     }
 
@@ -439,38 +437,5 @@ impl Courier {
             self.row.lanes.push(lane);
         }
         Ok(())
-    }
-}
-
-/// Until when it has to wait; none: it is due.
-pub(crate) fn waits(patience: &Patience, now: i64) -> Option<i64> {
-    patience
-        .next_try
-        .filter(|next| *next > now && *next - now <= MOST_ASKED)
-}
-
-/// After one more failure. Of the wait, a share of up to a quarter is left out, another one each time and for each: what one
-/// outage stopped is not all tried in one moment.
-pub(crate) fn impatient(
-    before: &Patience,
-    why: &str,
-    asked: Option<Duration>,
-    who: (&str, &str),
-    now: i64,
-) -> Patience {
-    let attempts = before.attempts.saturating_add(1);
-    let whole = FIRST_WAIT
-        .saturating_mul(1_i64 << before.attempts.min(20))
-        .min(LONGEST_WAIT);
-    let mut hash = DefaultHasher::new();
-    (who, attempts, now).hash(&mut hash);
-    let share = i64::from(u8::try_from(hash.finish() & 0xff).unwrap_or_default());
-    let asked = asked.map_or(0, |asked| i64::try_from(asked.as_millis()).unwrap_or(MOST_ASKED));
-    let wait = (whole - whole / 4 * share / 255).max(asked.min(MOST_ASKED));
-    Patience {
-        attempts,
-        next_try: Some(now.saturating_add(wait)),
-        trouble: Some(why.into()),
-        since: before.since.or(Some(now)),
     }
 }

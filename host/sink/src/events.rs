@@ -14,9 +14,9 @@ use std::sync::Arc;
 use picket_contract::EventRecord;
 use picket_failpoint::{Point, reach};
 use picket_store::{Lane, OutboxRow, Patience, Settlement, SinkRow, Store, StoreError};
-use serde::{Deserialize, Serialize};
 
-use crate::courier::{impatient, waits};
+use crate::missed::Miss;
+use crate::patience::{impatient, waits};
 use crate::{Delivery, Down, Fate, Sink, Step};
 
 /// How many events are delivered at once.
@@ -37,71 +37,6 @@ pub const EVENT_SCHEMA: &str = "picket.event/1";
 #[must_use]
 pub fn events_of(sink: &str) -> String {
     format!("{sink}\tevents")
-}
-
-/// Events that a sink will never get: how many, and the last of them.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Missed {
-    /// How many, ever.
-    pub events: u64,
-    /// Whose the last was.
-    pub tenant: String,
-    /// Why, in words.
-    pub reason: String,
-    /// When, wall clock, ms.
-    pub time: i64,
-}
-
-/// Why a sink does not get events.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Miss {
-    /// It refused them for good.
-    Refused,
-    /// They were given up, or damaged, before it had got them.
-    Lost,
-}
-
-impl Miss {
-    fn note(self, sink: &str) -> String {
-        match self {
-            Miss::Refused => format!("sink-events-refused {sink}"),
-            Miss::Lost => format!("sink-events-lost {sink}"),
-        }
-    }
-
-    /// What a sink has missed so far.
-    ///
-    /// # Errors
-    /// The store's.
-    pub fn read(self, store: &dyn Store, sink: &str) -> Result<Missed, StoreError> {
-        let note = store.note("", &self.note(sink))?;
-        Ok(note
-            .and_then(|note| serde_json::from_str(&note).ok())
-            .unwrap_or_default())
-    }
-
-    /// Writes down that a sink missed some more. `now`: wall clock, ms.
-    ///
-    /// # Errors
-    /// The store's.
-    pub fn add(
-        self,
-        store: &dyn Store,
-        sink: &str,
-        (tenant, events): (&str, u64),
-        reason: &str,
-        now: i64,
-    ) -> Result<(), StoreError> {
-        let before = self.read(store, sink)?;
-        let missed = Missed {
-            events: before.events.saturating_add(events),
-            tenant: tenant.to_owned(),
-            reason: reason.to_owned(),
-            time: now,
-        };
-        let note = serde_json::to_string(&missed).unwrap_or_default();
-        store.set_note("", &self.note(sink), Some(&note))
-    }
 }
 
 /// What is sent of an event of a tenant's, and whether it is: of which log, and its number in the journal. The row has that number.
@@ -211,11 +146,7 @@ impl EventCourier {
         now: i64,
     ) -> Result<Step, StoreError> {
         let mut step = Step::default();
-        if self.row.disabled {
-            return Ok(step);
-        }
-        if let Some(next) = waits(&self.row.patience, now) {
-            step.next = Some(next);
+        if step.rests(&self.row, now) {
             return Ok(step);
         }
         let (pieces, rows) = self.read(store, wants, written, now, &mut step)?;
@@ -225,12 +156,7 @@ impl EventCourier {
             sink.deliver(&rows)
         };
         self.write(store, pieces, &rows, delivery, now, &mut step)?;
-        step.more &= !self.row.disabled && waits(&self.row.patience, now).is_none();
-        if self.row.disabled {
-            step.next = None;
-        } else if let Some(own) = waits(&self.row.patience, now) {
-            step.next = Some(own);
-        }
+        step.rests(&self.row, now);
         Ok(step)
     }
 

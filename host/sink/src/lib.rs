@@ -14,14 +14,17 @@ mod events;
 mod fate;
 mod file;
 mod lines;
+mod missed;
+mod patience;
 mod stdout;
 mod syslog;
 mod webhook;
 
 pub use courier::{Courier, Step};
-pub use events::{EVENT_SCHEMA, EventCourier, Miss, Missed, Written, events_of};
+pub use events::{EVENT_SCHEMA, EventCourier, Written, events_of};
 pub use fate::{Cause, Delivery, Down, Fate, SinkError};
 pub use file::{FileSink, Rotation};
+pub use missed::{Miss, Missed};
 pub use stdout::StdoutSink;
 pub use syslog::{Framing, Message, SyslogSettings, SyslogSink, Tls, Transport};
 pub use webhook::{SigningSecret, WebhookSink, WebhookWay};

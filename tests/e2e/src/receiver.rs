@@ -248,14 +248,7 @@ fn of_rsyslog(payload: Payload, line: &Value) -> Option<Received> {
             said("Severity"),
         )?,
     };
-    let data = |name: &str| text(line, &format!("/rfc5424-sd/picket@32473/{name}"));
-    Some(Received {
-        severity: text(line, "/severity")?,
-        program: text(line, "/program")?,
-        tenant: data("tenant")?,
-        alert: data("alert_id")?,
-        payload: parsed,
-    })
+    received(line, "rfc5424-sd", parsed)
 }
 
 fn of_syslog_ng(payload: Payload, line: &Value) -> Option<Received> {
@@ -268,13 +261,18 @@ fn of_syslog_ng(payload: Payload, line: &Value) -> Option<Received> {
             text(line, "/_cef/severity"),
         )?,
     };
-    let data = |name: &str| text(line, &format!("/_SDATA/picket@32473/{name}"));
+    received(line, "_SDATA", parsed)
+}
+
+/// `data`: where the receiver puts structured data.
+fn received(line: &Value, data: &str, payload: Value) -> Option<Received> {
+    let data = |name: &str| text(line, &format!("/{data}/picket@32473/{name}"));
     Some(Received {
         severity: text(line, "/severity")?,
         program: text(line, "/program")?,
         tenant: data("tenant")?,
         alert: data("alert_id")?,
-        payload: parsed,
+        payload,
     })
 }
 

@@ -10,6 +10,7 @@ mod live_shadow;
 mod outbox;
 mod parent;
 mod reload;
+mod signals;
 mod tenant;
 mod versions;
 
@@ -22,7 +23,6 @@ use picket_judge::Holding;
 use picket_sandbox::Engine;
 use picket_store::{Options as StoreOptions, SqliteStore, Store};
 use serde_json::Value;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Mutex as AsyncMutex;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -106,7 +106,7 @@ pub(crate) async fn run(loaded: Loaded, began: Instant) -> anyhow::Result<()> {
     let http = loaded.config.http;
     let (daemon, unfinished) = start(loaded, sight, &shutdown).await?;
     // From here on it is ended in order: before anybody is told that it runs. Until here a signal ends it at once.
-    let signals = Signals::listen()?;
+    let signals = signals::Signals::listen()?;
     let daemon = Arc::new_cyclic(|me| Daemon {
         me: me.clone(),
         ..daemon
@@ -402,56 +402,6 @@ async fn tick(daemon: Arc<Daemon>, shutdown: CancellationToken) {
         }
         if tick.is_multiple_of(RETRY) {
             daemon.fleet.retry().await;
-        }
-    }
-}
-
-/// The signals that end it.
-struct Ends {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Ends {
-    /// One of them comes.
-    async fn again(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
-}
-
-/// The signals that mean something to it. Those that come before somebody waits for them are not lost.
-struct Signals {
-    ends: Ends,
-    hang_up: Signal,
-}
-
-impl Signals {
-    fn listen() -> std::io::Result<Self> {
-        Ok(Signals {
-            ends: Ends {
-                terminate: signal(SignalKind::terminate())?,
-                interrupt: signal(SignalKind::interrupt())?,
-            },
-            hang_up: signal(SignalKind::hangup())?,
-        })
-    }
-
-    /// Waits for a signal that ends it, and reloads at others.
-    async fn last(mut self, daemon: &Arc<Daemon>, tasks: &TaskTracker) -> Ends {
-        loop {
-            tokio::select! {
-                () = self.ends.again() => return self.ends,
-                // Beside this loop: a thousand tenants take their time, and the next signal may be the one to stop.
-                _ = self.hang_up.recv() => {
-                    let daemon = daemon.clone();
-                    tasks.spawn(async move {
-                        daemon.reload(&Trigger::Signal).await;
-                    });
-                }
-            }
         }
     }
 }
