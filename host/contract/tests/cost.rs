@@ -41,7 +41,9 @@ fn what_is_charged_is_what_it_costs() {
         filled(move |number| {
             let value = vec![0_u8; bytes].into();
             let expires_at = i64::from(number.wrapping_mul(40_503)) + 1_000_000;
-            let entries = [(key(number), Some(StateEntry { value, expires_at }))].into();
+            let entries = [(key(number), Some(StateEntry { value, expires_at }))]
+                .into_iter()
+                .collect();
             StateChanges {
                 entries,
                 ..StateChanges::default()

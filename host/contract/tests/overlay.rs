@@ -166,6 +166,12 @@ fn an_overlay_equals_a_plain_map() {
                 }
             }
             let changes = overlay.finish();
+            let before: BTreeMap<_, _> = state
+                .entries()
+                .map(|(key, entry)| (key.clone(), entry.clone()))
+                .collect();
+            let is_change = |(key, entry): (&Arc<[u8]>, &Option<StateEntry>)| entry.as_ref() != before.get(key);
+            assert!(changes.entries.iter().all(is_change), "seed {seed}: {changes:?}");
             state.apply(&changes);
             let entries: BTreeMap<_, _> = state
                 .entries()

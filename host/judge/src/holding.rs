@@ -358,7 +358,7 @@ mod tests {
         };
         StateChanges {
             clock: Some(1),
-            entries: [(Arc::from([7_u8]), Some(entry))].into(),
+            entries: [(Arc::from([7_u8]), Some(entry))].into_iter().collect(),
             timers: [(Arc::from([8_u8]), Some(50))].into(),
         }
     }

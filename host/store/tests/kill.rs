@@ -32,7 +32,7 @@ fn transaction(step: u64) -> Transaction {
     };
     let changes = StateChanges {
         clock: Some(time),
-        entries: [(b"step".as_slice().into(), Some(value))].into(),
+        entries: [(b"step".as_slice().into(), Some(value))].into_iter().collect(),
         ..StateChanges::default()
     };
     Transaction {

@@ -7,8 +7,8 @@
 //! All of it is deterministic, so a replay meets the same caps at the same rows: what counts is what is alive by the rule's own
 //! clock, in the rule's own state, whatever the host has collected, holds in memory or keeps for others.
 
-/// What an entry costs the host besides its key and its value, bytes: a place in a hash map, two tree nodes' shares, two
-/// reference-counted allocations.
+/// What an entry costs the host besides its key and its value, bytes: a place in a hash table, two tree nodes' shares (one of
+/// them if the rule scans), two reference-counted allocations.
 pub const ENTRY_COST: usize = 224;
 /// What a timer costs the host besides its key, bytes.
 pub const TIMER_COST: usize = 144;

@@ -5,15 +5,18 @@
 //! that are alive count towards them.
 
 mod entries;
+mod hashing;
 mod limits;
 mod overlay;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
 use self::entries::Entries;
+pub use self::hashing::Hashing;
 pub use self::limits::{ENTRY_COST, Full, StateLimits, StateRoom, StateSummary, TIMER_COST};
 use self::limits::{entry_cost, timer_cost};
 pub use self::overlay::StateOverlay;
@@ -45,8 +48,8 @@ pub struct RuleState {
 pub struct StateChanges {
     /// The clock after the call; none if the rule never passed a `now`.
     pub clock: Option<i64>,
-    /// Keys put (some) or deleted (none). An unchanged put is no change.
-    pub entries: BTreeMap<Arc<[u8]>, Option<StateEntry>>,
+    /// Keys put (some) or deleted (none), in the order of their first change. An unchanged put is no change.
+    pub entries: IndexMap<Arc<[u8]>, Option<StateEntry>, Hashing>,
     /// Timers set (some, at ms) or cancelled and fired (none).
     pub timers: BTreeMap<Arc<[u8]>, Option<i64>>,
 }
@@ -95,7 +98,7 @@ impl RuleState {
 
     /// The entries that are alive, by key.
     pub fn entries(&self) -> impl Iterator<Item = (&Arc<[u8]>, &StateEntry)> {
-        self.entries.from(&[])
+        self.entries.sorted()
     }
 
     /// The timers, by key, ms.

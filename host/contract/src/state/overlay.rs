@@ -4,12 +4,16 @@
 //! that would otherwise be refused has them counted off. Each is looked at once for that in a call, however many more puts meet
 //! the cap, so a rule that hammers at a full state costs no more than one that does not.
 
+mod timers;
+
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::ops::Bound;
 use std::sync::Arc;
 
-use super::{Full, KeyValue, RuleState, StateChanges, StateEntry, StateLimits, StateRoom, entry_cost, timer_cost};
+use indexmap::map::raw_entry_v1::{RawEntryApiV1, RawEntryMut};
+
+use super::{Full, KeyValue, RuleState, StateChanges, StateEntry, StateLimits, StateRoom, entry_cost};
 
 /// A state during one call: reads fall through to what is committed, writes are kept apart.
 #[derive(Debug)]
@@ -17,6 +21,10 @@ pub struct StateOverlay<'a> {
     base: Cow<'a, RuleState>,
     limits: StateLimits,
     changes: StateChanges,
+    /// What was written under some key has changed since: it may be what is committed.
+    rewritten: bool,
+    /// The keys written in the call, in order. None: nothing has been scanned yet.
+    ordered: Option<BTreeSet<Arc<[u8]>>>,
     clock: Option<i64>,
     /// What counts, as in [`RuleState::bytes`]; and what has expired and is not yet counted off.
     bytes: usize,
@@ -34,6 +42,14 @@ pub struct StateOverlay<'a> {
     set: BTreeSet<(i64, Arc<[u8]>)>,
     /// Committed timers before this one are overridden.
     due_from: Option<(i64, Arc<[u8]>)>,
+}
+
+/// Where a key is.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    hash: u64,
+    /// Its place among what was written in the call.
+    written: Option<usize>,
 }
 
 impl StateOverlay<'static> {
@@ -55,6 +71,8 @@ impl<'a> StateOverlay<'a> {
         StateOverlay {
             limits,
             changes: StateChanges::default(),
+            rewritten: false,
+            ordered: None,
             clock: base.clock,
             bytes: base.bytes,
             entries: base.entries.len(),
@@ -74,9 +92,11 @@ impl<'a> StateOverlay<'a> {
         let clock = self.clock;
         self.changes.clock = clock.filter(|_| clock != self.base.clock);
         let base = self.base;
-        self.changes
-            .entries
-            .retain(|key, entry| entry.as_ref() != base.entries.get(key));
+        // A first write is a change, or it is not kept.
+        if self.rewritten {
+            let is_change = |key: &Arc<[u8]>, entry: &mut Option<StateEntry>| entry.as_ref() != base.entries.get(key);
+            self.changes.entries.retain(is_change);
+        }
         self.changes
             .timers
             .retain(|key, at| at.as_ref() != base.timers.get(key));
@@ -91,7 +111,9 @@ impl<'a> StateOverlay<'a> {
     /// The same, with its expiry.
     pub fn entry(&mut self, key: &[u8], now: i64) -> Option<&StateEntry> {
         self.pass(now);
-        self.current(key)
+        let place = self.place(key);
+        let (_, entry) = self.stored(place, key)?;
+        Some(entry).filter(|entry| self.is_alive(entry))
     }
 
     /// Remembers a value until the clock reaches `expires_at`, at most for [`StateLimits::life_ms`] from now.
@@ -111,15 +133,17 @@ impl<'a> StateOverlay<'a> {
             return Err(Full::Value);
         }
         let clock = self.clock.unwrap_or(now);
+        let place = self.place(key);
         if expires_at <= clock {
-            self.forget(key);
+            self.forget(place, key);
             return Ok(i64::MIN);
         }
         let latest = clock.saturating_add(self.limits.life_ms);
         let is_cut = expires_at > latest;
         let expires_at = expires_at.min(latest);
         let mut before = 0;
-        if let Some(old) = self.current(key) {
+        let stored = self.stored(place, key);
+        if let Some((_, old)) = stored.filter(|(_, entry)| self.is_alive(entry)) {
             // What is put for ever again and again is renewed as seldom as the SDK's helpers renew.
             let gained = expires_at.saturating_sub(old.expires_at);
             let same = gained == 0 || (is_cut && gained > 0 && gained < self.limits.life_ms / 16);
@@ -128,19 +152,20 @@ impl<'a> StateOverlay<'a> {
             }
             before = entry_cost(key, &old.value);
         }
+        // A key that is known is held once.
+        let own = stored.map_or_else(|| key.into(), |(own, _)| own.clone());
         let after = entry_cost(key, value);
-        if after > before && !self.has_room(key, after) {
+        if after > before && !self.has_room(place, key, after) {
             return Err(Full::Total);
         }
-        let counted = self.counted(key);
+        let counted = self.counted(place, key);
         self.bytes = self.bytes - counted.unwrap_or(0) + after;
         self.entries = self.entries - usize::from(counted.is_some()) + 1;
-        let key: Arc<[u8]> = key.into();
         if let Some(expiring) = &mut self.expiring {
-            expiring.insert((expires_at, key.clone()));
+            expiring.insert((expires_at, own.clone()));
         }
         let value = value.into();
-        self.changes.entries.insert(key, Some(StateEntry { value, expires_at }));
+        self.write(place, own, Some(StateEntry { value, expires_at }));
         Ok(expires_at)
     }
 
@@ -158,15 +183,16 @@ impl<'a> StateOverlay<'a> {
     /// Forgets a key.
     pub fn delete(&mut self, key: &[u8], now: i64) {
         self.pass(now);
-        self.forget(key);
+        self.forget(self.place(key), key);
     }
 
-    fn forget(&mut self, key: &[u8]) {
+    fn forget(&mut self, place: Place, key: &[u8]) {
         // What has been counted off is collected by the clock.
-        if let Some(counted) = self.counted(key) {
+        if let (Some(counted), Some((own, _))) = (self.counted(place, key), self.stored(place, key)) {
+            let own = own.clone();
             self.bytes -= counted;
             self.entries -= 1;
-            self.changes.entries.insert(key.into(), None);
+            self.write(place, own, None);
         }
     }
 
@@ -179,11 +205,14 @@ impl<'a> StateOverlay<'a> {
     /// calls for somebody else will want to charge for it.
     pub fn scan_counting(&mut self, prefix: &[u8], now: i64, limit: usize) -> (Vec<KeyValue>, usize) {
         self.pass(now);
+        let clock = self.clock;
         let is_under = |key: &[u8]| key.starts_with(prefix);
         let committed = self.base.entries.from(prefix);
         let mut committed = committed.take_while(|(key, _)| is_under(key)).peekable();
-        let written = (Bound::Included(prefix), Bound::Unbounded);
-        let written = self.changes.entries.range::<[u8], _>(written);
+        let (ordered, entries) = (&mut self.ordered, &self.changes.entries);
+        let ordered = &*ordered.get_or_insert_with(|| entries.keys().cloned().collect());
+        let written = ordered.range::<[u8], _>((Bound::Included(prefix), Bound::Unbounded));
+        let written = written.filter_map(|key| entries.get_key_value(key));
         let mut written = written.take_while(|(key, _)| is_under(key)).peekable();
         let (mut found, mut seen) = (Vec::new(), 0);
         while found.len() < limit {
@@ -199,92 +228,11 @@ impl<'a> StateOverlay<'a> {
                 (None, None) => break,
             };
             seen += 1;
-            if let Some((key, entry)) = next.filter(|(_, entry)| self.is_alive(entry)) {
+            if let Some((key, entry)) = next.filter(|(_, entry)| is_alive(clock, entry)) {
                 found.push((key.clone(), entry.value.clone()));
             }
         }
         (found, seen)
-    }
-
-    /// Sets a timer, replacing the one of that key.
-    ///
-    /// # Errors
-    /// [`Full`]: past a cap nothing changes.
-    pub fn set_timer(&mut self, key: &[u8], at: i64) -> Result<(), Full> {
-        if key.len() > self.limits.key_bytes {
-            return Err(Full::Key);
-        }
-        if self.timer(key).is_none() {
-            let cost = timer_cost(key);
-            if self.timers >= self.limits.timers {
-                return Err(Full::Total);
-            }
-            if self.bytes + cost > self.limits.total_bytes {
-                self.count_off();
-                if self.bytes + cost > self.limits.total_bytes {
-                    return Err(Full::Total);
-                }
-            }
-            self.timers += 1;
-            self.bytes += cost;
-        }
-        let key: Arc<[u8]> = key.into();
-        if let Some(Some(before)) = self.changes.timers.insert(key.clone(), Some(at)) {
-            self.set.remove(&(before, key.clone()));
-        }
-        self.set.insert((at, key));
-        Ok(())
-    }
-
-    /// Cancels a timer, if it is set.
-    pub fn cancel_timer(&mut self, key: &[u8]) {
-        if self.timer(key).is_some() {
-            self.timers -= 1;
-            self.bytes -= timer_cost(key);
-            let key: Arc<[u8]> = key.into();
-            if let Some(Some(at)) = self.changes.timers.insert(key.clone(), None) {
-                self.set.remove(&(at, key));
-            }
-        }
-    }
-
-    /// Takes the next timer, by (time, key), that is due before `before` or at or below the clock; the clock passes it.
-    pub fn next_timer(&mut self, before: i64) -> Option<(Arc<[u8]>, i64)> {
-        let (at, key) = self.first()?;
-        if at >= before && self.clock.is_none_or(|clock| at > clock) {
-            return None;
-        }
-        self.cancel_timer(&key);
-        self.pass(at);
-        Some((key, at))
-    }
-
-    /// When the next timer is due: the least time if it is due at once, by the clock.
-    pub fn first_timer(&mut self) -> Option<i64> {
-        let (at, _) = self.first()?;
-        let is_due = self.clock.is_some_and(|clock| at <= clock);
-        Some(if is_due { i64::MIN } else { at })
-    }
-
-    fn first(&mut self) -> Option<(i64, Arc<[u8]>)> {
-        // Nothing before the cursor comes back within the call, since what the call overrode stays overridden.
-        let rest = match &self.due_from {
-            Some(cursor) => self.base.due.range(cursor.clone()..),
-            None => self.base.due.range(..),
-        };
-        let committed = rest
-            .into_iter()
-            .find(|(_, key)| !self.changes.timers.contains_key(key))
-            .cloned();
-        self.due_from = committed.clone().or_else(|| self.base.due.last().cloned());
-        [committed, self.set.first().cloned()].into_iter().flatten().min()
-    }
-
-    fn timer(&self, key: &[u8]) -> Option<i64> {
-        match self.changes.timers.get(key) {
-            Some(at) => *at,
-            None => self.base.timers.get(key).copied(),
-        }
     }
 
     fn pass(&mut self, now: i64) {
@@ -292,34 +240,57 @@ impl<'a> StateOverlay<'a> {
     }
 
     fn is_alive(&self, entry: &StateEntry) -> bool {
-        self.clock.is_none_or(|clock| entry.expires_at > clock)
+        is_alive(self.clock, entry)
     }
 
-    fn stored(&self, key: &[u8]) -> Option<&StateEntry> {
-        match self.changes.entries.get(key) {
-            Some(entry) => entry.as_ref(),
-            None => self.base.entries.get(key),
+    /// Where the key is, if it was written in the call.
+    #[inline]
+    fn place(&self, key: &[u8]) -> Place {
+        let entries = &self.changes.entries;
+        let hash = entries.hasher().of(key);
+        let written = entries.raw_entry_v1().index_from_hash(hash, |own| **own == *key);
+        Place { hash, written }
+    }
+
+    /// What is remembered under a key, alive or not, and the key as it is held there.
+    #[inline]
+    fn stored(&self, place: Place, key: &[u8]) -> Option<(&Arc<[u8]>, &StateEntry)> {
+        match place.written.and_then(|index| self.changes.entries.get_index(index)) {
+            Some((own, entry)) => Some((own, entry.as_ref()?)),
+            None => self.base.entries.find(place.hash, key),
         }
     }
 
-    fn current(&self, key: &[u8]) -> Option<&StateEntry> {
-        self.stored(key).filter(|entry| self.is_alive(entry))
+    fn write(&mut self, place: Place, key: Arc<[u8]>, entry: Option<StateEntry>) {
+        let entries = &mut self.changes.entries;
+        match place.written.and_then(|index| entries.get_index_mut(index)) {
+            Some((_, written)) => {
+                *written = entry;
+                self.rewritten = true;
+            }
+            None => {
+                if let Some(ordered) = &mut self.ordered {
+                    ordered.insert(key.clone());
+                }
+                // It is not there: nothing has been written since the place was looked for.
+                if let RawEntryMut::Vacant(free) = entries.raw_entry_mut_v1().from_hash(place.hash, |_| false) {
+                    free.insert_hashed_nocheck(place.hash, key, entry);
+                }
+            }
+        }
     }
 
     /// What a key counts for now, alive or not. None: there is no such entry, or it has been counted off.
-    fn counted(&self, key: &[u8]) -> Option<usize> {
-        let is_counted = |entry: &&StateEntry| self.counted_off.is_none_or(|to| entry.expires_at > to);
-        let entry = match self.changes.entries.get(key) {
-            Some(written) => written.as_ref(),
-            None => self.base.entries.get(key).filter(is_counted),
-        };
-        entry.map(|entry| entry_cost(key, &entry.value))
+    fn counted(&self, place: Place, key: &[u8]) -> Option<usize> {
+        let (_, entry) = self.stored(place, key)?;
+        let is_counted = place.written.is_some() || self.counted_off.is_none_or(|to| entry.expires_at > to);
+        is_counted.then(|| entry_cost(key, &entry.value))
     }
 
     /// Whether an entry of this cost fits in the place of what is under the key.
-    fn has_room(&mut self, key: &[u8], cost: usize) -> bool {
+    fn has_room(&mut self, place: Place, key: &[u8], cost: usize) -> bool {
         let fits = |overlay: &Self| {
-            let counted = overlay.counted(key);
+            let counted = overlay.counted(place, key);
             overlay.bytes - counted.unwrap_or(0) + cost <= overlay.limits.total_bytes
                 && overlay.entries - usize::from(counted.is_some()) < overlay.limits.entries
         };
@@ -372,7 +343,12 @@ impl<'a> StateOverlay<'a> {
             {
                 self.bytes -= entry_cost(&key, &entry.value);
                 self.entries -= 1;
+                self.rewritten = true;
             }
         }
     }
+}
+
+fn is_alive(clock: Option<i64>, entry: &StateEntry) -> bool {
+    clock.is_none_or(|clock| entry.expires_at > clock)
 }

@@ -17,22 +17,24 @@ pub(super) fn state_is_what_the_rule_left(store: &dyn Store) {
     let steps = [
         StateChanges {
             clock: Some(10),
-            entries: [(key("a"), entry("1", 20)), (key("b"), entry("2", 100))].into(),
+            entries: [(key("a"), entry("1", 20)), (key("b"), entry("2", 100))]
+                .into_iter()
+                .collect(),
             timers: [(key("t"), Some(50)), (key("u"), Some(5))].into(),
         },
         StateChanges {
             clock: None,
-            entries: [(key("c"), entry("", i64::MAX))].into(),
+            entries: [(key("c"), entry("", i64::MAX))].into_iter().collect(),
             timers: [(key("u"), None)].into(),
         },
         StateChanges {
             clock: Some(20),
-            entries: [(key("b"), None), (key("d"), entry("9", 15))].into(),
+            entries: [(key("b"), None), (key("d"), entry("9", 15))].into_iter().collect(),
             ..Default::default()
         },
         StateChanges {
             clock: Some(15),
-            entries: [(key("c"), entry("x", 21))].into(),
+            entries: [(key("c"), entry("x", 21))].into_iter().collect(),
             timers: [(key("t"), Some(60))].into(),
         },
     ];
@@ -54,7 +56,7 @@ pub(super) fn state_is_what_the_rule_left(store: &dyn Store) {
 
 pub(super) fn a_rollback_finds_the_old_state(store: &dyn Store) {
     let changes = |value| StateChanges {
-        entries: [(key("k"), entry(value, 100))].into(),
+        entries: [(key("k"), entry(value, 100))].into_iter().collect(),
         ..StateChanges::default()
     };
     let quarantine = Quarantine {

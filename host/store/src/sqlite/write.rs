@@ -268,7 +268,10 @@ fn go_on(connection: &Connection, tenant: i64, commit: &RuleCommit) -> Result<()
     )?;
     let put = "INSERT INTO state (rule, key, value, expires_at) VALUES (?1, ?2, ?3, ?4)
                ON CONFLICT (rule, key) DO UPDATE SET value = excluded.value, expires_at = excluded.expires_at";
-    for (key, entry) in &changes.entries {
+    // In the order of the table.
+    let mut entries: Vec<_> = changes.entries.iter().collect();
+    entries.sort_unstable_by_key(|(key, _)| *key);
+    for (key, entry) in entries {
         match entry {
             Some(entry) => {
                 connection

@@ -88,7 +88,7 @@ fn changes() -> impl Strategy<Value = StateChanges> {
     let timers = prop::collection::btree_map(key(), prop::option::of(0..80_i64), 0..3);
     (prop::option::of(0..60_i64), entries, timers).prop_map(|(clock, entries, timers)| StateChanges {
         clock,
-        entries,
+        entries: entries.into_iter().collect(),
         timers,
     })
 }
