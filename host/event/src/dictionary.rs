@@ -24,12 +24,24 @@ struct Entry {
 
 const EMPTY: Entry = Entry { hash: 0, code: NULL };
 
+/// A table to begin with has from so many to so many places, powers of two.
+const LEAST: usize = 64;
+const MOST: usize = 4096;
+/// Distinct texts of a row, about, and their length in bytes.
+const TEXTS: usize = 2;
+const LENGTH: usize = 16;
+
 impl Dictionary {
-    pub(crate) fn new() -> Self {
+    /// With room for the texts of so many rows.
+    pub(crate) fn of(rows: usize) -> Self {
+        let places = (rows * TEXTS * 2).next_power_of_two().clamp(LEAST, MOST);
+        let texts = places / 2;
+        let mut offsets = Vec::with_capacity(texts + 1);
+        offsets.push(0);
         Dictionary {
-            bytes: String::new(),
-            offsets: vec![0],
-            table: vec![EMPTY; 64],
+            bytes: String::with_capacity(texts * LENGTH),
+            offsets,
+            table: vec![EMPTY; places],
         }
     }
 
@@ -72,10 +84,6 @@ impl Dictionary {
             self.grow();
         }
         code
-    }
-
-    pub(crate) fn into_parts(self) -> (Vec<u8>, Vec<u32>) {
-        (self.bytes.into_bytes(), self.offsets)
     }
 
     /// Where the text is (its code), or where it would go.
@@ -122,7 +130,7 @@ mod tests {
 
     #[test]
     fn texts_get_one_code_each_in_order_of_first_use() {
-        let mut dictionary = Dictionary::new();
+        let mut dictionary = Dictionary::of(1);
         let texts: Vec<String> = (0..5000).map(|number| format!("text {}", number % 1700)).collect();
         let codes: Vec<u32> = texts.iter().map(|text| dictionary.intern(text)).collect();
         assert_eq!(dictionary.len(), 1700);

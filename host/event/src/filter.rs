@@ -5,6 +5,7 @@
 //! time, so a rule that takes no row of a page costs next to nothing.
 
 use std::cell::RefCell;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use picket_contract::{Column, NULL, Op};
@@ -12,6 +13,7 @@ use rustc_hash::FxHashMap;
 
 use crate::Page;
 use crate::mask::Mask;
+use crate::page::elements;
 
 /// A compiled `when`: parameters resolved, fields as slots of the plan's layout.
 #[derive(Debug, Clone)]
@@ -141,30 +143,82 @@ impl Filter {
 fn answer(question: &Question, page: &Page, at: &[u32]) -> Mask {
     let column = page.columns.get(question.slot);
     match &question.ask {
-        Ask::Holds => Mask::of(at.len(), |row| {
-            at.get(row).is_some_and(|at| holds(column, *at as usize))
-        }),
+        Ask::Holds => Mask::over(at, |at| holds(column, *at as usize)),
         Ask::Compare { op, values } => compared(column, page, *op, values, at),
     }
 }
 
+/// As many codes are compared one after the other.
+const FEW: usize = 4;
+
+/// Which rows' texts compare with the values. A comparison is chosen once for all rows.
 fn compared(column: Option<&Column>, page: &Page, op: Op, values: &[String], at: &[u32]) -> Mask {
-    let mut holds = Predicate::new(page, op, values);
-    if holds.is_never() {
-        return Mask::none(at.len());
-    }
-    let place = |row: usize| at.get(row).map_or(usize::MAX - 1, |place| *place as usize);
-    match column {
-        Some(Column::Text(codes)) => Mask::of(at.len(), |row| {
-            codes.get(place(row)).is_some_and(|code| holds.of(*code))
+    match op {
+        Op::Present => with_code(column, at, |code| code != NULL),
+        Op::In => {
+            let codes: Vec<u32> = values.iter().filter_map(|value| page.dictionary.find(value)).collect();
+            match codes.as_slice() {
+                // None of the texts is in the page.
+                [] => Mask::none(at.len()),
+                [one] => with_code(column, at, |code| code == *one),
+                few if few.len() <= FEW => with_code(column, at, |code| few.contains(&code)),
+                many => {
+                    // A bit for each code.
+                    let mut bits = vec![0_u64; page.dictionary.len().div_ceil(64)];
+                    for code in many {
+                        if let Some(word) = bits.get_mut(*code as usize / 64) {
+                            *word |= 1 << (code % 64);
+                        }
+                    }
+                    let is_set =
+                        |code: u32| bits.get(code as usize / 64).map_or(0, |word| word >> (code % 64)) & 1 == 1;
+                    with_code(column, at, is_set)
+                }
+            }
+        }
+        Op::Prefix => with_text(column, page, at, |text| {
+            values.iter().any(|value| text.starts_with(value))
         }),
-        Some(Column::Texts { offsets, codes }) => Mask::of(at.len(), |row| {
-            let bound = |place: usize| offsets.get(place).map_or(0, |offset| *offset as usize);
-            let elements = codes.get(bound(place(row))..bound(place(row) + 1)).unwrap_or(&[]);
-            elements.iter().any(|code| holds.of(*code))
+        Op::Suffix => with_text(column, page, at, |text| {
+            values.iter().any(|value| text.ends_with(value))
+        }),
+        Op::Contains => with_text(column, page, at, |text| {
+            let holds = |value: &String| memchr::memmem::find(text.as_bytes(), value.as_bytes()).is_some();
+            values.iter().any(holds)
+        }),
+    }
+}
+
+/// The rows, of those at `at`, with a text for which it holds. Each text is looked at once.
+fn with_text(column: Option<&Column>, page: &Page, at: &[u32], holds: impl Fn(&str) -> bool) -> Mask {
+    let mut known: Vec<Option<bool>> = vec![None; page.dictionary.len()];
+    with_code(column, at, |code| {
+        let known = known.get_mut(code as usize);
+        let holds = || holds(page.dictionary.text(code).unwrap_or_default());
+        known.is_some_and(|known| *known.get_or_insert_with(holds))
+    })
+}
+
+/// The rows, of those at `at`, with a text whose code it holds for. It holds for no null.
+fn with_code(column: Option<&Column>, at: &[u32], mut holds: impl FnMut(u32) -> bool) -> Mask {
+    match column {
+        Some(Column::Text(codes)) => match run(at).and_then(|run| codes.get(run)) {
+            Some(codes) => Mask::over(codes, |code| holds(*code)),
+            None => Mask::over(at, |at| codes.get(*at as usize).is_some_and(|code| holds(*code))),
+        },
+        Some(Column::Texts { offsets, codes }) => Mask::over(at, |at| {
+            let elements = elements(offsets, codes, *at as usize);
+            elements.iter().any(|code| holds(*code))
         }),
         _ => Mask::none(at.len()),
     }
+}
+
+/// Places that follow one another, as nearly all rows of a page do.
+fn run(at: &[u32]) -> Option<Range<usize>> {
+    let first = *at.first()?;
+    let follows = (first..).zip(at).all(|(expected, at)| expected == *at);
+    follows.then(|| first as usize..first as usize + at.len())
 }
 
 /// Whether there is a value.
@@ -175,97 +229,5 @@ fn holds(column: Option<&Column>, at: usize) -> bool {
         Some(Column::Bool(values)) => values.get(at).is_some_and(|value| *value <= 1),
         Some(Column::Texts { offsets, .. }) => offsets.get(at) != offsets.get(at + 1),
         None => false,
-    }
-}
-
-/// As many codes are compared one after the other.
-const FEW: usize = 4;
-
-/// One predicate over the codes of one page.
-enum Predicate<'a> {
-    Present,
-    One(u32),
-    Few(Vec<u32>),
-    /// A bit for each code.
-    Many(Vec<u64>),
-    Text {
-        page: &'a Page,
-        op: Op,
-        values: &'a [String],
-        known: Vec<Option<bool>>,
-    },
-}
-
-impl<'a> Predicate<'a> {
-    fn new(page: &'a Page, op: Op, values: &'a [String]) -> Self {
-        match op {
-            Op::Present => Predicate::Present,
-            Op::In => {
-                let codes: Vec<u32> = values.iter().filter_map(|value| page.dictionary.find(value)).collect();
-                match codes.as_slice() {
-                    [one] => Predicate::One(*one),
-                    few if few.len() <= FEW => Predicate::Few(codes),
-                    many => {
-                        let mut bits = vec![0_u64; page.dictionary.len().div_ceil(64)];
-                        for code in many {
-                            if let Some(word) = bits.get_mut(*code as usize / 64) {
-                                *word |= 1 << (code % 64);
-                            }
-                        }
-                        Predicate::Many(bits)
-                    }
-                }
-            }
-            Op::Prefix | Op::Suffix | Op::Contains => Predicate::Text {
-                page,
-                op,
-                values,
-                known: vec![None; page.dictionary.len()],
-            },
-        }
-    }
-
-    /// None of the texts is in the page.
-    fn is_never(&self) -> bool {
-        matches!(self, Predicate::Few(codes) if codes.is_empty())
-    }
-
-    #[inline]
-    fn of(&mut self, code: u32) -> bool {
-        if code == NULL {
-            return false;
-        }
-        match self {
-            Predicate::Present => true,
-            Predicate::One(value) => code == *value,
-            Predicate::Few(codes) => codes.contains(&code),
-            Predicate::Many(bits) => bits
-                .get(code as usize / 64)
-                .is_some_and(|word| word >> (code % 64) & 1 == 1),
-            Predicate::Text {
-                page,
-                op,
-                values,
-                known,
-            } => {
-                let Some(known) = known.get_mut(code as usize) else {
-                    return false;
-                };
-                *known.get_or_insert_with(|| {
-                    let text = page.dictionary.text(code).unwrap_or("");
-                    values.iter().any(|value| compare(*op, text, value))
-                })
-            }
-        }
-    }
-}
-
-fn compare(op: Op, text: &str, value: &str) -> bool {
-    match op {
-        Op::In => text == value,
-        Op::Present => true,
-        Op::Prefix => text.starts_with(value),
-        Op::Suffix => text.ends_with(value),
-        Op::Contains => memchr::memmem::find(text.as_bytes(), value.as_bytes()).is_some(),
     }
 }

@@ -7,12 +7,21 @@ pub(crate) struct Mask {
 }
 
 impl Mask {
-    /// Those of `rows` rows for which it holds.
-    pub(crate) fn of(rows: usize, mut holds: impl FnMut(usize) -> bool) -> Self {
-        let word = |start: usize| {
-            let bits = (rows - start).min(64);
-            (0..bits).fold(0, |word, bit| word | u64::from(holds(start + bit)) << bit)
+    /// Those of the rows for whose value it holds.
+    #[inline]
+    pub(crate) fn over<T>(values: &[T], mut holds: impl FnMut(&T) -> bool) -> Self {
+        let word = |values: &[T]| {
+            let bits = values.iter().enumerate();
+            bits.fold(0, |word, (bit, value)| word | u64::from(holds(value)) << bit)
         };
+        Mask {
+            words: values.chunks(64).map(word).collect(),
+        }
+    }
+
+    /// All of them.
+    pub(crate) fn all(rows: usize) -> Self {
+        let word = |start: usize| u64::MAX >> (64 - (rows - start).min(64));
         Mask {
             words: (0..rows).step_by(64).map(word).collect(),
         }
@@ -31,6 +40,13 @@ impl Mask {
 
     pub(crate) fn len(&self) -> usize {
         self.words.iter().map(|word| word.count_ones() as usize).sum()
+    }
+
+    /// Takes one out.
+    pub(crate) fn remove(&mut self, row: usize) {
+        if let Some(word) = self.words.get_mut(row / 64) {
+            *word &= !(1 << (row % 64));
+        }
     }
 
     /// Keeps what is in both.
@@ -75,8 +91,9 @@ mod tests {
     #[test]
     fn sets_of_any_size() {
         for rows in [0, 1, 63, 64, 65, 1000] {
-            let threes = Mask::of(rows, |row| row % 3 == 0);
-            let twos = Mask::of(rows, |row| row % 2 == 0);
+            let numbers: Vec<usize> = (0..rows).collect();
+            let threes = Mask::over(&numbers, |row| row % 3 == 0);
+            let twos = Mask::over(&numbers, |row| row % 2 == 0);
             let listed = |mask: &Mask| mask.rows().collect::<Vec<_>>();
             let expected = |holds: fn(usize) -> bool| (0..rows).filter(|row| holds(*row)).collect::<Vec<_>>();
             let after = |change: fn(&mut Mask, &Mask)| {
@@ -88,6 +105,13 @@ mod tests {
             assert_eq!(after(Mask::keep), expected(|row| row % 6 == 0));
             assert_eq!(after(Mask::drop), expected(|row| row % 6 == 3));
             assert_eq!(after(Mask::add), expected(|row| row % 3 == 0 || row % 2 == 0));
+            let mut all = Mask::all(rows);
+            assert_eq!(listed(&all), numbers);
+            numbers
+                .iter()
+                .filter(|row| *row % 3 != 0)
+                .for_each(|row| all.remove(*row));
+            assert_eq!(all, threes);
             assert_eq!(threes.len(), rows.div_ceil(3));
             assert!(Mask::none(rows).is_empty() && threes.is_empty() == (rows == 0));
         }

@@ -140,7 +140,7 @@ impl<'a> Columns<'a> {
         let variant = layout.variant(duo_log);
         Columns {
             filler: Filler::new(layout, variant, rows),
-            reader: Reader::new(variant),
+            reader: Reader::new(variant, rows),
             broken: Vec::with_capacity(rows),
         }
     }
@@ -293,6 +293,9 @@ impl<'a> Filler<'a> {
 
     /// The code of a cell's text, mapped.
     fn text(&mut self, cell: Cell, mapping: Option<usize>, reader: &mut Reader<'_>) -> u32 {
+        if let Cell::Text(code) = cell {
+            return self.map(code, mapping, &mut reader.dictionary);
+        }
         let (code, mapping) = match cell.canonical() {
             Some(text) => {
                 let mapping =
@@ -355,6 +358,13 @@ impl<'a> Filler<'a> {
     fn code(&mut self, read: &Read, reader: &mut Reader<'_>) -> u32 {
         self.text(cell(read, &reader.cells), read.mapping, reader)
     }
+}
+
+/// A row's elements in a column of lists.
+#[inline]
+pub(crate) fn elements<'c>(offsets: &[u32], codes: &'c [u32], row: usize) -> &'c [u32] {
+    let bound = |row: usize| offsets.get(row).map_or(0, |offset| *offset as usize);
+    codes.get(bound(row)..bound(row + 1)).unwrap_or_default()
 }
 
 /// The first cell that holds something.

@@ -43,10 +43,11 @@ pub(crate) struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    pub(crate) fn new(variant: &'a Variant) -> Self {
+    /// A reader of about so many rows.
+    pub(crate) fn new(variant: &'a Variant, rows: usize) -> Self {
         Reader {
             nodes: &variant.nodes,
-            dictionary: Dictionary::new(),
+            dictionary: Dictionary::of(rows),
             cells: vec![Cell::Null; variant.leaves],
             lists: Vec::new(),
             met: vec![0; variant.nodes.len()],

@@ -329,7 +329,8 @@ impl<'a> Offer<'a> {
             }
         }
         for (segment, broken) in segments.iter_mut().zip(&broken) {
-            segment.whole = Mask::of(segment.at.len(), |row| broken.binary_search(&row).is_err());
+            segment.whole = Mask::all(segment.at.len());
+            broken.iter().for_each(|row| segment.whole.remove(*row));
         }
         let recoding = Recoding::new(segments.len());
         Offer {
