@@ -9,6 +9,7 @@
 //! the 90: most days nobody new is met, and then nothing is written.
 
 use std::collections::hash_map::Entry;
+use std::ops::Range;
 use std::sync::Arc;
 
 use picket_contract::manifest::{Field, SCHEMA};
@@ -57,7 +58,8 @@ pub struct Acquaintance {
     seen: FxHashMap<u64, Seen>,
     /// Nothing that is known goes before the clock is here, ms.
     goes: i64,
-    /// What was seen of late, so that it need not be looked for again the same day: a user with something, by its key.
+    /// What was seen of late, so that it need not be looked for while nothing is learned from it: a user with something, by its
+    /// key.
     recent: Vec<Recent>,
     clock: Option<i64>,
     changes: StateChanges,
@@ -68,17 +70,28 @@ const RECENT: usize = 4096;
 /// And as many at least.
 const LEAST_RECENT: usize = 16;
 
-/// Something that was seen at a time, ms: nothing is learned from seeing it again later that day.
+/// Something that was seen, and from when to when (ms, exclusive) nothing is learned from seeing it again.
 #[derive(Debug, Clone, Copy, Default)]
 struct Recent {
     key: u64,
-    time: Option<i64>,
+    from: i64,
+    to: i64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Seen {
     first: i64,
     until: i64,
+}
+
+impl Seen {
+    /// From when to when it is neither known for longer nor renewed by being seen.
+    fn nothing_new(self) -> Range<i64> {
+        // Days are renewed as a whole: the last on which too little would be gained is the one before that on which all of
+        // WORTH would.
+        let renewed_from = self.until + WORTH - KEEP_DAYS * DAY - 1;
+        self.first..renewed_from.div_euclid(DAY) * DAY
+    }
 }
 
 impl Default for Acquaintance {
@@ -157,13 +170,16 @@ impl Acquaintance {
                 for (column, what) in [(1, Trait::Address), (2, Trait::Country), (3, Trait::Application)] {
                     let Some(value) = of(column) else { continue };
                     let of_user = pair(what, user, value);
-                    if self.is_news(of_user, *time) {
-                        self.see(of_user, *time);
-                        self.see(pair(what, 0, value), *time);
+                    if !self.is_news(of_user, *time) {
+                        continue;
                     }
+                    // Nothing is learned as long as neither would change.
+                    let (own, everybody) = (self.see(of_user, *time), self.see(pair(what, 0, value), *time));
+                    self.note(of_user, own.start.max(everybody.start)..own.end.min(everybody.end));
                 }
                 if self.is_news(SINCE, *time) {
-                    self.see(SINCE, *time);
+                    let nothing_new = self.see(SINCE, *time);
+                    self.note(SINCE, nothing_new);
                 }
                 if self.clock < Some(*time) {
                     self.clock = Some(*time);
@@ -173,26 +189,31 @@ impl Acquaintance {
         }
     }
 
-    /// Whether it was not seen earlier the same day, as far as is remembered. From here on it was.
-    fn is_news(&mut self, key: u64, time: i64) -> bool {
+    /// Whether something may be learned from seeing it, as far as is remembered.
+    fn is_news(&self, key: u64, time: i64) -> bool {
+        let recent = self.recent.get(key as usize & self.recent.len().wrapping_sub(1));
+        recent.is_none_or(|recent| recent.key != key || !(recent.from..recent.to).contains(&time))
+    }
+
+    /// From when to when nothing is learned from seeing it again.
+    fn note(&mut self, key: u64, nothing_new: Range<i64>) {
         // As much as there is to remember: of a thousand tenants most have few users. What is forgotten here is looked for again.
         let places = self.seen.len().next_power_of_two().clamp(LEAST_RECENT, RECENT);
         if self.recent.len() < places {
             self.recent = vec![Recent::default(); places];
         }
-        let places = self.recent.len();
-        let Some(recent) = self.recent.get_mut(key as usize % places) else {
-            return true;
-        };
-        let same_day = |seen: i64| seen <= time && seen.div_euclid(DAY) == time.div_euclid(DAY);
-        if recent.key == key && recent.time.is_some_and(same_day) {
-            return false;
+        let place = key as usize & (self.recent.len() - 1);
+        if let Some(recent) = self.recent.get_mut(place) {
+            *recent = Recent {
+                key,
+                from: nothing_new.start,
+                to: nothing_new.end,
+            };
         }
-        *recent = Recent { key, time: Some(time) };
-        true
     }
 
-    fn see(&mut self, key: u64, time: i64) {
+    /// From here on it was seen. Gives from when to when nothing is learned from seeing it again.
+    fn see(&mut self, key: u64, time: i64) -> Range<i64> {
         let until = (time.div_euclid(DAY) + 1 + KEEP_DAYS) * DAY;
         let seen = match self.seen.entry(key) {
             Entry::Vacant(place) => place.insert(Seen { first: time, until }),
@@ -211,12 +232,13 @@ impl Acquaintance {
                     Seen { first: time, until }
                 };
                 if *known == renewed {
-                    return;
+                    return known.nothing_new();
                 }
                 *known = renewed;
                 known
             }
         };
+        let nothing_new = seen.nothing_new();
         self.goes = self.goes.min(seen.until);
         let entry = StateEntry {
             value: seen.first.to_be_bytes().as_slice().into(),
@@ -225,6 +247,7 @@ impl Acquaintance {
         self.changes
             .entries
             .insert(key.to_be_bytes().as_slice().into(), Some(entry));
+        nothing_new
     }
 
     fn summary(&self) -> StateSummary {
@@ -330,115 +353,4 @@ fn pair(what: Trait, user: u64, value: u64) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Rows (time, user, address, country, application).
-    fn batch(rows: &[(i64, &str, &str, &str, &str)]) -> Batch {
-        let mut group = Group {
-            columns: vec![Column::Text(Vec::new()); 4],
-            offsets: vec![0],
-            ..Group::default()
-        };
-        for (time, user, address, country, application) in rows {
-            group.times.push(*time);
-            for (column, text) in group.columns.iter_mut().zip([user, address, country, application]) {
-                let Column::Text(codes) = column else { panic!() };
-                codes.push(u32::try_from(group.offsets.len() - 1).unwrap());
-                group.dictionary.extend(text.bytes());
-                group.offsets.push(u32::try_from(group.dictionary.len()).unwrap());
-            }
-        }
-        Batch {
-            groups: vec![group],
-            order: vec![0; rows.len()],
-            watermark: 0,
-        }
-    }
-
-    const ROWS: [(i64, &str, &str, &str, &str); 3] = [
-        (1000, "ada", "192.0.2.1", "Austria", "VPN"),
-        (2000, "bob", "192.0.2.2", "Austria", "VPN"),
-        (DAY * 3, "ada", "192.0.2.2", "Austria", "Payroll"),
-    ];
-
-    fn learned(rows: &[(i64, &str, &str, &str, &str)]) -> Acquaintance {
-        let mut known = Acquaintance::default();
-        known.learn_batch(&batch(rows));
-        known
-    }
-
-    #[test]
-    fn it_tells_users_and_the_tenant_apart_and_only_what_came_before() {
-        let known = learned(&ROWS);
-        let address = |user, before| known.first_seen(Trait::Address, user, "192.0.2.2", before);
-        assert_eq!(address(Some("ada"), DAY), None);
-        assert_eq!(address(Some("ada"), DAY * 4), Some(DAY * 3));
-        assert_eq!(address(None, DAY), Some(2000));
-        assert_eq!(
-            known.first_seen(Trait::Country, Some("ada"), "Austria", DAY),
-            Some(1000)
-        );
-        assert_eq!(
-            known.first_seen(Trait::Country, Some("ada"), "VPN", DAY),
-            None,
-            "kinds do not mix"
-        );
-        assert_eq!(known.since(), Some(1000));
-    }
-
-    #[test]
-    fn what_is_not_renewed_for_90_days_is_gone() {
-        let known = learned(&ROWS);
-        assert_eq!(
-            known.first_seen(Trait::Address, Some("ada"), "192.0.2.1", DAY * 90),
-            Some(1000)
-        );
-        assert_eq!(
-            known.first_seen(Trait::Address, Some("ada"), "192.0.2.1", DAY * 92),
-            None
-        );
-    }
-
-    #[test]
-    fn one_batch_or_three_and_a_restart_between_are_equal() {
-        let mut whole = learned(&ROWS);
-        let mut state = RuleState::default();
-        state.apply(&whole.commit().changes);
-        let mut piecewise = RuleState::default();
-        for row in ROWS {
-            let mut known = Acquaintance::restore(Position::start(), &piecewise);
-            known.learn_batch(&batch(&[row]));
-            piecewise.apply(&known.commit().changes);
-        }
-        assert_eq!(state, piecewise);
-    }
-
-    proptest::proptest! {
-        /// What was seen of late is only a short cut: who has none, because they begin anew with each row, learns the same.
-        #[test]
-        fn what_is_remembered_of_late_changes_nothing(
-            steps in proptest::collection::vec((0_i64..DAY * 5, 0_i64..DAY, 0_usize..60, 0_usize..3), 1..150),
-        ) {
-            let names: Vec<String> = (0..60).map(|user| format!("user-{user}")).collect();
-            let places = ["192.0.2.1", "192.0.2.2", "192.0.2.3"];
-            let mut clock = DAY;
-            let rows: Vec<_> = steps.iter().map(|(step, late, user, place)| {
-                // Many rows of a day, a few days now and then, and some rows late.
-                clock += if step % 7 == 0 { *step } else { step % 60_000 };
-                let late = if late % 5 == 0 { *late } else { 0 };
-                (clock - late, names[*user].as_str(), places[*place], "Austria", "VPN")
-            }).collect();
-            let mut whole = learned(&rows);
-            let mut state = RuleState::default();
-            state.apply(&whole.commit().changes);
-            let mut piecewise = RuleState::default();
-            for row in &rows {
-                let mut known = Acquaintance::restore(Position::start(), &piecewise);
-                known.learn_batch(&batch(&[*row]));
-                piecewise.apply(&known.commit().changes);
-            }
-            proptest::prop_assert_eq!(state, piecewise);
-        }
-    }
-}
+mod tests;
