@@ -17,7 +17,7 @@ use picket_contract::Admission;
 use picket_event::Plan;
 use picket_judge::people::Nobody;
 use picket_judge::pipeline::{Logged, Options, Pipeline, RuleSet};
-use picket_judge::replay::{Rows, admissions, replay};
+use picket_judge::replay::{Rows, admissions, lines, replay};
 use picket_judge::{Settings, pipeline};
 use picket_store::SqliteStore;
 
@@ -108,7 +108,7 @@ pub(crate) fn run(stock: &Path, printer: &Printer) -> anyhow::Result<()> {
 pub(crate) fn rows(company: &Company) -> Vec<Rows> {
     let of_log = |(feed, text): &(duo_simulator::model::Feed, String)| Rows {
         log: feed.name().into(),
-        rows: text.lines().map(Arc::from).collect(),
+        rows: lines(text).filter(|line| !line.is_empty()).map(Arc::from).collect(),
     };
     company.logs.iter().map(of_log).collect()
 }

@@ -27,6 +27,16 @@ pub struct Rows {
     pub rows: Vec<Arc<str>>,
 }
 
+/// The lines of a text, without their ends. What follows the last end is a line too, if an empty one.
+pub fn lines(text: &str) -> impl Iterator<Item = &str> {
+    let ends = memchr::memchr_iter(b'\n', text.as_bytes()).chain([text.len()]);
+    ends.scan(0, |start, end| {
+        let line = text.get(*start..end);
+        *start = end + 1;
+        line
+    })
+}
+
 /// A row that cannot be placed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{log}, row {number}: {why}")]
@@ -256,5 +266,18 @@ fn count(alerts: &mut [AlertRow], repeats: Vec<Repeat>) {
             alert.repeats += repeat.count;
             alert.last_repeat = alert.last_repeat.max(Some(repeat.time));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::lines;
+
+    #[test]
+    fn every_line_comes_once() {
+        let cut = |text: &'static str| lines(text).collect::<Vec<_>>();
+        assert_eq!(cut("one\ntwo\r\n\nfour"), ["one", "two\r", "", "four"]);
+        assert_eq!(cut("ü\n"), ["ü", ""]);
+        assert_eq!(cut(""), [""]);
     }
 }

@@ -185,12 +185,14 @@ fn read(given: &str) -> anyhow::Result<Input> {
     }
     let path: Arc<Path> = Path::new(file).into();
     let bytes = std::fs::read(&path).with_context(|| format!("--events {given}: cannot be read"))?;
+    let text = std::str::from_utf8(&bytes).map_err(|error| {
+        let read = bytes.get(..error.valid_up_to()).unwrap_or_default();
+        let number = 1 + read.iter().filter(|byte| **byte == b'\n').count();
+        anyhow::anyhow!("{file}:{number}: not UTF-8")
+    })?;
     let mut lines = Vec::new();
-    for (index, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
-        let number = index + 1;
-        let text = std::str::from_utf8(line)
-            .with_context(|| format!("{file}:{number}: not UTF-8"))?
-            .trim();
+    for (number, text) in (1..).zip(replay::lines(text)) {
+        let text = text.trim();
         if !text.is_empty() {
             lines.push(Line {
                 file: path.clone(),
@@ -203,4 +205,23 @@ fn read(given: &str) -> anyhow::Result<Input> {
         log: log.to_owned(),
         lines,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::read;
+
+    #[test]
+    fn a_line_that_is_not_utf8_is_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("events.ndjson");
+        let given = format!("authentication={}", file.display());
+        std::fs::write(&file, b"{}\n\n  {\"a\":1} \r\n").unwrap();
+        let input = read(&given).unwrap();
+        let found: Vec<(usize, &str)> = input.lines.iter().map(|line| (line.number, &*line.text)).collect();
+        assert_eq!(found, [(1, "{}"), (3, "{\"a\":1}")]);
+        std::fs::write(&file, b"{}\n\n{\"a\":\"\xff\"}\n").unwrap();
+        let said = read(&given).err().unwrap().to_string();
+        assert!(said.ends_with("events.ndjson:3: not UTF-8"), "{said}");
+    }
 }
