@@ -25,6 +25,7 @@ struct Params {
 }
 
 #[derive(State)]
+#[state(version = 2)]
 struct Memory {
     /// The last login of each application.
     #[state(keep = "2d")]

@@ -28,6 +28,7 @@ struct Params {
 }
 
 #[derive(State)]
+#[state(version = 2)]
 struct Memory {
     /// Logins of each user with a remembered device, with address and country, a space between them.
     #[state(keep = "7d", cap = 1000)]
@@ -59,7 +60,8 @@ struct Memory {
 fn overused(login: Row<Remembered>, params: &Params, memory: &mut Memory) -> Option<Alert> {
     let ip = login.access_device_ip.unwrap_or_default();
     let country = login.access_device_location_country.unwrap_or_default();
-    let mut logins = memory.logins.of(login.user_key);
+    // A day more than is asked for, for logins that come late.
+    let mut logins = memory.logins.of(login.user_key).keep(params.window + Span::hours(24));
     logins.add_with(&login, &[ip, " ", country].concat());
 
     let logins = logins.within(params.window);

@@ -25,6 +25,7 @@ struct Params {
 }
 
 #[derive(State)]
+#[state(version = 2)]
 struct Memory {
     /// Prompts not approved, for each user, with the address that asked.
     #[state(keep = "24h", cap = 200)]

@@ -28,6 +28,7 @@ struct Params {
 }
 
 #[derive(State)]
+#[state(version = 2)]
 struct Memory {
     /// Prompts not approved, for each user.
     #[state(keep = "24h", cap = 200)]

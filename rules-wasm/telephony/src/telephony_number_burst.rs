@@ -19,7 +19,7 @@ struct Params {
 }
 
 #[derive(State)]
-#[state(version = 2)]
+#[state(version = 3)]
 struct Memory {
     /// Texts and calls to each number (its pseudonym), with what each cost.
     #[state(keep = "24h", cap = 1000)]

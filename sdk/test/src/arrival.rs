@@ -1,7 +1,6 @@
 //! The orders in which one case's events may arrive: every one of them must raise the same alerts.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use picket_contract::{Admission, EventRecord, Mark, RuleManifest};
 use picket_event::identify;
@@ -144,7 +143,7 @@ impl Builder {
             Ok(EventRecord {
                 id: identity.id,
                 time: identity.time,
-                raw: Arc::from(event.raw.as_str()),
+                raw: event.raw.as_str().into(),
             })
         };
         let events = events.iter().map(record).collect::<Result<Vec<_>, String>>()?;

@@ -2,6 +2,9 @@
 //!
 //! Amounts are added up in buckets of event time (UTC). What is usual is asked of whole buckets before the present one, those
 //! in which there was nothing included, from the first row on: a key that was met yesterday has a history of a day.
+//!
+//! Five weeks of hours are 840 buckets, of which a row changes the last. So the last lies in a head of fixed size, and those
+//! before it, which take two bytes each where something happens every hour, are not touched.
 
 use super::{Reader, Slot, Splice};
 use crate::define::{Store, StoreDef};
@@ -57,33 +60,33 @@ impl<const MINUTES: u32> Baseline<MINUTES> {
     /// Adds to the bucket of the row's time.
     pub fn add<T>(&mut self, row: &Row<T>, amount: u32) {
         let time = row.time().as_ms();
-        if let Some((out, cut, last)) = self.slot.look(|stored| self.appended(stored, time, amount)) {
+        let (bucket, amount) = (time.div_euclid(Self::BUCKET), u64::from(amount));
+        if let Some(Appended { head, out, tail }) = self.slot.look(|stored| self.appended(stored, time, amount)) {
             let splice = Splice {
-                head: 8,
+                head: &head.write(),
                 out,
-                cut,
-                tail: last.as_flattened(),
+                cut: 0,
+                tail: &tail,
             };
-            self.slot.splice(splice, Self::end(time.div_euclid(Self::BUCKET)));
+            self.slot.splice(splice, Self::end(bucket));
             return;
         }
-        let mut history = self.slot.look(|stored| History::read(stored, time));
-        let bucket = time.div_euclid(Self::BUCKET);
-        match history.buckets.binary_search_by_key(&bucket, |(bucket, _)| *bucket) {
+        let (mut since, mut buckets) = self.slot.look(History::read_all).unwrap_or((time, Vec::new()));
+        match buckets.binary_search_by_key(&bucket, |(bucket, _)| *bucket) {
             Ok(index) => {
-                if let Some((_, sum)) = history.buckets.get_mut(index) {
-                    *sum = sum.saturating_add(u64::from(amount));
+                if let Some((_, sum)) = buckets.get_mut(index) {
+                    *sum = sum.saturating_add(amount);
                 }
             }
-            Err(index) => history.buckets.insert(index, (bucket, u64::from(amount))),
+            Err(index) => buckets.insert(index, (bucket, amount)),
         }
-        history.since = history.since.min(time);
-        let newest = history.buckets.last().map_or(bucket, |(bucket, _)| *bucket);
+        since = since.min(time);
+        let newest = buckets.last().map_or(bucket, |(bucket, _)| *bucket);
         let oldest = self.oldest(newest);
-        history.buckets.retain(|(bucket, _)| *bucket >= oldest);
-        let surplus = history.buckets.len().saturating_sub(self.slot.cap().min(MOST));
-        history.buckets.drain(..surplus);
-        self.slot.put(&history.write(), Self::end(newest));
+        buckets.retain(|(bucket, _)| *bucket >= oldest);
+        let surplus = buckets.len().saturating_sub(self.most());
+        let kept = buckets.get(surplus..).unwrap_or_default();
+        self.slot.put(&History::write_all(since, kept), Self::end(newest));
     }
 
     /// When a bucket ends, ms.
@@ -97,38 +100,52 @@ impl<const MINUTES: u32> Baseline<MINUTES> {
         newest.saturating_sub(kept).saturating_sub(1)
     }
 
-    /// The ordinary case: the amount is for the last bucket, or for one after it. How many bytes of buckets go at the start and at
-    /// the end, and the bucket that comes to the end.
-    fn appended(&self, stored: &[u8], time: i64, amount: u32) -> Option<(usize, usize, [[u8; 8]; 2])> {
-        let (since, buckets) = stored.split_first_chunk::<8>()?;
-        let (buckets, rest) = buckets.as_chunks::<16>();
-        let (last, earlier) = buckets.split_last()?;
-        let (bucket, (newest, sum)) = (time.div_euclid(Self::BUCKET), read(last)?);
-        if i64::from_le_bytes(*since) > time || newest > bucket || !rest.is_empty() {
+    /// Most buckets.
+    fn most(&self) -> usize {
+        self.slot.cap().min(MOST)
+    }
+
+    /// The ordinary case: the amount is for the last bucket, or for one after it.
+    fn appended(&self, stored: &[u8], time: i64, amount: u64) -> Option<Appended> {
+        let History { mut head, earlier } = History::read(stored)?;
+        let bucket = time.div_euclid(Self::BUCKET);
+        if head.since > time || head.last > bucket {
             return None;
         }
-        let (kept, cut, sum) = if newest == bucket {
-            (earlier, last.len(), sum)
-        } else {
-            (buckets, 0, 0)
-        };
-        let oldest = self.oldest(bucket);
-        let is_old = |kept: &&[u8; 16]| read(kept).is_none_or(|(bucket, _)| bucket < oldest);
-        let old = kept.iter().take_while(is_old).count();
-        let surplus = (kept.len() + 1).saturating_sub(self.slot.cap().min(MOST));
-        let sum = sum.saturating_add(u64::from(amount));
-        Some((
-            old.max(surplus) * last.len(),
-            cut,
-            [bucket.to_le_bytes(), sum.to_le_bytes()],
-        ))
+        if head.last == bucket {
+            head.amount = head.amount.saturating_add(amount);
+            let (out, tail) = (0, Vec::new());
+            return Some(Appended { head, out, tail });
+        }
+        let mut tail = Vec::with_capacity(2 * MOST_OF_A_NUMBER);
+        write_number(&mut tail, head.amount);
+        write_number(&mut tail, bucket.abs_diff(head.last));
+        (head.last, head.amount, head.count) = (bucket, amount, head.count.saturating_add(1));
+        let (oldest, most) = (self.oldest(bucket), self.most());
+        let mut rest = earlier;
+        while head.first < oldest || head.count as usize > most {
+            // The last of the earlier ones lies in the tail: all that was is long ago.
+            let Some((_, gap)) = read_pair(&mut rest) else {
+                (head.first, head.count) = (bucket, 1);
+                let out = earlier.len();
+                return Some(Appended {
+                    head,
+                    out,
+                    tail: Vec::new(),
+                });
+            };
+            head.first = head.first.saturating_add_unsigned(gap);
+            head.count = head.count.saturating_sub(1);
+        }
+        let out = earlier.len() - rest.len();
+        Some(Appended { head, out, tail })
     }
 
     /// When the first row came.
     #[must_use]
     pub fn since(&self) -> Option<Time> {
         self.slot
-            .read(|stored| Some(Time::from_ms(History::read(stored?, i64::MAX).since)))
+            .look(|stored| Some(Time::from_ms(History::read(stored)?.head.since)))
     }
 
     /// How much there is in the present bucket.
@@ -150,22 +167,21 @@ impl<const MINUTES: u32> Baseline<MINUTES> {
     /// What is usual, by the whole buckets of the last `back` before the present one. None: there is none yet.
     #[must_use]
     pub fn usual(&self, back: Span) -> Option<Usual> {
-        let history = self.slot.read(|stored| Some(History::read(stored?, i64::MAX)))?;
+        let (since, all) = self.slot.look(History::read_all)?;
         let now = self.slot.now.div_euclid(Self::BUCKET);
         // The bucket of the first row is no whole one.
-        let known = history.since.div_euclid(Self::BUCKET) + 1;
+        let known = since.div_euclid(Self::BUCKET) + 1;
         let from = now.saturating_sub(back.as_ms().div_euclid(Self::BUCKET)).max(known);
         let buckets = u64::try_from(now - from).ok().filter(|buckets| *buckets > 0)?;
         let sums = || {
-            history
-                .buckets
-                .iter()
+            all.iter()
                 .filter(|(bucket, _)| (from..now).contains(bucket))
                 .map(|(_, sum)| *sum as f64)
         };
         let many = buckets as f64;
-        let mean = sums().sum::<f64>() / many;
-        let square = sums().map(|sum| sum * sum).sum::<f64>() / many - mean * mean;
+        // Of nothing `Iterator::sum` would say -0.
+        let mean = sums().fold(0.0, |all, sum| all + sum) / many;
+        let square = sums().fold(0.0, |all, sum| all + sum * sum) / many - mean * mean;
         Some(Usual {
             buckets,
             mean,
@@ -175,47 +191,153 @@ impl<const MINUTES: u32> Baseline<MINUTES> {
 
     fn sum(&self, from: i64, to: i64) -> u64 {
         self.slot.look(|stored| {
-            let buckets = stored.get(8..).unwrap_or_default().as_chunks::<16>().0;
-            let first = buckets.partition_point(|bucket| read(bucket).is_some_and(|(bucket, _)| bucket < from));
-            let rest = buckets.get(first..).unwrap_or_default().iter().map_while(read);
-            rest.take_while(|(bucket, _)| *bucket < to).map(|(_, sum)| sum).sum()
+            let Some(history) = History::read(stored) else {
+                return 0;
+            };
+            let inside = history.buckets().take_while(|(bucket, _)| *bucket < to);
+            let inside = inside.filter(|(bucket, _)| *bucket >= from);
+            inside.fold(0, |all: u64, (_, sum)| all.saturating_add(sum))
         })
     }
 }
 
-/// A bucket's number and its amount.
-fn read(bucket: &[u8; 16]) -> Option<(i64, u64)> {
-    let mut reader = Reader::new(bucket);
-    Some((reader.i64()?, reader.u64()?))
+/// What becomes of a history where an amount comes to its end.
+struct Appended {
+    head: Head,
+    /// Bytes of buckets that go at the start.
+    out: usize,
+    tail: Vec<u8>,
 }
 
 /// Most buckets whatever the cap: they fit a value.
 const MOST: usize = 3000;
 
-/// As stored: when the first row came, then each bucket that is not empty: its number and its amount.
-struct History {
-    since: i64,
-    buckets: Vec<(i64, u64)>,
+/// As stored: the head; then for each bucket but the last its amount, and how many buckets further the next is that is not empty.
+struct History<'v> {
+    head: Head,
+    earlier: &'v [u8],
 }
 
-impl History {
-    fn read(value: &[u8], otherwise: i64) -> Self {
-        let mut reader = Reader::new(value);
-        let since = reader.i64().unwrap_or(otherwise);
-        let buckets = std::iter::from_fn(|| Some((reader.i64()?, reader.u64()?)));
-        History {
-            since,
-            buckets: buckets.collect(),
+/// Of fixed size.
+#[derive(Debug, Clone, Copy)]
+struct Head {
+    /// When the first row came.
+    since: i64,
+    /// The numbers of the first and the last bucket that are kept.
+    first: i64,
+    last: i64,
+    /// Of the last.
+    amount: u64,
+    /// How many there are.
+    count: u32,
+}
+
+impl Head {
+    const SIZE: usize = 36;
+
+    fn write(&self) -> [u8; Self::SIZE] {
+        let mut bytes = [0; Self::SIZE];
+        let words = [self.since, self.first, self.last, self.amount.cast_signed()].map(i64::to_le_bytes);
+        if let Some((head, count)) = bytes.split_last_chunk_mut() {
+            head.copy_from_slice(words.as_flattened());
+            *count = self.count.to_le_bytes();
         }
+        bytes
+    }
+}
+
+impl<'v> History<'v> {
+    /// None: there is none.
+    fn read(stored: &'v [u8]) -> Option<Self> {
+        let mut reader = Reader::new(stored);
+        let head = Head {
+            since: reader.i64()?,
+            first: reader.i64()?,
+            last: reader.i64()?,
+            amount: reader.u64()?,
+            count: u32::from_le_bytes(reader.array()?),
+        };
+        let earlier = reader.rest;
+        Some(History { head, earlier })
     }
 
-    fn write(&self) -> Vec<u8> {
-        let mut value = Vec::with_capacity(8 + 16 * self.buckets.len());
-        value.extend_from_slice(&self.since.to_le_bytes());
-        for (bucket, sum) in &self.buckets {
-            value.extend_from_slice(&bucket.to_le_bytes());
-            value.extend_from_slice(&sum.to_le_bytes());
+    /// Each bucket that is not empty: its number and its amount.
+    fn buckets(&self) -> impl Iterator<Item = (i64, u64)> + use<'v> {
+        let (
+            Head {
+                mut first,
+                last,
+                amount,
+                ..
+            },
+            mut rest,
+        ) = (self.head, self.earlier);
+        let earlier = std::iter::from_fn(move || {
+            let (amount, gap) = read_pair(&mut rest)?;
+            let next = first.saturating_add_unsigned(gap);
+            Some((std::mem::replace(&mut first, next), amount))
+        });
+        earlier.chain([(last, amount)])
+    }
+
+    /// When the first row came, and each bucket.
+    fn read_all(stored: &[u8]) -> Option<(i64, Vec<(i64, u64)>)> {
+        let history = History::read(stored)?;
+        Some((history.head.since, history.buckets().collect()))
+    }
+
+    fn write_all(since: i64, buckets: &[(i64, u64)]) -> Vec<u8> {
+        let (first, last) = (buckets.first().copied(), buckets.last().copied().unwrap_or_default());
+        let head = Head {
+            since,
+            first: first.map_or(0, |(bucket, _)| bucket),
+            last: last.0,
+            amount: last.1,
+            count: u32::try_from(buckets.len()).unwrap_or(u32::MAX),
+        };
+        let mut value = head.write().to_vec();
+        for pair in buckets.windows(2) {
+            if let [(bucket, amount), (next, _)] = pair {
+                write_number(&mut value, *amount);
+                write_number(&mut value, next.abs_diff(*bucket));
+            }
         }
         value
+    }
+}
+
+/// Bytes of the longest number.
+const MOST_OF_A_NUMBER: usize = 10;
+
+/// Seven bits a byte, the lowest first, as WebAssembly writes its numbers (LEB128).
+fn write_number(value: &mut Vec<u8>, mut number: u64) {
+    while number >= 0x80 {
+        value.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    value.push(number as u8);
+}
+
+/// An amount, and how far it is to the next bucket.
+#[inline]
+fn read_pair(rest: &mut &[u8]) -> Option<(u64, u64)> {
+    // Nearly all of them.
+    if let Some(([amount @ ..0x80, gap @ ..0x80], behind)) = rest.split_first_chunk() {
+        *rest = behind;
+        return Some((u64::from(*amount), u64::from(*gap)));
+    }
+    Some((read_number(rest)?, read_number(rest)?))
+}
+
+fn read_number(rest: &mut &[u8]) -> Option<u64> {
+    let (mut number, mut shift) = (0_u64, 0_u32);
+    loop {
+        let (byte, behind) = rest.split_first()?;
+        *rest = behind;
+        number |= u64::from(byte & 0x7f).checked_shl(shift).unwrap_or(0);
+        if *byte < 0x80 {
+            return Some(number);
+        }
+        shift = shift.saturating_add(7);
     }
 }

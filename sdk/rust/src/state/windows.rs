@@ -1,6 +1,11 @@
 //! Sliding windows: how often something happened lately, how many different values it had, and which events those were.
+//!
+//! A window may be asked for a short time and keep a long one, for late rows. So entries can be read from both ends: what is
+//! asked for is found from the newest back, what is too old goes at the start, and nothing between the two is looked at.
 
-use super::{MOST_BYTES, Reader, Slot, Splice, cut, write_text};
+use std::ops::Range;
+
+use super::{MOST_BYTES, Reader, Slot, Splice, cut, shed, write_text};
 use crate::alert::Handle;
 use crate::bytes::same;
 use crate::define::{Store, StoreDef};
@@ -24,9 +29,9 @@ pub struct Window {
 /// Events of a window, oldest first.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Burst {
-    /// Each with the place in `values` where its value ends; the next begins there.
-    entries: Vec<(Handle, usize)>,
-    values: Vec<u8>,
+    len: usize,
+    /// The entries, as they are stored.
+    entries: Vec<u8>,
 }
 
 impl Store for Windows {
@@ -47,6 +52,14 @@ impl Windows {
 }
 
 impl Window {
+    /// The same window, of which less is kept than the store would: what a parameter asks for, say, and some time for late rows.
+    #[must_use]
+    pub fn keep(mut self, span: Span) -> Window {
+        let keep_ms = &mut self.slot.def.keep_ms;
+        *keep_ms = span.as_ms().clamp(0, *keep_ms);
+        self
+    }
+
     /// Remembers the row.
     pub fn add<T>(&mut self, row: &Row<T>) {
         self.insert(row.handle(), "");
@@ -66,9 +79,7 @@ impl Window {
     /// How many events the last `span` holds.
     #[must_use]
     pub fn count(&self, span: Span) -> usize {
-        let from = self.slot.now.saturating_sub(span.as_ms());
-        let inside = |entry: &Entry<'_>| (from..=self.slot.now).contains(&entry.time);
-        self.slot.look(|value| entries(value).filter(inside).count())
+        self.slot.look(|value| self.lately(value, span).1)
     }
 
     /// The events of the last `span`; they and all older ones are forgotten.
@@ -76,13 +87,9 @@ impl Window {
         let now = self.slot.now;
         let taken = self.slot.read(|value| {
             let value = value?;
-            let mut rest = Vec::new();
-            let mut newest = None;
-            for entry in entries(value).filter(|entry| entry.time > now) {
-                entry.write(&mut rest);
-                newest = newest.max(Some(entry.time));
-            }
-            Some((self.up_to_now(value, span), rest, newest))
+            let later: Vec<Entry<'_>> = entries(value).filter(|entry| entry.time > now).collect();
+            let newest = later.last().map(|entry| entry.time);
+            Some((self.up_to_now(value, span), write(&later), newest))
         });
         let Some((burst, rest, newest)) = taken else {
             return Burst::default();
@@ -100,24 +107,28 @@ impl Window {
     }
 
     fn up_to_now(&self, value: &[u8], span: Span) -> Burst {
+        let (place, len) = self.lately(value, span);
+        let entries = value.get(place).unwrap_or_default().to_vec();
+        Burst { len, entries }
+    }
+
+    /// Where the entries of the last `span` lie, and how many they are.
+    fn lately(&self, value: &[u8], span: Span) -> (Range<usize>, usize) {
         let now = self.slot.now;
         let from = now.saturating_sub(span.as_ms());
-        let mut burst = Burst::default();
-        let mut at = 0;
-        // Most of what is kept is older: it is passed over.
-        while let Some((time, end)) = head(value, at) {
-            if (from..=now).contains(&time) {
-                let mut reader = Reader::new(value.get(at + 8..end).unwrap_or_default());
-                let (Some(event), Some(text)) = (reader.u64(), reader.bytes()) else {
-                    break;
-                };
-                let time = Time::from_ms(time);
-                burst.values.extend_from_slice(text);
-                burst.entries.push((Handle { time, event }, burst.values.len()));
+        let (mut place, mut len) = (value.len()..value.len(), 0);
+        while let Some((time, start)) = before(value, place.start)
+            && time >= from
+        {
+            place.start = start;
+            if time > now {
+                // A late row asks.
+                place.end = start;
+            } else {
+                len += 1;
             }
-            at = end;
         }
-        burst
+        (place, len)
     }
 
     fn insert(&mut self, handle: Handle, text: &str) {
@@ -126,142 +137,141 @@ impl Window {
             event: handle.event,
             value: cut(text),
         };
-        if let Some(out) = self.slot.look(|value| self.appended(value, &entry)) {
+        if let Some((out, count)) = self.slot.look(|value| self.appended(value, &entry)) {
             let mut tail = Vec::with_capacity(entry.size());
             entry.write(&mut tail);
             let splice = Splice {
+                head: &count.to_le_bytes(),
                 out,
+                cut: 0,
                 tail: &tail,
-                ..Splice::default()
             };
             self.slot.splice(splice, entry.time);
             return;
         }
-        let (next, newest) = self.slot.look(|value| self.inserted(value, &entry));
+        let (next, newest) = self.slot.look(|value| self.inserted(value, entry));
         self.slot.put(&next, newest);
     }
-}
 
-impl Window {
     /// The window with the entry where it belongs, without what is too old or too much; and the time of the newest.
-    fn inserted(&self, value: &[u8], entry: &Entry<'_>) -> (Vec<u8>, i64) {
-        let newest = entries(value)
-            .map(|known| known.time)
-            .max()
-            .unwrap_or(entry.time)
-            .max(entry.time);
-        let oldest = newest.saturating_sub(self.slot.def.keep_ms);
-        let alive = || entries(value).filter(|known| known.time >= oldest);
+    fn inserted<'v>(&self, value: &'v [u8], entry: Entry<'v>) -> (Vec<u8>, i64) {
+        let mut kept: Vec<Entry<'v>> = entries(value).collect();
+        let newest = kept.last().map_or(entry.time, |last| last.time.max(entry.time));
         // A late row older than everything kept has no place where the window is full already.
-        let surplus = (alive().count() + 1)
-            .saturating_sub(self.slot.cap())
-            .max(too_many(alive(), entry));
-        let mut next = Vec::with_capacity(value.len() + Entry::HEAD + entry.value.len());
-        let mut skipped = 0;
-        let mut write = |entry: &Entry<'_>| {
-            if skipped < surplus {
-                skipped += 1;
-            } else {
-                entry.write(&mut next);
-            }
-        };
-        let mut waiting = Some(entry);
-        for known in alive() {
-            if let Some(entry) = waiting.take_if(|entry| known.time > entry.time) {
-                write(entry);
-            }
-            write(&known);
-        }
-        if let Some(entry) = waiting {
-            write(entry);
-        }
-        (next, newest)
+        let place = kept.partition_point(|known| known.time <= entry.time);
+        kept.insert(place, entry);
+        let oldest = newest.saturating_sub(self.slot.def.keep_ms);
+        shed(&mut kept, oldest, |entry| entry.time, Entry::size);
+        let surplus = kept.len().saturating_sub(self.slot.cap());
+        (write(kept.get(surplus..).unwrap_or_default()), newest)
     }
 
-    /// The ordinary case: the entry is the newest, and there is room. How many bytes of entries are too old, all at the start.
-    fn appended(&self, value: &[u8], entry: &Entry<'_>) -> Option<usize> {
-        let oldest = entry.time.saturating_sub(self.slot.def.keep_ms);
-        let (mut count, mut out, mut at, mut last) = (0, 0, 0, i64::MIN);
-        while let Some((time, end)) = head(value, at) {
-            if time < oldest {
-                out = end;
-            } else {
-                count += 1;
-            }
-            (at, last) = (end, time);
+    /// The ordinary case: the entry is the newest. How many bytes of entries are too old or too much, all at the start, and how
+    /// many there are then.
+    fn appended(&self, value: &[u8], entry: &Entry<'_>) -> Option<(usize, u32)> {
+        let mut count = u32::from_le_bytes(*value.first_chunk::<COUNT>()?);
+        let (last, _) = before(value, value.len())?;
+        if last > entry.time {
+            return None;
         }
-        let bytes = value.len() - out + entry.size();
-        (at == value.len() && last <= entry.time && count < self.slot.cap() && bytes <= MOST_BYTES).then_some(out)
+        let oldest = entry.time.saturating_sub(self.slot.def.keep_ms);
+        let mut at = COUNT;
+        while let Some((time, end)) = after(value, at) {
+            let bytes = value.len() - at + entry.size();
+            if time >= oldest && count < self.slot.def.cap && bytes <= MOST_BYTES {
+                break;
+            }
+            count = count.saturating_sub(1);
+            at = end;
+        }
+        Some((at - COUNT, count.saturating_add(1)))
     }
 }
+
+/// Bytes before the first entry: how many there are.
+const COUNT: usize = 4;
 
 /// The time of the entry that begins there, and where it ends.
 #[inline]
-fn head(value: &[u8], at: usize) -> Option<(i64, usize)> {
-    let head = value.get(at..)?.first_chunk::<{ Entry::HEAD }>()?;
-    let (time, rest) = head.split_first_chunk::<8>()?;
-    let length = rest.last_chunk::<2>()?;
-    let end = at + Entry::HEAD + usize::from(u16::from_le_bytes(*length));
-    (end <= value.len()).then_some((i64::from_le_bytes(*time), end))
+fn after(value: &[u8], at: usize) -> Option<(i64, usize)> {
+    let length = usize::from(u16::from_le_bytes(*value.get(at..)?.first_chunk()?));
+    let end = at + Entry::FRAME + length;
+    Some((before(value, end)?.0, end))
 }
 
-/// How many of the oldest have to go for their bytes, if this one comes to them.
-fn too_many<'v>(alive: impl Iterator<Item = Entry<'v>>, new: &Entry<'_>) -> usize {
-    let mut sizes: Vec<(i64, usize)> = alive.map(|entry| (entry.time, entry.size())).collect();
-    let place = sizes.partition_point(|(time, _)| *time <= new.time);
-    sizes.insert(place, (new.time, new.size()));
-    let mut bytes = sizes.iter().map(|(_, size)| size).sum::<usize>();
-    let surplus = sizes.iter().take_while(|(_, size)| {
-        let is_surplus = bytes > MOST_BYTES;
-        bytes -= if is_surplus { *size } else { 0 };
-        is_surplus
-    });
-    surplus.count()
+/// The time of the entry that ends there, and where it begins.
+#[inline]
+fn before(value: &[u8], end: usize) -> Option<(i64, usize)> {
+    let foot = value.get(COUNT..end)?.last_chunk::<10>()?;
+    let (time, length) = foot.split_first_chunk::<8>()?;
+    let length = usize::from(u16::from_le_bytes(*length.first_chunk()?));
+    let start = end.checked_sub(Entry::FRAME + length).filter(|start| *start >= COUNT)?;
+    Some((i64::from_le_bytes(*time), start))
 }
 
-/// One event of a window, as stored: time, journal number, value.
+/// One event of a window, as stored: the length of its value, the value, journal number, time, and the length again.
+#[derive(Debug)]
 struct Entry<'v> {
     time: i64,
     event: u64,
     value: &'v str,
 }
 
-impl Entry<'_> {
-    const HEAD: usize = 18;
+impl<'v> Entry<'v> {
+    /// Bytes beside the value.
+    const FRAME: usize = 20;
 
     fn size(&self) -> usize {
-        Self::HEAD + self.value.len()
+        Self::FRAME + self.value.len()
     }
 
     fn write(&self, value: &mut Vec<u8>) {
-        value.extend_from_slice(&self.time.to_le_bytes());
-        value.extend_from_slice(&self.event.to_le_bytes());
         write_text(value, self.value);
+        value.extend_from_slice(&self.event.to_le_bytes());
+        value.extend_from_slice(&self.time.to_le_bytes());
+        let length = u16::try_from(self.value.len()).unwrap_or_default();
+        value.extend_from_slice(&length.to_le_bytes());
+    }
+
+    fn read(reader: &mut Reader<'v>) -> Option<Self> {
+        let value = reader.text()?;
+        let (event, time) = (reader.u64()?, reader.i64()?);
+        reader.array::<2>()?;
+        Some(Entry { time, event, value })
     }
 }
 
+/// Entries, one after the other.
+fn read(bytes: &[u8]) -> impl Iterator<Item = Entry<'_>> {
+    let mut reader = Reader::new(bytes);
+    std::iter::from_fn(move || Entry::read(&mut reader))
+}
+
 fn entries(value: &[u8]) -> impl Iterator<Item = Entry<'_>> {
-    let mut reader = Reader::new(value);
-    std::iter::from_fn(move || {
-        Some(Entry {
-            time: reader.i64()?,
-            event: reader.u64()?,
-            value: reader.text()?,
-        })
-    })
+    read(value.get(COUNT..).unwrap_or_default())
+}
+
+fn write(entries: &[Entry<'_>]) -> Vec<u8> {
+    let size: usize = entries.iter().map(Entry::size).sum();
+    let mut value = Vec::with_capacity(COUNT + size);
+    value.extend_from_slice(&u32::try_from(entries.len()).unwrap_or(u32::MAX).to_le_bytes());
+    for entry in entries {
+        entry.write(&mut value);
+    }
+    value
 }
 
 impl Burst {
     /// How many events.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.entries.len()
+        self.len
     }
 
     /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.len == 0
     }
 
     /// How many different values the events had.
@@ -273,36 +283,34 @@ impl Burst {
     /// The different values, in order of first appearance.
     #[must_use]
     pub fn values(&self) -> Vec<&str> {
-        let mut values: Vec<&[u8]> = Vec::new();
-        let mut start = 0;
-        for (_, end) in &self.entries {
-            let value = self.values.get(start..*end).unwrap_or_default();
-            start = *end;
-            if !value.is_empty() && !values.iter().any(|known| same(known, value)) {
+        let mut values: Vec<&str> = Vec::new();
+        for Entry { value, .. } in read(&self.entries) {
+            let is_known = |known: &&str| same(known.as_bytes(), value.as_bytes());
+            if !value.is_empty() && !values.iter().any(is_known) {
                 values.push(value);
             }
         }
         values
-            .into_iter()
-            .filter_map(|value| std::str::from_utf8(value).ok())
-            .collect()
     }
 
     /// When the first happened.
     #[must_use]
     pub fn start(&self) -> Option<Time> {
-        self.entries.first().map(|(handle, _)| handle.time())
+        self.handles().next().map(|first| first.time())
     }
 
     /// When the last happened.
     #[must_use]
     pub fn end(&self) -> Option<Time> {
-        self.entries.last().map(|(handle, _)| handle.time())
+        self.handles().last().map(|last| last.time())
     }
 
     /// The events, as evidence.
     pub fn handles(&self) -> impl Iterator<Item = Handle> {
-        self.entries.iter().map(|(handle, _)| *handle)
+        read(&self.entries).map(|entry| Handle {
+            time: Time::from_ms(entry.time),
+            event: entry.event,
+        })
     }
 }
 
@@ -310,10 +318,6 @@ impl IntoIterator for Burst {
     type Item = Handle;
     type IntoIter = std::vec::IntoIter<Handle>;
     fn into_iter(self) -> Self::IntoIter {
-        self.entries
-            .into_iter()
-            .map(|(handle, _)| handle)
-            .collect::<Vec<_>>()
-            .into_iter()
+        self.handles().collect::<Vec<_>>().into_iter()
     }
 }

@@ -28,10 +28,11 @@ impl Purse {
     }
 }
 
-/// How a value becomes another: bytes are left out behind its head and at its end, and others come to its end.
+/// How a value becomes another: its head changes, bytes are left out behind that and at its end, and others come to its end.
 #[derive(Debug, Clone, Copy, Default)]
 pub(in crate::state) struct Splice<'a> {
-    pub(in crate::state) head: usize,
+    /// Takes the place of as many bytes.
+    pub(in crate::state) head: &'a [u8],
     /// Left out behind the head.
     pub(in crate::state) out: usize,
     /// Left out at the end.
@@ -49,7 +50,10 @@ impl Change<'_> {
     fn len(&self, old: usize) -> usize {
         match self {
             Change::Whole(value) => value.len(),
-            Change::Part(splice) => old.saturating_sub(splice.out + splice.cut) + splice.tail.len(),
+            Change::Part(splice) => {
+                let kept = old.saturating_sub(splice.out + splice.cut);
+                kept.max(splice.head.len()) + splice.tail.len()
+            }
         }
     }
 
@@ -57,19 +61,19 @@ impl Change<'_> {
     fn is_none(&self, old: &[u8]) -> bool {
         match self {
             Change::Whole(value) => *value == old,
-            Change::Part(splice) => splice.out == 0 && splice.cut == splice.tail.len() && old.ends_with(splice.tail),
+            Change::Part(Splice { head, out, cut, tail }) => {
+                *out == 0 && *cut == tail.len() && old.starts_with(head) && old.ends_with(tail)
+            }
         }
     }
 
     fn whole(&self, old: &[u8]) -> Vec<u8> {
-        let splice = match self {
+        let Splice { head, out, cut, tail } = match self {
             Change::Whole(value) => return value.to_vec(),
-            Change::Part(splice) => splice,
+            Change::Part(splice) => *splice,
         };
-        let (head, rest) = old.split_at_checked(splice.head).unwrap_or_default();
-        let kept = rest.len().saturating_sub(splice.cut);
-        let kept = rest.get(splice.out..kept).unwrap_or_default();
-        [head, kept, splice.tail].concat()
+        let kept = old.get(head.len() + out..old.len().saturating_sub(cut));
+        [head, kept.unwrap_or_default(), tail].concat()
     }
 }
 
@@ -198,27 +202,22 @@ impl Known {
 
     /// Changes a value where it is, if there is room; else where there is.
     fn splice(&mut self, number: u32, splice: Splice<'_>) -> Place {
+        let Splice { head, out, cut, tail } = splice;
         let mut place = self.place(number);
         if self.value(number).flatten().is_none() {
             place.len = 0;
         }
-        let end = place.start + place.len.saturating_sub(splice.cut);
-        if splice.out > 0 && place.start + splice.head + splice.out <= end {
-            // The head, which is short, comes to what is behind it: a value that loses its oldest entry stays where it is.
-            self.bytes
-                .copy_within(place.start..place.start + splice.head, place.start + splice.out);
-            place.start += splice.out;
-            place.room = place.room.saturating_sub(splice.out);
-        }
-        let start = place.start;
-        let length = end - start + splice.tail.len();
-        if length <= place.room
-            && let Some(free) = self
-                .bytes
-                .get_mut(end..)
-                .and_then(|free| free.get_mut(..splice.tail.len()))
-        {
-            free.copy_from_slice(splice.tail);
+        let Some(length) = place.len.checked_sub(out + cut).filter(|kept| *kept >= head.len()) else {
+            let whole = Change::Part(splice).whole(self.bytes_at(place));
+            return self.store(number, &whole);
+        };
+        // The head, which is short, comes to what is behind it: a value that loses its oldest entry stays where it is.
+        place.start += out;
+        place.room = place.room.saturating_sub(out);
+        let end = place.start + length;
+        self.fill(place.start, head);
+        let length = length + tail.len();
+        if length <= place.room && self.fill(end, tail) {
             return Place { len: length, ..place };
         }
         let moved = Place {
@@ -226,9 +225,15 @@ impl Known {
             len: length,
             room: length,
         };
-        self.bytes.extend_from_within(start..end);
-        self.bytes.extend_from_slice(splice.tail);
+        self.bytes.extend_from_within(place.start..end);
+        self.bytes.extend_from_slice(tail);
         self.widen(moved, true)
+    }
+
+    /// Writes bytes over others. False: there are not so many.
+    fn fill(&mut self, start: usize, bytes: &[u8]) -> bool {
+        let place = self.bytes.get_mut(start..).and_then(|from| from.get_mut(..bytes.len()));
+        place.map(|place| place.copy_from_slice(bytes)).is_some()
     }
 
     /// The host will be told of this fact.

@@ -95,16 +95,20 @@ fn whoever_knows_sees_what_whoever_asks_sees() {
                                     assert_eq!(value.unwrap_or_default(), old, "seed {seed}")
                                 });
                                 let some = |dice: &mut Dice, most: usize| dice.roll(most.min(20) as u64 + 1) as usize;
-                                change.head = some(&mut dice, old.len());
-                                change.out = some(&mut dice, old.len() - change.head);
-                                change.cut = some(&mut dice, old.len() - change.head - change.out);
+                                let length = some(&mut dice, old.len());
+                                let mut head = old[..length].to_vec();
+                                change.out = some(&mut dice, old.len() - length);
+                                change.cut = some(&mut dice, old.len() - length - change.out);
                                 if dice.roll(4) == 0 {
                                     change.out = 0;
                                     value = old[old.len() - change.cut..].to_vec();
                                 }
-                                change.tail = &value;
-                                let kept = &old[change.head + change.out..old.len() - change.cut];
-                                let whole = [&old[..change.head], kept, &value].concat();
+                                if dice.roll(2) == 0 {
+                                    head.fill(7);
+                                }
+                                (change.head, change.tail) = (&head, &value);
+                                let kept = &old[length + change.out..old.len() - change.cut];
+                                let whole = [&head, kept, &value].concat();
                                 let kept = asks.put(&key, &whole, now, expires_at);
                                 only_now.remove(&key);
                                 match kept {
