@@ -13,7 +13,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use picket_contract::Admission;
+use picket_contract::{Admission, RawRow};
 use picket_event::Plan;
 use picket_judge::people::Nobody;
 use picket_judge::pipeline::{Logged, Options, Pipeline, RuleSet};
@@ -106,9 +106,9 @@ pub(crate) fn run(stock: &Path, printer: &Printer) -> anyhow::Result<()> {
 
 /// Lines of text as rows: cutting them is part of what is measured.
 pub(crate) fn rows(company: &Company) -> Vec<Rows> {
-    let of_log = |(feed, text): &(duo_simulator::model::Feed, String)| Rows {
+    let of_log = |(feed, text): &(duo_simulator::model::Feed, RawRow)| Rows {
         log: feed.name().into(),
-        rows: lines(text).filter(|line| !line.is_empty()).map(Arc::from).collect(),
+        rows: lines(text).filter(|line| !line.is_empty()).collect(),
     };
     company.logs.iter().map(of_log).collect()
 }

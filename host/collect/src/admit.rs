@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use picket_contract::{EventRecord, Mark};
+use picket_contract::{EventRecord, Mark, RawRow};
 use picket_duo::Log;
 use picket_event::{Identity, Reading};
 use picket_store::CursorRow;
@@ -11,7 +11,7 @@ use picket_store::CursorRow;
 #[derive(Debug, Default)]
 pub struct Rows {
     /// As they came.
-    pub texts: Vec<Arc<str>>,
+    pub texts: Vec<RawRow>,
     /// One for each.
     pub identities: Vec<Option<Identity>>,
     /// What else was read of them on the way: to go with the events that they become.
@@ -74,7 +74,7 @@ pub trait Admit: Send + Sync + 'static {
     }
 
     /// Reads the rows of an answer, once for all who need to know something of them.
-    fn read(&self, log: Log, texts: Vec<Arc<str>>) -> Rows;
+    fn read(&self, log: Log, texts: Vec<RawRow>) -> Rows;
 
     /// Events that are held in memory until other logs have come as far: rules are shown rows in order.
     fn waiting(&self) -> usize {

@@ -236,6 +236,8 @@ fn unknown(raw: &str, time: i64) -> Identity {
 
 #[cfg(test)]
 mod tests {
+    use picket_contract::RawRow;
+
     use super::*;
 
     fn walk(log: Log) -> Walk {
@@ -268,7 +270,7 @@ mod tests {
 
     fn read(rows: &[&str], identify: impl Fn(&str) -> Option<Identity>) -> Rows {
         Rows {
-            texts: rows.iter().map(|row| Arc::from(*row)).collect(),
+            texts: rows.iter().map(|row| RawRow::from(*row)).collect(),
             identities: rows.iter().map(|row| identify(row)).collect(),
             reading: None,
         }

@@ -15,6 +15,9 @@ pub struct Key {
     pub id: Arc<str>,
 }
 
+/// The text of a row. Cloning is cheap. Rows that came together may be parts of one text, which lives as long as any of them.
+pub type RawRow = bytestring::ByteString;
+
 /// One event as admitted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EventRecord {
@@ -23,7 +26,7 @@ pub struct EventRecord {
     /// Order time, ms since the Unix epoch.
     pub time: i64,
     /// The row as received: UTF-8 JSON, or whatever came where it could not be parsed.
-    pub raw: Arc<str>,
+    pub raw: RawRow,
 }
 
 /// What stands between events.

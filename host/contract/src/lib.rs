@@ -23,7 +23,7 @@ pub use batch::{Batch, Column, Group, NULL};
 pub use evaluate::{
     Allowance, Call, Evaluate, FailedRow, Failure, FailureKind, LogLine, Outcome, ParamValue, Params, Usage,
 };
-pub use journal::{Admission, EventRecord, Key, Mark, Position};
+pub use journal::{Admission, EventRecord, Key, Mark, Position, RawRow};
 pub use manifest::{FieldType, Manifest, RuleManifest, Source};
 pub use state::{RuleState, StateChanges, StateLimits, StateOverlay, StateSummary};
 pub use table::{Kind as IndexKind, Numbers, Row, Table, Tables};

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use picket_collect::{Admit, AdmitError, Admitted, Cursor, DuoLogs, Intake, Rows};
+use picket_contract::RawRow;
 use picket_duo::{
     BadConfig, Client, ClientConfig, DuoError, Host, Log, Page, Query, Scheme, Transport, TransportConfig,
 };
@@ -226,7 +227,7 @@ impl Admit for Door {
         }
     }
 
-    fn read(&self, log: Log, texts: Vec<Arc<str>>) -> Rows {
+    fn read(&self, log: Log, texts: Vec<RawRow>) -> Rows {
         self.pipeline.read(log.journal(), texts).into()
     }
 

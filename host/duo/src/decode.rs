@@ -2,9 +2,9 @@
 
 use std::borrow::Cow;
 use std::ops::Range;
-use std::sync::Arc;
 use std::time::Duration;
 
+use bytestring::ByteString;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::Value;
@@ -126,7 +126,7 @@ fn usual(log: Log, answer: &Answer) -> Option<Page> {
     if whole.stat != "OK" {
         return None;
     }
-    let row = |row: Range<usize>| body.get(row).map(Arc::from);
+    let row = |row: Range<usize>| body.get(row).map(ByteString::from);
     Some(Page {
         rows: list.rows.into_iter().map(row).collect::<Option<_>>()?,
         next_offset: offset(answer, whole.response.metadata.as_ref()).ok()?,
@@ -190,8 +190,9 @@ pub(crate) fn list(answer: &Answer, rows: &RawValue, name: &str) -> Result<Vec<B
         .map_err(|_| malformed(answer, &format!("`{name}` is not a list")))
 }
 
-fn texts(rows: Vec<Box<RawValue>>) -> Vec<Arc<str>> {
-    rows.into_iter().map(|row| Arc::from(row.get())).collect()
+fn texts(rows: Vec<Box<RawValue>>) -> Vec<ByteString> {
+    let text = |row: Box<RawValue>| ByteString::from(String::from(Box::<str>::from(row)));
+    rows.into_iter().map(text).collect()
 }
 
 /// All shapes of `metadata.next_offset`: absent, null, a text, a number, a list of texts and numbers.

@@ -1,6 +1,6 @@
 //! What is asked and what comes back.
 
-use std::sync::Arc;
+use bytestring::ByteString;
 
 /// What to ask a log for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,7 +40,7 @@ impl Offset {
 #[derive(Debug, Clone)]
 pub struct Page {
     /// The rows as Duo wrote them, in Duo's order. A row may be anything that stands in a list: one odd row spoils no page.
-    pub rows: Vec<Arc<str>>,
+    pub rows: Vec<ByteString>,
     /// Where this page ended. Its presence does not mean that there is more, nor its absence that there is not.
     pub next_offset: Option<Offset>,
     /// Duo's clock when it answered, ms since the Unix epoch, whole seconds.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use picket_catalogue::Kind;
-use picket_contract::{EventRecord, FieldType, Source};
+use picket_contract::{EventRecord, FieldType, RawRow, Source};
 
 use crate::Page;
 use crate::family::Family;
@@ -97,7 +97,7 @@ impl Plan {
         &self,
         log: &str,
         duo_log: &str,
-        rows: &[Arc<str>],
+        rows: &[RawRow],
         mut record: impl FnMut(usize, Result<Identity, Problem>) -> EventRecord,
     ) -> Page {
         let (identities, page) = self.read_rows(log, duo_log, rows);
@@ -110,11 +110,11 @@ impl Plan {
         &self,
         log: &str,
         duo_log: &str,
-        rows: &[Arc<str>],
+        rows: &[RawRow],
     ) -> (Vec<Result<Identity, Problem>>, Page) {
         let layout = self.layout_of(log);
         let mut columns = Columns::new(&layout, duo_log, rows.len());
-        let read = |raw: &Arc<str>| columns.read_identified(duo_log, raw, &self.enrichment);
+        let read = |raw: &RawRow| columns.read_identified(duo_log, raw, &self.enrichment);
         let identities = rows.iter().map(read).collect();
         (identities, columns.page(&layout, duo_log, Vec::new()))
     }

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use picket_contract::EventRecord;
+use picket_contract::{EventRecord, RawRow};
 
 use crate::identify::{Identity, Problem};
 use crate::{Page, Plan};
@@ -13,7 +13,7 @@ use crate::{Page, Plan};
 /// Rows of one of Duo's logs, read in one pass.
 #[derive(Debug)]
 pub struct Reading {
-    rows: Vec<Arc<str>>,
+    rows: Vec<RawRow>,
     identities: Vec<Result<Identity, Problem>>,
     page: Page,
 }
@@ -21,13 +21,13 @@ pub struct Reading {
 impl Reading {
     /// Reads rows of one of Duo's logs as they came, under the name that fits most rules.
     #[must_use]
-    pub fn new(plan: &Plan, duo_log: &str, rows: Vec<Arc<str>>) -> Self {
+    pub fn new(plan: &Plan, duo_log: &str, rows: Vec<RawRow>) -> Self {
         let (identities, page) = plan.read_rows(plan.named(duo_log), duo_log, &rows);
         Reading { rows, identities, page }
     }
 
     /// The rows as they came, each with which event it is.
-    pub fn rows(&self) -> impl Iterator<Item = (&Arc<str>, Result<&Identity, &Problem>)> {
+    pub fn rows(&self) -> impl Iterator<Item = (&RawRow, Result<&Identity, &Problem>)> {
         self.rows.iter().zip(self.identities.iter().map(Result::as_ref))
     }
 
@@ -51,7 +51,7 @@ impl Reading {
         let mut places = Vec::with_capacity(events.len());
         let mut records = Vec::with_capacity(self.rows.len());
         for (number, raw) in (0..).zip(self.rows) {
-            let event = left.next_if(|event| Arc::ptr_eq(&event.raw, &raw));
+            let event = left.next_if(|event| event.raw.as_ptr() == raw.as_ptr());
             places.extend(event.map(|_| number));
             records.push(event.cloned().unwrap_or_else(|| EventRecord {
                 id: Arc::default(),
@@ -66,7 +66,7 @@ impl Reading {
 #[cfg(test)]
 mod tests {
     use picket_contract::manifest::Field;
-    use picket_contract::{FieldType, Source, When};
+    use picket_contract::{FieldType, RawRow, Source, When};
 
     use super::*;
 
@@ -84,9 +84,13 @@ mod tests {
         }])
     }
 
-    fn rows() -> Vec<Arc<str>> {
+    fn rows() -> Vec<RawRow> {
         let row = |n: i64| format!(r#"{{"txid":"t{n}","timestamp":{n},"user":{{"name":"u{n}"}}}}"#);
-        (0..5).map(row).chain(["no event".to_owned()]).map(Arc::from).collect()
+        (0..5)
+            .map(row)
+            .chain(["no event".to_owned()])
+            .map(RawRow::from)
+            .collect()
     }
 
     #[test]
@@ -109,14 +113,14 @@ mod tests {
     #[test]
     fn an_event_of_another_row_is_noticed() {
         let all = rows();
-        let event = |raw: &Arc<str>| EventRecord {
+        let event = |raw: &RawRow| EventRecord {
             id: "x".into(),
             time: 7,
             raw: raw.clone(),
         };
         let read = || Reading::new(&plan(), "authentication", all.clone());
         assert!(
-            read().place(&[event(&Arc::from(&*all[0]))]).is_none(),
+            read().place(&[event(&RawRow::from(&*all[0]))]).is_none(),
             "equal, and not the same"
         );
         assert!(

@@ -11,7 +11,9 @@ use std::sync::Arc;
 
 use picket_contract::manifest::{Field, StateManifest};
 use picket_contract::when::Test;
-use picket_contract::{Batch, Column, EventRecord, FieldType, Group, Op, Params, RuleManifest, Severity, Source, When};
+use picket_contract::{
+    Batch, Column, EventRecord, FieldType, Group, Op, Params, RawRow, RuleManifest, Severity, Source, When,
+};
 use picket_event::{Mask, Page, Permission, Plan, RowRef, Selector, identify, narrate, subject};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -424,7 +426,7 @@ proptest! {
             .map(|field| (field.path, FieldType::Text, false))
             .collect();
         let plan = Plan::new(&[source("authentication", &fields, When::always())]);
-        let rows: Vec<Arc<str>> = rows.into_iter().map(Arc::from).collect();
+        let rows: Vec<RawRow> = rows.into_iter().map(RawRow::from).collect();
         let mut told = Vec::new();
         let page = plan.read("authentication", "authentication", &rows, |number, identity| {
             told.push(identity);
@@ -642,7 +644,7 @@ fn one_pass_tells_of_a_row_what_two_tell() {
         &[("username", FieldType::Text, false)],
         When::always(),
     )]);
-    let rows: [Arc<str>; 5] = [
+    let rows: [RawRow; 5] = [
         r#"{"timestamp":1,"username":"ada","action":"a"}"#.into(),
         // Nobody reads the note, but the row is told by all of its content.
         r#"{"timestamp":1,"username":"ada","note":"\ud83d"}"#.into(),

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use picket_contract::{Admission, EventRecord, Mark};
+use picket_contract::{Admission, EventRecord, Mark, RawRow};
 use picket_event::{Identity, Plan, Problem, identify};
 use picket_store::{AlertRow, Repeat, Superseded};
 use rustc_hash::{FxBuildHasher, FxHashSet};
@@ -24,16 +24,16 @@ pub struct Rows {
     /// Duo's own log.
     pub log: Arc<str>,
     /// As received, in any order.
-    pub rows: Vec<Arc<str>>,
+    pub rows: Vec<RawRow>,
 }
 
-/// The lines of a text, without their ends. What follows the last end is a line too, if an empty one.
-pub fn lines(text: &str) -> impl Iterator<Item = &str> {
+/// The lines of a text, without their ends, as parts of it. What follows the last end is a line too, if an empty one.
+pub fn lines(text: &RawRow) -> impl Iterator<Item = RawRow> {
     let ends = memchr::memchr_iter(b'\n', text.as_bytes()).chain([text.len()]);
     ends.scan(0, |start, end| {
-        let line = text.get(*start..end);
+        let line = text.get(*start..end)?;
         *start = end + 1;
-        line
+        Some(text.slice_ref(line))
     })
 }
 
@@ -135,7 +135,7 @@ fn read(logs: &[Rows], plan: &Plan) -> Result<Vec<(Admission, Vec<Place>)>, BadR
     Ok(entries(logs, placed))
 }
 
-fn event(identity: Identity, raw: &Arc<str>) -> EventRecord {
+fn event(identity: Identity, raw: &RawRow) -> EventRecord {
     EventRecord {
         id: identity.id,
         time: identity.time,
@@ -271,11 +271,11 @@ fn count(alerts: &mut [AlertRow], repeats: Vec<Repeat>) {
 
 #[cfg(test)]
 mod tests {
-    use super::lines;
+    use super::{RawRow, lines};
 
     #[test]
     fn every_line_comes_once() {
-        let cut = |text: &'static str| lines(text).collect::<Vec<_>>();
+        let cut = |text: &str| lines(&RawRow::from(text)).collect::<Vec<_>>();
         assert_eq!(cut("one\ntwo\r\n\nfour"), ["one", "two\r", "", "four"]);
         assert_eq!(cut("ü\n"), ["ü", ""]);
         assert_eq!(cut(""), [""]);

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::{ALL, Dice, Does, Event, NOW, Native, journal, journal_of_first_start, manifest, reference, tenant, tidy};
-use picket_contract::{Admission, EventRecord, Params, RuleState, Tables};
+use picket_contract::{Admission, EventRecord, Params, RawRow, RuleState, Tables};
 use picket_judge::people::Nobody;
 use picket_judge::pipeline::{Logged, Options, Page, Pipeline, RuleSet, RuleSpec};
 use picket_judge::{Holding, Settings, Terms};
@@ -39,7 +39,7 @@ fn set(does: &[Does], hash: &str) -> RuleSet {
 
 /// Rows as Duo would send them: with their times inside.
 fn page(admission: &Admission) -> Page {
-    let row = |event: &EventRecord| -> Arc<str> {
+    let row = |event: &EventRecord| -> RawRow {
         let mut row: serde_json::Value = serde_json::from_str(&event.raw).unwrap();
         let (minutes, seconds) = (event.time / 60_000, event.time % 60_000);
         let time = format!(

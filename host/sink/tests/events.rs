@@ -46,7 +46,7 @@ fn written(tenant: &Arc<str>, log: &str, number: u64, event: &EventRecord) -> Op
         nth: 1,
         summary: false,
         page: false,
-        json: event.raw.clone(),
+        json: (&*event.raw).into(),
     })
 }
 

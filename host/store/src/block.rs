@@ -288,9 +288,9 @@ fn numbers<'a, const N: usize>(
     Ok(bytes.as_chunks::<N>().0.iter().copied())
 }
 
-fn text(bytes: &[u8]) -> Result<Arc<str>, String> {
+fn text<'a, T: From<&'a str>>(bytes: &'a [u8]) -> Result<T, String> {
     std::str::from_utf8(bytes)
-        .map(Arc::from)
+        .map(T::from)
         .map_err(|error| format!("not UTF-8: {error}"))
 }
 

@@ -17,7 +17,7 @@ use std::time::Duration;
 use duo_simulator::company::{Options as CompanyOptions, generate};
 use duo_simulator::json::dumps;
 use duo_simulator::model::{Account, Feed};
-use picket_contract::{Call, Evaluate, Failure, Mark, Outcome, ParamValue, params};
+use picket_contract::{Call, Evaluate, Failure, Mark, Outcome, ParamValue, RawRow, params};
 use picket_e2e::{Story, stock};
 use picket_event::Mask;
 use picket_hostile::Guest;
@@ -364,7 +364,7 @@ fn denials(minutes: std::ops::Range<i64>) -> Vec<Page> {
     let account = story.account();
     let page = |row: &duo_simulator::model::Row| Page {
         log: "authentication".into(),
-        rows: vec![Arc::from(dumps(&row.json))].into(),
+        rows: vec![RawRow::from(dumps(&row.json))].into(),
         marks: vec![Mark::Complete {
             log: "authentication".into(),
             to: row.time_us / 1000,

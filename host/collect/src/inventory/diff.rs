@@ -1,8 +1,8 @@
 //! What changed between two snapshots: rows for the journal, and what the store is to keep. Pure.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
+use picket_contract::RawRow;
 use picket_duo::Inventory;
 use picket_event::rfc3339;
 use picket_store::{InventoryChange, InventoryRow};
@@ -23,7 +23,7 @@ pub(crate) struct Changes {
 /// One object is otherwise.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Change {
-    pub(crate) row: Option<Arc<str>>,
+    pub(crate) row: Option<RawRow>,
     pub(crate) stock: InventoryChange,
 }
 
@@ -137,7 +137,7 @@ fn row(
     changed: Vec<String>,
     before: Option<&Object>,
     after: Option<&Object>,
-) -> Option<Arc<str>> {
+) -> Option<RawRow> {
     log_of(kind)?;
     let now = after.or(before)?;
     let owners = || {

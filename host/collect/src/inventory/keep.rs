@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use picket_contract::Mark;
+use picket_contract::{Mark, RawRow};
 use picket_duo::{Client, DuoError, Inventory, InventoryPage};
 use picket_store::{CursorRow, InventoryChange, InventoryRow};
 use serde::{Deserialize, Serialize};
@@ -29,7 +29,7 @@ pub struct Part {
     /// The log of the rows, or of the marks.
     pub log: Arc<str>,
     /// Changes, for the journal.
-    pub rows: Vec<Arc<str>>,
+    pub rows: Vec<RawRow>,
     /// To follow the rows, in order.
     pub marks: Vec<Mark>,
     /// Where reading goes on. None: unchanged.

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use picket_collect::{Admit, AdmitError, Admitted, Clock, Collector, DuoLogs, Intake, Rows, Settings};
-use picket_contract::{EventRecord, Mark};
+use picket_contract::{EventRecord, Mark, RawRow};
 use picket_duo::{DuoError, Log, Offset, Page, Query, Shape, TransportKind};
 use picket_event::Identity;
 use picket_store::CursorRow;
@@ -292,7 +292,7 @@ impl FakeDuo {
         }
         let date = now.div_euclid(1000) * 1000;
         Ok(Page {
-            rows: raws.into_iter().map(Arc::from).collect(),
+            rows: raws.into_iter().map(RawRow::from).collect(),
             next_offset: next_offset.filter(|_| !is_v1),
             server_date_ms: (!dice.percent(faults.no_date)).then_some(date),
         })
@@ -397,8 +397,8 @@ impl FakeJournal {
 }
 
 impl Admit for FakeJournal {
-    fn read(&self, _log: Log, texts: Vec<Arc<str>>) -> Rows {
-        let identify = |raw: &Arc<str>| {
+    fn read(&self, _log: Log, texts: Vec<RawRow>) -> Rows {
+        let identify = |raw: &RawRow| {
             let row: serde_json::Value = serde_json::from_str(raw).ok()?;
             Some(Identity {
                 id: row.get("id")?.as_str()?.into(),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
+use picket_contract::RawRow;
 use picket_event::{Glance, Mask, Told, narrate, rfc3339_to_ms};
 use serde_json::Value;
 
@@ -19,7 +20,7 @@ pub struct Matter<'a> {
     /// Event time, ms.
     time: i64,
     /// Duo's own log and the row, each piece of evidence.
-    rows: Vec<(Arc<str>, Arc<str>)>,
+    rows: Vec<(Arc<str>, RawRow)>,
     /// What it says of itself, by name; facts are `facts.<name>`.
     own: Vec<(String, String)>,
     told: OnceCell<Vec<Told>>,
@@ -30,7 +31,7 @@ impl<'a> Matter<'a> {
     pub(crate) fn new(
         tenant: &'a Tenant,
         time: i64,
-        rows: Vec<(Arc<str>, Arc<str>)>,
+        rows: Vec<(Arc<str>, RawRow)>,
         own: Vec<(String, String)>,
     ) -> Self {
         Matter {
@@ -155,7 +156,7 @@ impl<'a> Matter<'a> {
     }
 
     fn told(&self) -> &[Told] {
-        let tell = |(log, raw): &(Arc<str>, Arc<str>)| narrate(log, raw, self.mask);
+        let tell = |(log, raw): &(Arc<str>, RawRow)| narrate(log, raw, self.mask);
         self.told.get_or_init(|| self.rows.iter().map(tell).collect())
     }
 }

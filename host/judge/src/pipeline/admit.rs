@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use picket_contract::{Admission, EventRecord, Mark};
+use picket_contract::{Admission, EventRecord, Mark, RawRow};
 use picket_event::{Identity, Occurrences, Problem, Reading};
 use picket_store::{CursorRow, InventoryChange, StoreError};
 use tokio::sync::OwnedMutexGuard;
@@ -33,7 +33,7 @@ pub struct Page {
 #[derive(Debug)]
 pub enum Rows {
     /// As received: which event each is remains to be seen.
-    Received(Vec<Arc<str>>),
+    Received(Vec<RawRow>),
     /// Events, each id once.
     Events {
         /// Their text is that of the rows in `reading`.
@@ -43,14 +43,14 @@ pub enum Rows {
     },
 }
 
-impl From<Vec<Arc<str>>> for Rows {
-    fn from(rows: Vec<Arc<str>>) -> Self {
+impl From<Vec<RawRow>> for Rows {
+    fn from(rows: Vec<RawRow>) -> Self {
         Rows::Received(rows)
     }
 }
 
-impl FromIterator<Arc<str>> for Rows {
-    fn from_iter<I: IntoIterator<Item = Arc<str>>>(rows: I) -> Self {
+impl FromIterator<RawRow> for Rows {
+    fn from_iter<I: IntoIterator<Item = RawRow>>(rows: I) -> Self {
         Rows::Received(rows.into_iter().collect())
     }
 }
@@ -88,7 +88,7 @@ impl Pipeline {
     /// Reads rows of one of Duo's logs in one pass: which event each is, and what judging will want to know of it. To be given
     /// back with the events that come of it.
     #[must_use]
-    pub fn read(&self, log: &str, rows: Vec<Arc<str>>) -> Reading {
+    pub fn read(&self, log: &str, rows: Vec<RawRow>) -> Reading {
         Reading::new(&self.inner.plan(), log, rows)
     }
 }
@@ -274,7 +274,7 @@ fn identified(log: &str, reading: &Reading) -> Vec<EventRecord> {
         .find_map(|(_, identity)| identity.ok())
         .map_or(0, |identity| identity.time);
     let mut seen = Occurrences::default();
-    let record = |(raw, identity): (&Arc<str>, Result<&Identity, &Problem>)| {
+    let record = |(raw, identity): (&RawRow, Result<&Identity, &Problem>)| {
         let id = match identity {
             Ok(identity) => {
                 let identity = seen.next(log, identity.clone());

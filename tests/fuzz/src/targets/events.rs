@@ -1,9 +1,7 @@
 //! Bytes of Duo's JSON through the event reader, held against `serde_json`: what that can read is read, and texts are the same.
 
-use std::sync::Arc;
-
 use picket_contract::manifest::Field;
-use picket_contract::{EventRecord, FieldType, Source, When};
+use picket_contract::{EventRecord, FieldType, RawRow, Source, When};
 use picket_event::{Mask, Permission, Plan, identify, narrate};
 use serde_json::Value;
 
@@ -48,7 +46,7 @@ impl Target for Events {
             .get(usize::from(*choice) % LOGS.len())
             .copied()
             .unwrap_or("authentication");
-        let raw: Arc<str> = String::from_utf8_lossy(rest).into();
+        let raw: RawRow = String::from_utf8_lossy(rest).as_ref().into();
         let identity = identify(log, &raw);
         let record = EventRecord {
             id: identity

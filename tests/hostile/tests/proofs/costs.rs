@@ -5,7 +5,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use picket_contract::{Call, Evaluate, Failure, Outcome};
+use picket_contract::{Call, Evaluate, Failure, Outcome, RawRow};
 use picket_judge::replay::Rows;
 use picket_sandbox::{Engine, Limits, Module};
 use serde_json::{Value, json};
@@ -50,7 +50,7 @@ fn time(second: usize) -> String {
 }
 
 /// A login, with whatever is said over it.
-fn login(number: usize, apart: usize, more: &[(&str, Value)]) -> Arc<str> {
+fn login(number: usize, apart: usize, more: &[(&str, Value)]) -> RawRow {
     let second = number * apart;
     let mut row = json!({
         "txid": format!("e{number}"), "timestamp": MIDNIGHT + second as i64, "isotimestamp": time(second),
@@ -72,7 +72,7 @@ fn user(number: usize) -> (&'static str, Value) {
 }
 
 /// 2000 rows of a log.
-fn log(name: &str, row: impl Fn(usize) -> Arc<str>) -> Vec<Rows> {
+fn log(name: &str, row: impl Fn(usize) -> RawRow) -> Vec<Rows> {
     vec![Rows {
         log: name.into(),
         rows: (0..ROWS).map(row).collect(),
@@ -89,7 +89,7 @@ fn what_a_helper_costs_is_bounded_and_printed() {
     let word = |name, word: &str| (name, Value::from(word));
     let refused = [word("result", "denied"), word("reason", "user_cancelled")];
     let bypassed = [word("factor", "bypass_code"), word("reason", "valid_passcode")];
-    let text = |number: usize| -> Arc<str> {
+    let text = |number: usize| -> RawRow {
         json!({"context": "authentication", "credits": 1, "phone": format!("+1312555{number:04}"), "ts": time(number * 20),
             "telephony_id": format!("t{number}"), "txid": format!("x{number}"), "type": "sms"})
         .to_string()

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow, bail};
+use picket_contract::RawRow;
 use picket_event::{Mask, Permission, reads_numbers};
 use picket_judge::replay::{ReplayError, Rows};
 use picket_judge::{JudgedRule, Settings, Tenant, Trouble, alerts, replay};
@@ -169,7 +170,7 @@ struct Input {
 struct Line {
     file: Arc<Path>,
     number: usize,
-    text: Arc<str>,
+    text: RawRow,
 }
 
 fn read(given: &str) -> anyhow::Result<Input> {
@@ -185,19 +186,22 @@ fn read(given: &str) -> anyhow::Result<Input> {
     }
     let path: Arc<Path> = Path::new(file).into();
     let bytes = std::fs::read(&path).with_context(|| format!("--events {given}: cannot be read"))?;
-    let text = std::str::from_utf8(&bytes).map_err(|error| {
-        let read = bytes.get(..error.valid_up_to()).unwrap_or_default();
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let read = error
+            .as_bytes()
+            .get(..error.utf8_error().valid_up_to())
+            .unwrap_or_default();
         let number = 1 + read.iter().filter(|byte| **byte == b'\n').count();
         anyhow::anyhow!("{file}:{number}: not UTF-8")
     })?;
     let mut lines = Vec::new();
-    for (number, text) in (1..).zip(replay::lines(text)) {
-        let text = text.trim();
+    for (number, line) in (1..).zip(replay::lines(&RawRow::from(text))) {
+        let text = line.slice_ref(line.trim());
         if !text.is_empty() {
             lines.push(Line {
                 file: path.clone(),
                 number,
-                text: text.into(),
+                text,
             });
         }
     }
