@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use super::{MOST_BYTES, Reader, Slot, Splice, cut, shed, write_text};
+use super::{MOST_BYTES, Reader, Slot, Splice, cut, shed};
 use crate::alert::Handle;
 use crate::bytes::same;
 use crate::define::{Store, StoreDef};
@@ -135,7 +135,7 @@ impl Window {
         let entry = Entry {
             time: handle.time.as_ms(),
             event: handle.event,
-            value: cut(text),
+            value: cut(text).as_bytes(),
         };
         if let Some((out, count)) = self.slot.look(|value| self.appended(value, &entry)) {
             let mut tail = Vec::with_capacity(entry.size());
@@ -214,7 +214,8 @@ fn before(value: &[u8], end: usize) -> Option<(i64, usize)> {
 struct Entry<'v> {
     time: i64,
     event: u64,
-    value: &'v str,
+    /// Text, which is looked at as such only where it is handed out.
+    value: &'v [u8],
 }
 
 impl<'v> Entry<'v> {
@@ -226,15 +227,16 @@ impl<'v> Entry<'v> {
     }
 
     fn write(&self, value: &mut Vec<u8>) {
-        write_text(value, self.value);
+        let length = u16::try_from(self.value.len()).unwrap_or_default().to_le_bytes();
+        value.extend_from_slice(&length);
+        value.extend_from_slice(self.value);
         value.extend_from_slice(&self.event.to_le_bytes());
         value.extend_from_slice(&self.time.to_le_bytes());
-        let length = u16::try_from(self.value.len()).unwrap_or_default();
-        value.extend_from_slice(&length.to_le_bytes());
+        value.extend_from_slice(&length);
     }
 
     fn read(reader: &mut Reader<'v>) -> Option<Self> {
-        let value = reader.text()?;
+        let value = reader.bytes()?;
         let (event, time) = (reader.u64()?, reader.i64()?);
         reader.array::<2>()?;
         Some(Entry { time, event, value })
@@ -283,14 +285,14 @@ impl Burst {
     /// The different values, in order of first appearance.
     #[must_use]
     pub fn values(&self) -> Vec<&str> {
-        let mut values: Vec<&str> = Vec::new();
+        let mut values: Vec<&[u8]> = Vec::new();
         for Entry { value, .. } in read(&self.entries) {
-            let is_known = |known: &&str| same(known.as_bytes(), value.as_bytes());
-            if !value.is_empty() && !values.iter().any(is_known) {
+            if !value.is_empty() && !values.iter().any(|known| same(known, value)) {
                 values.push(value);
             }
         }
-        values
+        let texts = values.into_iter().map(std::str::from_utf8);
+        texts.filter_map(Result::ok).collect()
     }
 
     /// When the first happened.
