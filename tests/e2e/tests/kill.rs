@@ -86,6 +86,27 @@ fn collected(accounts: &[Account]) -> u64 {
     accounts.iter().zip(COLLECT).map(of).sum()
 }
 
+/// Whether the process has a handler for SIGTERM, by the mask of signals in its status.
+fn listens(process: i32) -> bool {
+    const SIGTERM: u32 = 15;
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+    let caught = caught.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    caught.is_some_and(|mask| mask & (1 << (SIGTERM - 1)) != 0)
+}
+
+#[test]
+fn a_signal_that_comes_before_the_daemon_answers_ends_it_in_order() {
+    let mut site = site();
+    for _ in 0..5 {
+        site.start();
+        site.wait("a handler for SIGTERM", || listens(site.pid()).then_some(()));
+        site.stop();
+    }
+    site.run();
+    site.stop();
+}
+
 #[test]
 fn twenty_kills_change_nothing() {
     let accounts = accounts();
