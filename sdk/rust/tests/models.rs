@@ -10,8 +10,10 @@ use support::{Bench, Line, line};
 
 const MINUTE: i64 = 60_000;
 const HOUR: i64 = 60 * MINUTE;
-/// What is declared of both stores.
+/// What is declared of windows, and of amounts. A history of which every hour is too old is still there for a while if it is
+/// kept for more than sixteen of them.
 const KEEP: i64 = 16 * HOUR;
+const KEEP_AMOUNTS: i64 = 48 * HOUR;
 const CAP: usize = 4;
 /// What windows keep that are told to keep less.
 const LESS: i64 = 2 * HOUR;
@@ -30,7 +32,7 @@ struct Order<'a> {
 struct Memory {
     #[state(keep = "16h", cap = 4)]
     windows: Windows,
-    #[state(keep = "16h", cap = 4)]
+    #[state(keep = "48h", cap = 4)]
     hourly: Baselines<60>,
 }
 
@@ -153,11 +155,11 @@ impl Hours {
         *self.amounts.entry(time.div_euclid(HOUR)).or_default() += amount;
         self.since = Some(self.since.map_or(time, |since| since.min(time)));
         let newest = self.amounts.last_key_value().map_or(0, |(newest, _)| *newest);
-        self.amounts.retain(|hour, _| *hour >= newest - KEEP / HOUR - 1);
+        self.amounts.retain(|hour, _| *hour >= newest - KEEP_AMOUNTS / HOUR - 1);
         while self.amounts.len() > CAP {
             self.amounts.pop_first();
         }
-        self.expires_at = (newest + 1) * HOUR + KEEP + KEEP / 16;
+        self.expires_at = (newest + 1) * HOUR + KEEP_AMOUNTS + KEEP_AMOUNTS / 16;
         self.pass(clock);
     }
 
@@ -195,6 +197,7 @@ fn orders() -> impl Strategy<Value = Vec<(&'static str, String, i64)>> {
         1 => Just(16 * HOUR),
         1 => Just(17 * HOUR + 30 * MINUTE),
         1 => Just(20 * HOUR),
+        2 => 49 * HOUR..52 * HOUR,
     ];
     let late = proptest::prop_oneof![8 => Just(0), 1 => 0..2 * HOUR, 1 => 0..30 * HOUR];
     let order = (what, value, step, late);
