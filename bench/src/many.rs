@@ -110,12 +110,7 @@ impl Model {
         for events in events.chunks(1000) {
             let page = Arc::new(plan.parse(LOG, LOG, events));
             let offered: Vec<RowRef> = (0..events.len() as u32)
-                .map(|row| RowRef {
-                    page: page.clone(),
-                    row,
-                    seq: 1,
-                    late: false,
-                })
+                .map(|row| RowRef::new(page.clone(), row, 1))
                 .collect();
             let picked = selector.select(&offered, i64::MIN).picked;
             for event in picked.iter().filter_map(|row| events.get(*row as usize)) {

@@ -164,12 +164,7 @@ impl Subject {
         for events in events.chunks(1000) {
             let page = Arc::new(plan.parse("authentication", "authentication", events));
             let first = rows.len() as u64 + 1;
-            let of_page = (0..events.len() as u32).map(|row| RowRef {
-                page: page.clone(),
-                row,
-                seq: first + u64::from(row),
-                late: false,
-            });
+            let of_page = (0..events.len() as u32).map(|row| RowRef::new(page.clone(), row, first + u64::from(row)));
             rows.extend(of_page);
         }
         let picked = selector.select(&rows, i64::MIN).picked;

@@ -34,7 +34,7 @@ pub(crate) fn gather(source: u32, slots: &[usize], offer: &Offer<'_>, members: &
         .filter_map(|member| offer.rows.get(member.position as usize))
     {
         events.push(row.seq);
-        times.push(row.page.time(row.row));
+        times.push(row.time());
         late.push(u8::from(row.late));
     }
     let Recoder { bytes, offsets, .. } = recoder;

@@ -144,11 +144,14 @@ fn or_empty<'a>(scalar: &'a Scalar<'_>) -> &'a str {
 /// An id, `~`, and a hash of what else tells rows of this id apart.
 pub(crate) fn suffixed<const N: usize>(id: &str, rest: [&str; N]) -> Arc<str> {
     // FNV-1a, folded: it need not resist attack, only tell rows of one transaction apart, the same for ever.
+    const PRIME: u64 = 0x0100_0000_01b3;
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
     for part in rest {
-        for byte in part.bytes().chain([0]) {
-            hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        for byte in part.bytes() {
+            hash = (hash ^ u64::from(byte)).wrapping_mul(PRIME);
         }
+        // A zero ends each.
+        hash = hash.wrapping_mul(PRIME);
     }
     let folded = (hash ^ (hash >> 32)) as u32;
     let mut suffix = *b"~00000000";

@@ -258,6 +258,7 @@ impl<'a> Filler<'a> {
         self.columns = columns;
     }
 
+    #[inline]
     fn push_cell(&mut self, column: &mut Column, cell: Cell, mapping: Option<usize>, reader: &mut Reader<'_>) {
         match column {
             Column::Text(codes) => codes.push(self.text(cell, mapping, reader)),
@@ -292,6 +293,7 @@ impl<'a> Filler<'a> {
     }
 
     /// The code of a cell's text, mapped.
+    #[inline]
     fn text(&mut self, cell: Cell, mapping: Option<usize>, reader: &mut Reader<'_>) -> u32 {
         if let Cell::Text(code) = cell {
             return self.map(code, mapping, &mut reader.dictionary);
@@ -314,23 +316,30 @@ impl<'a> Filler<'a> {
         reader.dictionary.text(code)
     }
 
+    #[inline]
     fn map(&mut self, code: u32, mapping: Option<usize>, dictionary: &mut Dictionary) -> u32 {
         let Some(index) = mapping.filter(|_| code != NULL) else {
             return code;
         };
+        match self.mapped.get(index).and_then(|memo| memo.get(code as usize)) {
+            Some(known) if *known != UNMAPPED => *known,
+            _ => self.map_anew(code, index, dictionary),
+        }
+    }
+
+    #[inline(never)]
+    fn map_anew(&mut self, code: u32, index: usize, dictionary: &mut Dictionary) -> u32 {
         let (Some(mapping), Some(memo)) = (self.variant.mappings.get(index), self.mapped.get_mut(index)) else {
             return code;
         };
         if memo.len() <= code as usize {
             memo.resize((code as usize + 1).next_power_of_two(), UNMAPPED);
         }
-        let Some(known) = memo.get_mut(code as usize) else {
-            return code;
-        };
-        if *known == UNMAPPED {
-            *known = apply(*mapping, code, dictionary, self.mask);
+        let mapped = apply(*mapping, code, dictionary, self.mask);
+        if let Some(known) = memo.get_mut(code as usize) {
+            *known = mapped;
         }
-        *known
+        mapped
     }
 
     fn subject(&mut self, reads: &SubjectReads, reader: &mut Reader<'_>, enrichment: &Enrichment) -> (u32, u32) {

@@ -27,6 +27,29 @@ pub struct RowRef {
     pub seq: u64,
     /// Whether it came behind the watermark.
     pub late: bool,
+    /// Of the event, ms: rows are put in order by it, reader by reader, and whoever does that need not look into the page.
+    time: i64,
+}
+
+impl RowRef {
+    /// A row that is not late.
+    #[must_use]
+    pub fn new(page: Arc<Page>, row: u32, seq: u64) -> Self {
+        let time = page.time(row);
+        RowRef {
+            page,
+            row,
+            seq,
+            late: false,
+            time,
+        }
+    }
+
+    /// Its order time, ms since the Unix epoch.
+    #[must_use]
+    pub fn time(&self) -> i64 {
+        self.time
+    }
 }
 
 /// What a rule is to be shown.
@@ -281,7 +304,8 @@ impl Selector {
             }
         }
         if !taken.is_sorted_by_key(|taken| taken.position) {
-            taken.sort_unstable_by_key(|taken| taken.position);
+            // Each segment's and source's stand in order already, which a stable sort is quick with.
+            taken.sort_by_key(|taken| taken.position);
         }
         let counted = unreadable.into_iter().map(|(path, count)| (path.to_owned(), count));
         (taken, counted.collect())
@@ -303,30 +327,28 @@ impl<'a> Offer<'a> {
         let mut known: FxHashMap<*const Page, usize> = FxHashMap::default();
         let mut segments: Vec<Segment> = Vec::new();
         let mut broken: Vec<Vec<usize>> = Vec::new();
-        let mut last = (std::ptr::null(), 0);
-        for (position, row) in rows.iter().enumerate() {
-            let address = Arc::as_ptr(&row.page);
-            if last.0 != address {
-                let index = *known.entry(address).or_insert_with(|| {
-                    segments.push(Segment {
-                        page: plan.adopt(&row.page),
-                        at: Vec::new(),
-                        positions: Vec::new(),
-                        whole: Mask::none(0),
-                        answers: Answers::default(),
-                    });
-                    broken.push(Vec::new());
-                    segments.len() - 1
+        let mut position = 0;
+        // Rows of one page mostly stand together.
+        for rows in rows.chunk_by(|one, other| Arc::ptr_eq(&one.page, &other.page)) {
+            let Some(first) = rows.first() else { continue };
+            let index = *known.entry(Arc::as_ptr(&first.page)).or_insert_with(|| {
+                segments.push(Segment {
+                    page: plan.adopt(&first.page),
+                    at: Vec::new(),
+                    positions: Vec::new(),
+                    whole: Mask::none(0),
+                    answers: Answers::default(),
                 });
-                last = (address, index);
+                broken.push(Vec::new());
+                segments.len() - 1
+            });
+            if let Some((segment, broken)) = segments.get_mut(index).zip(broken.get_mut(index)) {
+                let places = (segment.at.len()..).zip(rows);
+                broken.extend(places.filter(|(_, row)| segment.page.broken(row.row)).map(|(at, _)| at));
+                segment.at.extend(rows.iter().map(|row| row.row));
+                segment.positions.extend((position..).take(rows.len()));
             }
-            if let Some((segment, broken)) = segments.get_mut(last.1).zip(broken.get_mut(last.1)) {
-                if segment.page.broken(row.row) {
-                    broken.push(segment.at.len());
-                }
-                segment.at.push(row.row);
-                segment.positions.push(position as u32);
-            }
+            position += rows.len() as u32;
         }
         for (segment, broken) in segments.iter_mut().zip(&broken) {
             segment.whole = Mask::all(segment.at.len());

@@ -42,8 +42,8 @@ pub(crate) struct KnownKey {
     is_first: bool,
     /// Where in it the key itself is.
     pub(crate) key: Range<usize>,
-    /// The two that came next most recently.
-    next: [u32; 2],
+    /// Those that came next most recently, the last of them first.
+    next: [u32; NEXT],
     pub(crate) lead: Option<Lead>,
     /// The value that was last passed over.
     pub(crate) value: String,
@@ -51,6 +51,10 @@ pub(crate) struct KnownKey {
 
 /// Stands for the beginning of a row, and for no key at all.
 pub(crate) const NONE: u32 = u32::MAX;
+/// How many keys are tried after another.
+const NEXT: usize = 3;
+/// What a row begins with.
+const FIRST: [u32; NEXT] = [0, NONE, NONE];
 
 impl Shape {
     /// What stands ahead, if it is one of those that came after `last` before.
@@ -59,7 +63,7 @@ impl Shape {
         let next = match self.keys.get(last as usize) {
             Some(known) => known.next,
             // A row begins as the first row did.
-            None => [0, NONE],
+            None => FIRST,
         };
         next.into_iter().find_map(|number| {
             let known = self.keys.get(number as usize)?;
@@ -81,7 +85,7 @@ impl Shape {
                     length: whole.len(),
                     is_first,
                     key,
-                    next: [NONE; 2],
+                    next: [NONE; NEXT],
                     lead: None,
                     value: String::new(),
                 });
@@ -92,7 +96,8 @@ impl Shape {
         if let Some(known) = self.keys.get_mut(last as usize)
             && known.next.first() != Some(&number)
         {
-            known.next = [number, known.next[0]];
+            known.next.rotate_right(1);
+            known.next[0] = number;
         }
         Some(number)
     }

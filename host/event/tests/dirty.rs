@@ -71,12 +71,7 @@ fn text(log: &str, duo_log: &str, row: &Value, path: &str) -> Option<String> {
 /// A row's value at a path, as a rule that declares this type reads it.
 fn read(log: &str, row: &Value, path: &str, kind: FieldType) -> Value {
     let (rule, plan, page) = page(log, log, row, &[(path, kind)]);
-    let rows = [RowRef {
-        page,
-        row: 0,
-        seq: 1,
-        late: false,
-    }];
+    let rows = [RowRef::new(page, 0, 1)];
     let batch = Selector::new(&rule, &Params::new(), &plan)
         .unwrap()
         .select(&rows, 0)

@@ -75,11 +75,10 @@ fn record(number: usize, raw: &str) -> EventRecord {
 }
 
 fn rows(page: &Arc<Page>, first_seq: u64) -> Vec<RowRef> {
-    let row = |row: u32| RowRef {
-        page: page.clone(),
-        row,
-        seq: first_seq + u64::from(row),
-        late: row % 5 == 4,
+    let row = |row: u32| {
+        let mut offered = RowRef::new(page.clone(), row, first_seq + u64::from(row));
+        offered.late = row % 5 == 4;
+        offered
     };
     (0..page.len() as u32).map(row).collect()
 }

@@ -283,7 +283,7 @@ impl<'a> Caller<'a> {
         let Some((at, row)) = self.row(place) else {
             return Ok(Ok(()));
         };
-        let ahead = queue::time(row).saturating_sub(1);
+        let ahead = row.time().saturating_sub(1);
         if self.is_due(ahead)
             && let Err(failure) = self.show(place..place, ahead, at)?
         {
@@ -353,7 +353,7 @@ impl<'a> Caller<'a> {
     /// A call that ends with this row may assume no more than this: rows of its own time may follow.
     fn just_before(&self, place: usize) -> i64 {
         let row = self.row(place);
-        row.map_or(i64::MIN, |(_, row)| queue::time(row).saturating_sub(1))
+        row.map_or(i64::MIN, |(_, row)| row.time().saturating_sub(1))
     }
 
     /// One call. If it succeeds its changes are applied. `upto`: index in the run of the first row that the rule has not been
@@ -498,7 +498,7 @@ impl<'a> Caller<'a> {
     /// The order time up to which rows had been released when the first `upto` rows of the run were, ms.
     fn released(&self, upto: usize) -> i64 {
         let last = upto.checked_sub(1).and_then(|last| self.run().rows.get(last));
-        let last = last.map_or(i64::MIN, queue::time);
+        let last = last.map_or(i64::MIN, RowRef::time);
         last.max(self.run().from.released.time)
     }
 

@@ -5,6 +5,7 @@
 
 use std::cmp::Ordering;
 use std::collections::VecDeque;
+use std::collections::vec_deque::Drain;
 use std::sync::Arc;
 
 use picket_contract::Key;
@@ -13,8 +14,8 @@ use rustc_hash::FxHashMap;
 
 /// The release order.
 pub(crate) fn order(a: &RowRef, b: &RowRef) -> Ordering {
-    time(a)
-        .cmp(&time(b))
+    a.time()
+        .cmp(&b.time())
         .then_with(|| a.page.log().cmp(b.page.log()))
         .then_with(|| id(a).cmp(id(b)))
 }
@@ -23,17 +24,13 @@ fn id(row: &RowRef) -> &str {
     row.page.events().get(row.row as usize).map_or("", |event| &event.id)
 }
 
-pub(crate) fn time(row: &RowRef) -> i64 {
-    row.page.time(row.row)
-}
-
 pub(crate) fn key(row: &RowRef) -> Key {
     row.page.key(row.row)
 }
 
 /// Whether a row comes too late for a reader that has released up to `released`.
 pub(crate) fn is_late(row: &RowRef, released: &Key) -> bool {
-    match time(row).cmp(&released.time) {
+    match row.time().cmp(&released.time) {
         Ordering::Less => true,
         Ordering::Greater => false,
         Ordering::Equal => (&**row.page.log(), id(row)) <= (&*released.log, &*released.id),
@@ -60,19 +57,18 @@ pub(crate) struct Queue {
 }
 
 impl Queue {
-    /// Takes rows of one page, in any order.
-    pub(crate) fn take(&mut self, mut rows: Vec<RowRef>) {
-        if !rows.is_sorted_by(|a, b| order(a, b).is_le()) {
-            rows.sort_by(order);
-        }
-        let Some(first) = rows.first() else { return };
-        if self.rows.back().is_none_or(|back| order(back, first).is_le()) {
+    /// Takes rows in key order, which may be among those that wait.
+    pub(crate) fn take(&mut self, mut rows: impl Iterator<Item = RowRef>) {
+        let Some(first) = rows.next() else { return };
+        if self.rows.back().is_none_or(|back| order(back, &first).is_le()) {
+            self.rows.push_back(first);
             self.rows.extend(rows);
             return;
         }
-        let from = self.rows.partition_point(|row| order(row, first).is_le());
+        let from = self.rows.partition_point(|row| order(row, &first).is_le());
         let mut tail: Vec<RowRef> = self.rows.drain(from..).collect();
-        tail.append(&mut rows);
+        tail.push(first);
+        tail.extend(rows);
         tail.sort_by(order);
         self.rows.extend(tail);
     }
@@ -81,8 +77,11 @@ impl Queue {
         self.rows.front()
     }
 
-    pub(crate) fn pop(&mut self) -> Option<RowRef> {
-        self.rows.pop_front()
+    /// Takes out the rows up to a time (ms) that come before another queue's first; so many at most.
+    pub(crate) fn release(&mut self, upto: i64, before: Option<&RowRef>, most: usize) -> Drain<'_, RowRef> {
+        let is_due = |row: &&RowRef| row.time() <= upto && before.is_none_or(|before| order(row, before).is_le());
+        let count = self.rows.iter().take(most).take_while(is_due).count();
+        self.rows.drain(..count)
     }
 
     /// Pages of another plan are read anew, each once.

@@ -1,6 +1,7 @@
 //! A reader: one position in the journal, and the rules that stand at it.
 
 use std::cell::OnceCell;
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use picket_contract::{Admission, Key, Mark, Position};
@@ -141,7 +142,7 @@ impl Reader {
         for admission in stored {
             let mut sheet = Sheet::stored(admission, reader.position.released.time);
             let released = reader.position.released.clone();
-            reader.take(&mut sheet, plan, |row| !queue::is_late(row, &released));
+            reader.take(&mut sheet, plan, &released, 0);
             for mark in &admission.marks {
                 reader.mark(mark);
             }
@@ -204,10 +205,8 @@ impl Reader {
         }
         // What a restart found released and not yet shown comes first.
         self.release(judge)?;
-        let read = self.position.seq;
         let ahead = self.front();
-        let late = self.take(sheet, plan, |row| row.seq > read && !queue::is_late(row, &ahead));
-        let late: Vec<RowRef> = late.into_iter().filter(|row| row.seq > read).collect();
+        let late = self.take(sheet, plan, &ahead, self.position.seq);
         if !late.is_empty() {
             self.finish(judge)?;
             self.late(late, admission, judge)?;
@@ -243,20 +242,22 @@ impl Reader {
         .max(self.position.released.clone())
     }
 
-    /// Puts the rows that `wait` holds for into the queues, and returns the others.
-    fn take(&mut self, sheet: &mut Sheet<'_>, plan: &Plan, wait: impl Fn(&RowRef) -> bool) -> Vec<RowRef> {
-        let mut others = Vec::new();
+    /// Puts rows past the number `read` into the queues, and returns those that come too late for one who has released up to
+    /// `released`.
+    fn take(&mut self, sheet: &mut Sheet<'_>, plan: &Plan, released: &Key, read: u64) -> Vec<RowRef> {
+        let mut late = Vec::new();
         for (log, queue) in self.logs.iter().zip(&mut self.queues) {
             if Marks::may_feed(sheet.log, log) {
-                let mut waiting = sheet.rows(plan, log);
+                let rows = sheet.rows(plan, log);
+                let (behind, ahead) = rows.split_at(rows.partition_point(|row| queue::is_late(row, released)));
+                let unread = |row: &&RowRef| row.seq > read;
                 let marks = &self.marks;
-                let passed = waiting.extract_if(.., |row| !wait(row));
-                others.extend(passed.filter(|row| is_shown(marks, row)));
+                late.extend(behind.iter().filter(unread).filter(|row| is_shown(marks, row)).cloned());
                 // Rows of both feeds wait: which of them count is known by the time they may be released.
-                queue.take(waiting);
+                queue.take(ahead.iter().filter(unread).cloned());
             }
         }
-        others
+        late
     }
 
     fn mark(&mut self, mark: &Mark) -> bool {
@@ -272,11 +273,10 @@ impl Reader {
     }
 
     fn release(&mut self, judge: &mut impl Judge) -> Result<(), StoreError> {
-        while let Some(row) = self.next() {
-            self.run.push(row);
+        while self.next() {
             if self.run.len() >= self.most_rows {
                 let Some(last) = self.run.last() else { continue };
-                let (time, released) = (queue::time(last), queue::key(last));
+                let (time, released) = (last.time(), queue::key(last));
                 self.call(time.saturating_sub(1), released, judge)?;
                 // The watermark itself has not been told yet.
                 self.risen = true;
@@ -285,27 +285,23 @@ impl Reader {
         Ok(())
     }
 
-    /// The next row up to the watermark.
-    fn next(&mut self) -> Option<RowRef> {
-        loop {
-            let row = self.pop()?;
-            if !self.is_fed || is_shown(&self.marks, &row) {
-                return Some(row);
-            }
+    /// Takes the next rows of one log up to the watermark into the run. False: there are none.
+    fn next(&mut self) -> bool {
+        let mut queues: Vec<&mut Queue> = self.queues.iter_mut().filter(|queue| queue.front().is_some()).collect();
+        queues.sort_by(|a, b| a.front().zip(b.front()).map_or(Ordering::Equal, |(a, b)| queue::order(a, b)));
+        let mut queues = queues.into_iter();
+        let Some(first) = queues.next() else { return false };
+        let before = queues.next().and_then(|second| second.front());
+        let most = self.most_rows.saturating_sub(self.run.len());
+        let rows = first.release(self.watermark, before, most);
+        let some = rows.len() > 0;
+        if self.is_fed {
+            let marks = &self.marks;
+            self.run.extend(rows.filter(|row| is_shown(marks, row)));
+        } else {
+            self.run.extend(rows);
         }
-    }
-
-    fn pop(&mut self) -> Option<RowRef> {
-        let fronts = self.queues.iter_mut().filter(|queue| queue.front().is_some());
-        let queue = fronts.min_by(|a, b| {
-            a.front()
-                .zip(b.front())
-                .map_or(std::cmp::Ordering::Equal, |(a, b)| queue::order(a, b))
-        })?;
-        if queue::time(queue.front()?) > self.watermark {
-            return None;
-        }
-        queue.pop()
+        some
     }
 
     fn call(&mut self, watermark: i64, released: Key, judge: &mut impl Judge) -> Result<(), StoreError> {
@@ -338,5 +334,5 @@ impl Reader {
 
 /// Of a log with two feeds, whether the row is of the one that counts for its time.
 fn is_shown(marks: &Marks, row: &RowRef) -> bool {
-    marks.is_fed_by(row.page.duo_log(), row.page.log(), queue::time(row))
+    marks.is_fed_by(row.page.duo_log(), row.page.log(), row.time())
 }

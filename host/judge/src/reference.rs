@@ -139,12 +139,8 @@ impl Reference {
             let page: Page = self
                 .plan
                 .parse(&row.key.log, &row.duo_log, std::slice::from_ref(&row.event));
-            let row_ref = RowRef {
-                page: Arc::new(page),
-                row: 0,
-                seq: row.number,
-                late,
-            };
+            let mut row_ref = RowRef::new(Arc::new(page), 0, row.number);
+            row_ref.late = late;
             let (key, id) = (row.key.clone(), row.event.id.clone());
             let before = key.time.saturating_sub(1);
             if row_ref.page.broken(0) {

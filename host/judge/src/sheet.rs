@@ -1,10 +1,12 @@
-//! One journal entry, parsed at most once for each log that rules name, however many readers look at it.
+//! One journal entry, parsed and put in order at most once for each log that rules name, however many readers look at it.
 
 use std::sync::Arc;
 
 use picket_contract::{Admission, EventRecord};
 use picket_event::{Page, Plan, RowRef};
 use picket_store::StoredAdmission;
+
+use crate::queue;
 
 /// Ids of rows that could not be identified start with this. They are kept, and shown to no rule.
 pub(crate) const UNREADABLE: &str = "unreadable-";
@@ -15,7 +17,8 @@ pub(crate) struct Sheet<'a> {
     numbers: Numbers,
     /// Where each event's row is, if the rows have been read already.
     read: &'a [Place],
-    pages: Vec<(Arc<str>, Arc<Page>)>,
+    /// By log as rules name it.
+    rows: Vec<(Arc<str>, Vec<RowRef>)>,
 }
 
 /// A row that has been read: its page and its place in it.
@@ -38,7 +41,7 @@ impl<'a> Sheet<'a> {
             } else {
                 &[]
             },
-            pages: Vec::new(),
+            rows: Vec::new(),
         }
     }
 
@@ -50,12 +53,26 @@ impl<'a> Sheet<'a> {
             numbers: Numbers::Each(events().map(|(number, _)| *number).collect()),
             events: events().map(|(_, event)| event.clone()).collect(),
             read: &[],
-            pages: Vec::new(),
+            rows: Vec::new(),
         }
     }
 
-    /// The rows as the log `named`, in the order of the journal, those that no rule may see left out.
-    pub(crate) fn rows(&mut self, plan: &Plan, named: &Arc<str>) -> Vec<RowRef> {
+    /// The rows as the log `named`, in key order, those that no rule may see left out.
+    pub(crate) fn rows(&mut self, plan: &Plan, named: &Arc<str>) -> &[RowRef] {
+        let found = self.rows.iter().position(|(log, _)| log == named);
+        let index = found.unwrap_or_else(|| {
+            let mut rows = self.found(plan, named);
+            if !rows.is_sorted_by(|one, other| queue::order(one, other).is_le()) {
+                rows.sort_by(queue::order);
+            }
+            self.rows.push((named.clone(), rows));
+            self.rows.len() - 1
+        });
+        self.rows.get(index).map_or(&[], |(_, rows)| rows)
+    }
+
+    /// In the order of the journal.
+    fn found(&self, plan: &Plan, named: &Arc<str>) -> Vec<RowRef> {
         let is_read = |(page, _): &Place| page.log() == named && plan.made(page);
         if !self.read.is_empty() && runs(self.read).all(is_read) {
             let places = self.read.iter().enumerate();
@@ -63,7 +80,7 @@ impl<'a> Sheet<'a> {
                 .filter_map(|(index, (page, row))| self.row(page, *row, index))
                 .collect();
         }
-        let page = self.page(plan, named);
+        let page = Arc::new(plan.parse(named, self.log, &self.events));
         (0..self.events.len())
             .filter_map(|index| self.row(&page, u32::try_from(index).ok()?, index))
             .collect()
@@ -73,21 +90,7 @@ impl<'a> Sheet<'a> {
     fn row(&self, page: &Arc<Page>, row: u32, index: usize) -> Option<RowRef> {
         let event = page.events().get(row as usize)?;
         let readable = !page.broken(row) && !event.id.starts_with(UNREADABLE);
-        readable.then(|| RowRef {
-            page: page.clone(),
-            row,
-            seq: self.numbers.of(index),
-            late: false,
-        })
-    }
-
-    fn page(&mut self, plan: &Plan, named: &Arc<str>) -> Arc<Page> {
-        if let Some((_, page)) = self.pages.iter().find(|(log, _)| log == named) {
-            return page.clone();
-        }
-        let page = Arc::new(plan.parse(named, self.log, &self.events));
-        self.pages.push((named.clone(), page.clone()));
-        page
+        readable.then(|| RowRef::new(page.clone(), row, self.numbers.of(index)))
     }
 }
 

@@ -72,12 +72,8 @@ fn batch(paths: &[&str], permission: &Permission) -> Batch {
         time: 0,
         raw: ROW.into(),
     };
-    let rows = [RowRef {
-        page: Arc::new(plan.parse("authentication", "authentication", &[event])),
-        row: 0,
-        seq: 1,
-        late: false,
-    }];
+    let page = Arc::new(plan.parse("authentication", "authentication", &[event]));
+    let rows = [RowRef::new(page, 0, 1)];
     let selector = Selector::permitted(&rule, &Params::new(), &plan, permission).unwrap();
     selector.select(&rows, 0).batch
 }

@@ -49,12 +49,9 @@ impl Columns {
             let events: Vec<EventRecord> = (0..count).map(|number| event(rule, logical, number, from)).collect();
             let page = Arc::new(plan.parse(logical, duo_log, &events));
             for row in 0..events.len() {
-                rows.push(RowRef {
-                    page: page.clone(),
-                    row: u32::try_from(row).unwrap_or(0),
-                    seq,
-                    late: from.ratio(1, 5).unwrap_or(false),
-                });
+                let mut row = RowRef::new(page.clone(), u32::try_from(row).unwrap_or(0), seq);
+                row.late = from.ratio(1, 5).unwrap_or(false);
+                rows.push(row);
                 seq += 1;
             }
         }
