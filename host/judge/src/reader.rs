@@ -288,7 +288,11 @@ impl Reader {
     /// Takes the next rows of one log up to the watermark into the run. False: there are none.
     fn next(&mut self) -> bool {
         let mut queues: Vec<&mut Queue> = self.queues.iter_mut().filter(|queue| queue.front().is_some()).collect();
-        queues.sort_by(|a, b| a.front().zip(b.front()).map_or(Ordering::Equal, |(a, b)| queue::order(a, b)));
+        queues.sort_by(|a, b| {
+            a.front()
+                .zip(b.front())
+                .map_or(Ordering::Equal, |(a, b)| queue::order(a, b))
+        });
         let mut queues = queues.into_iter();
         let Some(first) = queues.next() else { return false };
         let before = queues.next().and_then(|second| second.front());

@@ -40,7 +40,7 @@ impl Foresight {
         }
         *tries += 1;
         let mut guesses = Vec::new();
-        known::asked(|key| guesses.extend(Guess::of(key, rows, row)));
+        known::asked(|name, text| guesses.extend(Guess::of(name, text, rows, row)));
         if guesses.is_empty() {
             return;
         }
@@ -54,25 +54,20 @@ impl Foresight {
 
 /// How a key is made of a row.
 struct Guess {
-    /// The name of the store, and what divides it from the key.
-    store: Vec<u8>,
+    /// The number of the helper's name.
+    name: u32,
     column: usize,
     /// What follows the field, and the field that follows that.
     second: Option<(Vec<u8>, usize)>,
 }
 
 impl Guess {
-    fn of(key: &[u8], rows: &Rows<'_>, row: usize) -> Option<Guess> {
-        let (store, text) = key.split_at_checked(key.iter().position(|byte| *byte == 0)? + 1)?;
+    fn of(name: u32, text: &[u8], rows: &Rows<'_>, row: usize) -> Option<Guess> {
         let texts = || {
             let texts = (0..rows.width()).filter_map(|column| Some((column, rows.text(column, row)?.as_bytes())));
             texts.filter(|(_, text)| !text.is_empty())
         };
-        let guess = |column, second| Guess {
-            store: store.to_vec(),
-            column,
-            second,
-        };
+        let guess = |column, second| Guess { name, column, second };
         if let Some((column, _)) = texts().find(|(_, own)| *own == text) {
             return Some(guess(column, None));
         }
@@ -85,31 +80,72 @@ impl Guess {
         Some(guess(first, Some((between.to_vec(), second))))
     }
 
-    /// Wants the keys of the rows from one on.
-    fn keys(&self, rows: &Rows<'_>, from: usize, want: &mut dyn FnMut(&[u8]) -> bool) {
-        let mut key = self.store.clone();
-        let mut seen = vec![false; if self.second.is_none() { rows.texts() } else { 0 }];
-        for row in from..rows.len() {
-            // The same text again: its key has been wanted.
-            let seen = rows.code(self.column, row).and_then(|code| seen.get_mut(code as usize));
-            if seen.is_some_and(|seen| std::mem::replace(seen, true)) {
-                continue;
-            }
-            let Some(text) = rows.text(self.column, row) else {
-                continue;
-            };
-            key.truncate(self.store.len());
-            key.extend_from_slice(text.as_bytes());
-            if let Some((between, column)) = &self.second {
-                let Some(text) = rows.text(*column, row) else {
+    /// Wants the keys of the rows from one on, each once.
+    fn keys(&self, rows: &Rows<'_>, from: usize, want: &mut dyn FnMut(u32, &[u8]) -> bool) {
+        let Some((between, second)) = &self.second else {
+            let mut seen = vec![false; rows.texts()];
+            for row in from..rows.len() {
+                let code = rows.code(self.column, row);
+                let seen = code.and_then(|code| seen.get_mut(code as usize));
+                let Some(text) = rows.text(self.column, row) else {
                     continue;
                 };
-                key.extend_from_slice(between);
-                key.extend_from_slice(text.as_bytes());
+                if seen.is_some_and(|seen| !std::mem::replace(seen, true)) && !want(self.name, text.as_bytes()) {
+                    return;
+                }
             }
-            if !want(&key) {
+            return;
+        };
+        let mut seen = Pairs::of(rows.len() - from);
+        let mut key = Vec::new();
+        for row in from..rows.len() {
+            let codes = rows.code(self.column, row).zip(rows.code(*second, row));
+            let texts = rows.text(self.column, row).zip(rows.text(*second, row));
+            let (Some(codes), Some((start, end))) = (codes, texts) else {
+                continue;
+            };
+            if !seen.is_new(codes) {
+                continue;
+            }
+            key.clear();
+            key.extend_from_slice(start.as_bytes());
+            key.extend_from_slice(between);
+            key.extend_from_slice(end.as_bytes());
+            if !want(self.name, &key) {
                 return;
             }
         }
+    }
+}
+
+/// Pairs of codes that have been met.
+struct Pairs {
+    /// By hash, with one more than a free place has. Twice as many as there can be pairs, a power of two.
+    table: Vec<u64>,
+}
+
+impl Pairs {
+    fn of(most: usize) -> Self {
+        Pairs {
+            table: vec![0; (most.max(1) * 2).next_power_of_two()],
+        }
+    }
+
+    fn is_new(&mut self, (one, other): (u32, u32)) -> bool {
+        // No dictionary has so many texts that this is 0.
+        let pair = (u64::from(one) << 32 | u64::from(other)).wrapping_add(1);
+        let mask = self.table.len() - 1;
+        let mut place = (pair.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize & mask;
+        while let Some(known) = self.table.get_mut(place) {
+            match *known {
+                0 => {
+                    *known = pair;
+                    return true;
+                }
+                known if known == pair => return false,
+                _ => place = (place + 1) & mask,
+            }
+        }
+        true
     }
 }

@@ -7,12 +7,12 @@ pub mod timers {
 
     /// Calls the rule's `on_timer` once event time passes `at`; replaces the timer of that key. False: the rule has too many.
     pub fn set(key: &str, at: Time) -> bool {
-        known::set_timer(&known::Spot::default(), key.as_bytes(), at.as_ms())
+        known::set_timer(&known::spot_of(key.as_bytes()), at.as_ms())
     }
 
     /// Forgets a timer.
     pub fn cancel(key: &str) {
-        known::cancel_timer(key.as_bytes());
+        known::cancel_timer(&known::spot_of(key.as_bytes()));
     }
 }
 

@@ -16,12 +16,13 @@
 //!
 //! What is kept here is bounded: past [`MOST`] bytes nothing more is, and when it is nearly full the next row begins anew.
 
-use std::cell::{Cell, RefCell};
+use std::borrow::Cow;
+use std::cell::RefCell;
 
+use facts::{Fact, Key, Place};
 use owed::Purse;
 pub(super) use owed::{Splice, splice, write};
 
-use crate::bytes::same;
 use crate::host;
 
 /// Bytes of keys and values.
@@ -29,28 +30,8 @@ const MOST: usize = 256 << 10;
 /// With more than this a row does not begin: the longest value fits beside it.
 const FULL: usize = MOST - (64 << 10);
 
-/// What a small call looks at: so many keys, and 128 bytes for each of them with its value.
-const FACTS: usize = 32;
-
 thread_local! {
     static KNOWN: RefCell<Known> = const { RefCell::new(Known::new()) };
-}
-
-/// One key.
-struct Fact {
-    hash: u32,
-    /// Where the key is in the store of bytes.
-    key: Place,
-    value: Place,
-    /// None: the host has to be asked.
-    expires_at: Option<i64>,
-    /// The row that wrote a value which the host has not kept: it sees it.
-    seen_by: Option<u32>,
-    /// The host has not been told yet.
-    is_owed: bool,
-    /// Bytes of the host's room that are set aside for it.
-    set_aside: u64,
-    timer: Timer,
 }
 
 /// What is known of the timer of a key.
@@ -64,19 +45,25 @@ enum Timer {
     Owed(i64),
 }
 
-/// Where a row has found what is known of a key, so that it is looked for once.
-#[derive(Debug, Default)]
-pub(crate) struct Spot(Cell<Option<(u32, u32)>>);
+/// A key that a row has named.
+#[derive(Debug)]
+pub(crate) struct Spot {
+    /// In which row or at which timer.
+    turn: u32,
+    at: At,
+}
 
-#[derive(Clone, Copy)]
-struct Place {
-    start: usize,
-    len: usize,
-    /// As much would fit there.
-    room: usize,
+#[derive(Debug)]
+enum At {
+    /// The number of the fact about it.
+    Fact(u32),
+    /// There was no room for one.
+    Key(Box<[u8]>),
 }
 
 struct Known {
+    /// Of helpers. They keep their numbers for the whole call.
+    names: Vec<Cow<'static, [u8]>>,
     facts: Vec<Fact>,
     /// By hash: the number of a fact, from 1. Its length is a power of two.
     table: Vec<u32>,
@@ -86,6 +73,8 @@ struct Known {
     /// The greatest of which the host has been told.
     told: i64,
     /// Counts rows and timers.
+    turn: u32,
+    /// The same, but counts on where a row shall not see any more what it wrote.
     row: u32,
     /// Facts that this row had to ask for.
     asked: Vec<u32>,
@@ -104,7 +93,7 @@ struct Known {
 pub(crate) fn begin() {
     KNOWN.with_borrow_mut(|known| {
         known.clear();
-        known.row = known.row.wrapping_add(1);
+        known.next();
         (known.clock, known.told) = (i64::MIN, i64::MIN);
         (known.quiet, known.is_exact) = (None, false);
         known.purse = Purse::Unasked;
@@ -114,7 +103,7 @@ pub(crate) fn begin() {
 /// A row or timer begins.
 pub(crate) fn next_row() {
     KNOWN.with_borrow_mut(|known| {
-        known.row = known.row.wrapping_add(1);
+        known.next();
         known.asked.clear();
         if known.bytes.len() > FULL {
             known.hand_over();
@@ -133,15 +122,32 @@ pub(crate) fn end() {
     });
 }
 
+/// A helper's key.
+pub(super) fn spot(name: &'static str, text: &str) -> Spot {
+    KNOWN.with_borrow_mut(|known| {
+        let name = known.name(name);
+        let text = text.as_bytes();
+        known.spot(Key { name, text })
+    })
+}
+
+/// The key that reads so.
+pub(crate) fn spot_of(key: &[u8]) -> Spot {
+    KNOWN.with_borrow_mut(|known| {
+        let key = known.key_of(key);
+        known.spot(key)
+    })
+}
+
 /// Looks at the value of a key; none: there is none.
-pub(super) fn read<R>(spot: &Spot, key: &[u8], now: i64, look: impl FnOnce(Option<&[u8]>) -> R) -> R {
+pub(super) fn read<R>(spot: &Spot, now: i64, look: impl FnOnce(Option<&[u8]>) -> R) -> R {
     KNOWN.with_borrow_mut(|known| {
         known.pass(now);
-        let number = known.fact_at(spot, key);
+        let number = known.number(spot);
         if let Some(value) = number.and_then(|number| known.value(number)) {
             return look(value);
         }
-        let entry = host::with(|host| host.get_entry(key, known.clock));
+        let entry = host::with(|host| host.get_entry(known.key(spot), known.clock));
         known.told = known.clock;
         let entry = entry
             .as_ref()
@@ -155,17 +161,17 @@ pub(super) fn read<R>(spot: &Spot, key: &[u8], now: i64, look: impl FnOnce(Optio
 }
 
 /// Forgets a key.
-pub(super) fn delete(spot: &Spot, key: &[u8], now: i64) {
+pub(super) fn delete(spot: &Spot, now: i64) {
     KNOWN.with_borrow_mut(|known| {
         known.pass(now);
-        let number = known.fact_at(spot, key);
+        let number = known.number(spot);
         if matches!(number.and_then(|number| known.value(number)), Some(None)) {
             return;
         }
         match number {
             Some(number) if !known.purse.is_empty() => known.owe(number, i64::MIN),
             _ => {
-                host::with(|host| host.delete(key, known.clock));
+                host::with(|host| host.delete(known.key(spot), known.clock));
                 known.told = known.clock;
                 if let Some(number) = number {
                     known.learn(number, None);
@@ -175,12 +181,15 @@ pub(super) fn delete(spot: &Spot, key: &[u8], now: i64) {
     });
 }
 
-/// Hands over the keys that this row had to ask for; nothing if it had to ask for none.
-pub(crate) fn asked(mut each: impl FnMut(&[u8])) {
+/// Hands over the helpers' keys that this row had to ask for, as [`fetch`] takes them; nothing if it had to ask for none.
+pub(crate) fn asked(mut each: impl FnMut(u32, &[u8])) {
     KNOWN.with_borrow_mut(|known| {
-        for number in &known.asked {
-            let fact = known.facts.get(*number as usize);
-            each(fact.map_or(&[], |fact| known.bytes_at(fact.key)));
+        for fact in known
+            .asked
+            .iter()
+            .filter_map(|number| known.facts.get(*number as usize))
+        {
+            each(fact.name, known.bytes_at(fact.text));
         }
     });
 }
@@ -190,8 +199,9 @@ pub(crate) fn has_asked() -> bool {
     KNOWN.with_borrow(|known| !known.asked.is_empty())
 }
 
-/// Asks for what is not known of some keys, all at once. The keys are named one by one, until the answer is that it is enough.
-pub(crate) fn fetch(name: impl FnOnce(&mut dyn FnMut(&[u8]) -> bool)) {
+/// Asks for what is not known of some keys, all at once. The keys are named one by one (the number of a helper's name, a text),
+/// until the answer is that it is enough.
+pub(crate) fn fetch(name: impl FnOnce(&mut dyn FnMut(u32, &[u8]) -> bool)) {
     KNOWN.with_borrow_mut(|known| known.fetch(name));
 }
 
@@ -212,7 +222,10 @@ pub(crate) fn next_timer(before: i64) -> Option<(Vec<u8>, i64)> {
         (known.quiet, known.is_exact) = (None, false);
         known.tell();
         let timer = host::with(|host| host.next_timer(before))?;
-        known.note_timer(&timer.0, Timer::Unknown);
+        let key = known.key_of(&timer.0);
+        if let Ok(number) = known.find(key) {
+            known.note_timer(number, Timer::Unknown);
+        }
         known.pass(timer.1);
         known.told = known.clock;
         Some(timer)
@@ -220,7 +233,7 @@ pub(crate) fn next_timer(before: i64) -> Option<(Vec<u8>, i64)> {
 }
 
 /// Sets a timer. False: the host has no room, and nothing changed.
-pub(crate) fn set_timer(spot: &Spot, key: &[u8], at: i64) -> bool {
+pub(crate) fn set_timer(spot: &Spot, at: i64) -> bool {
     KNOWN.with_borrow_mut(|known| {
         // The host's clock may be ahead, and then the timer may be due at once.
         known.room();
@@ -228,7 +241,7 @@ pub(crate) fn set_timer(spot: &Spot, key: &[u8], at: i64) -> bool {
         let is_first = known.quiet.is_some_and(|quiet| at <= quiet);
         known.quiet = known.quiet.map(|quiet| quiet.min(at));
         known.is_exact = false;
-        let number = known.fact_at(spot, key);
+        let number = known.number(spot);
         let fact = number.and_then(|number| Some((number, known.facts.get_mut(number as usize)?)));
         if let Some((number, fact)) = fact
             && fact.timer != Timer::Unknown
@@ -241,30 +254,34 @@ pub(crate) fn set_timer(spot: &Spot, key: &[u8], at: i64) -> bool {
             known.is_exact = is_first;
             return true;
         }
-        known.spend_on_timer(key);
-        let set = || host::with(|host| host.set_timer(key, at));
-        let is_set = set() || {
+        known.spend_on_timer(known.key(spot).len());
+        let set = |known: &Known| host::with(|host| host.set_timer(known.key(spot), at));
+        let is_set = set(known) || {
             // By the rule's clock something may have expired, and made room.
             let was_behind = known.clock > known.told;
             known.tell();
-            was_behind && set()
+            was_behind && set(known)
         };
         if is_set {
             known.is_exact = is_first;
-            known.note_timer(key, Timer::Set);
+            if let Some(number) = number {
+                known.note_timer(number, Timer::Set);
+            }
         }
         is_set
     })
 }
 
 /// Cancels a timer.
-pub(crate) fn cancel_timer(key: &[u8]) {
+pub(crate) fn cancel_timer(spot: &Spot) {
     KNOWN.with_borrow_mut(|known| {
         // Where there are none at all, there is nothing to cancel.
         if known.quiet != Some(i64::MAX) {
-            known.note_timer(key, Timer::Unknown);
+            if let Some(number) = known.number(spot) {
+                known.note_timer(number, Timer::Unknown);
+            }
             known.is_exact = false;
-            host::with(|host| host.cancel_timer(key));
+            host::with(|host| host.cancel_timer(known.key(spot)));
         }
     });
 }
@@ -272,11 +289,13 @@ pub(crate) fn cancel_timer(key: &[u8]) {
 impl Known {
     const fn new() -> Self {
         Known {
+            names: Vec::new(),
             facts: Vec::new(),
             table: Vec::new(),
             bytes: Vec::new(),
             clock: i64::MIN,
             told: i64::MIN,
+            turn: 0,
             row: 0,
             asked: Vec::new(),
             quiet: None,
@@ -297,6 +316,39 @@ impl Known {
         self.owed_timers.clear();
     }
 
+    /// Another row or timer.
+    fn next(&mut self) {
+        self.turn = self.turn.wrapping_add(1);
+        self.row = self.row.wrapping_add(1);
+    }
+
+    fn spot(&mut self, key: Key<'_>) -> Spot {
+        let at = match self.fact(key) {
+            Some(number) => At::Fact(number),
+            None => At::Key(self.joined(key).into()),
+        };
+        Spot { turn: self.turn, at }
+    }
+
+    /// The fact about a key. None: there was no room for one.
+    fn number(&self, spot: &Spot) -> Option<u32> {
+        match spot.at {
+            At::Fact(number) if spot.turn == self.turn => Some(number),
+            At::Fact(_) => outlived(),
+            At::Key(_) => None,
+        }
+    }
+
+    fn key<'k>(&'k self, spot: &'k Spot) -> &'k [u8] {
+        match &spot.at {
+            At::Fact(number) => {
+                let fact = self.facts.get(*number as usize);
+                fact.map_or(&[], |fact| self.bytes_at(fact.key))
+            }
+            At::Key(key) => key,
+        }
+    }
+
     fn pass(&mut self, now: i64) {
         self.clock = self.clock.max(now);
     }
@@ -306,9 +358,8 @@ impl Known {
         self.quiet.is_some_and(|quiet| quiet >= before && quiet > self.clock)
     }
 
-    fn note_timer(&mut self, key: &[u8], timer: Timer) {
-        let number = self.find(key).ok();
-        if let Some(fact) = number.and_then(|number| self.facts.get_mut(number as usize)) {
+    fn note_timer(&mut self, number: u32, timer: Timer) {
+        if let Some(fact) = self.facts.get_mut(number as usize) {
             fact.timer = timer;
         }
     }
@@ -360,18 +411,15 @@ impl Known {
         }
     }
 
-    fn fact_at(&mut self, spot: &Spot, key: &[u8]) -> Option<u32> {
-        if let Some((_, number)) = spot.0.get().filter(|(row, _)| *row == self.row) {
-            return Some(number);
-        }
-        let number = self.fact(key)?;
-        spot.0.set(Some((self.row, number)));
-        Some(number)
-    }
-
     /// The host has not kept what the row wrote: the row sees it, whatever room there is.
-    fn show(&mut self, key: &[u8], value: &[u8]) {
-        let number = self.find(key).unwrap_or_else(|hash| self.add(hash, key));
+    fn show(&mut self, spot: &Spot, value: &[u8]) {
+        let number = match &spot.at {
+            At::Fact(number) => *number,
+            At::Key(key) => {
+                let key = self.key_of(key);
+                self.find(key).unwrap_or_else(|hash| self.add(hash, key))
+            }
+        };
         let place = self.store(number, value);
         let row = self.row;
         if let Some(fact) = self.facts.get_mut(number as usize) {
@@ -381,131 +429,17 @@ impl Known {
         }
     }
 
-    /// In the old value's place, if that is large enough; else with room to grow.
-    fn store(&mut self, number: u32, value: &[u8]) -> Place {
-        let old = self.place(number);
-        let own = self
-            .bytes
-            .get_mut(old.start..)
-            .and_then(|from| from.get_mut(..value.len()));
-        match own.filter(|_| value.len() <= old.room) {
-            Some(own) => {
-                own.copy_from_slice(value);
-                Place {
-                    len: value.len(),
-                    ..old
-                }
-            }
-            None => {
-                let place = self.append(value);
-                self.widen(place, old.room > 0)
-            }
-        }
-    }
-
-    fn place(&self, number: u32) -> Place {
-        self.facts.get(number as usize).map_or(Place::NONE, |fact| fact.value)
-    }
-
-    /// Gives a place that was just made room to grow: what grows once does so again, and what is long will hardly stay as it is.
-    fn widen(&mut self, place: Place, has_grown: bool) -> Place {
-        let more = match place.len {
-            len if has_grown => (len / 4).min(512),
-            1024.. => 256,
-            _ => 0,
-        };
-        self.bytes.resize(self.bytes.len() + more, 0);
-        Place {
-            room: place.room + more,
-            ..place
-        }
-    }
-
-    fn append(&mut self, bytes: &[u8]) -> Place {
-        let (start, len) = (self.bytes.len(), bytes.len());
-        self.bytes.extend_from_slice(bytes);
-        Place { start, len, room: len }
-    }
-
-    fn bytes_at(&self, place: Place) -> &[u8] {
-        let from = self.bytes.get(place.start..).unwrap_or_default();
-        from.get(..place.len).unwrap_or_default()
-    }
-
-    /// The fact about a key; none yet: the key's hash.
-    fn find(&self, key: &[u8]) -> Result<u32, u32> {
-        let hash = hash(key);
-        let mask = self.table.len().wrapping_sub(1);
-        let mut place = hash as usize & mask;
-        while let Some(number) = self.table.get(place).and_then(|number| number.checked_sub(1)) {
-            let fact = self.facts.get(number as usize);
-            if fact.is_some_and(|fact| fact.hash == hash && same(self.bytes_at(fact.key), key)) {
-                return Ok(number);
-            }
-            place = (place + 1) & mask;
-        }
-        Err(hash)
-    }
-
-    /// The fact about a key. None: there is no room for one.
-    fn fact(&mut self, key: &[u8]) -> Option<u32> {
-        match self.find(key) {
-            Ok(number) => Some(number),
-            Err(hash) => (self.bytes.len() + key.len() <= MOST).then(|| self.add(hash, key)),
-        }
-    }
-
-    fn add(&mut self, hash: u32, key: &[u8]) -> u32 {
-        if self.facts.capacity() == 0 {
-            self.facts.reserve(FACTS);
-            self.bytes.reserve(FACTS * 128);
-        }
-        if (self.facts.len() + 1) * 2 > self.table.len() {
-            self.table.clear();
-            self.table
-                .resize(((self.facts.len() + 1) * 8).next_power_of_two().max(64), 0);
-            for number in 0..self.facts.len() {
-                let hash = self.facts.get(number).map_or(0, |fact| fact.hash);
-                self.enter(hash, number);
-            }
-        }
-        let number = self.facts.len();
-        self.enter(hash, number);
-        let key = self.append(key);
-        self.facts.push(Fact {
-            hash,
-            key,
-            value: Place::NONE,
-            expires_at: None,
-            seen_by: None,
-            is_owed: false,
-            set_aside: 0,
-            timer: Timer::Unknown,
-        });
-        u32::try_from(number).unwrap_or(u32::MAX)
-    }
-
-    fn enter(&mut self, hash: u32, number: usize) {
-        let mask = self.table.len().wrapping_sub(1);
-        let mut place = hash as usize & mask;
-        while self.table.get(place).is_some_and(|taken| *taken != 0) {
-            place = (place + 1) & mask;
-        }
-        if let Some(free) = self.table.get_mut(place) {
-            *free = u32::try_from(number + 1).unwrap_or(0);
-        }
-    }
-
-    fn fetch(&mut self, name: impl FnOnce(&mut dyn FnMut(&[u8]) -> bool)) {
-        let (first, mut asked, mut ends) = (self.facts.len(), Vec::new(), Vec::new());
-        name(&mut |key| {
-            if self.bytes.len() + key.len() > MOST / 4 {
+    fn fetch(&mut self, name: impl FnOnce(&mut dyn FnMut(u32, &[u8]) -> bool)) {
+        // The keys that are added come one after the other in the store of bytes.
+        let (first, start, mut ends) = (self.facts.len(), self.bytes.len(), Vec::new());
+        name(&mut |name, text| {
+            let key = Key { name, text };
+            if self.bytes.len() + self.len_of(key) > MOST / 4 {
                 return false;
             }
             if let Err(hash) = self.find(key) {
                 self.add(hash, key);
-                asked.extend_from_slice(key);
-                ends.push(u32::try_from(asked.len()).unwrap_or(u32::MAX));
+                ends.push(u32::try_from(self.bytes.len() - start).unwrap_or(u32::MAX));
             }
             true
         });
@@ -514,7 +448,8 @@ impl Known {
         }
         let room = (MOST / 2).saturating_sub(self.bytes.len());
         let room = u32::try_from(room).unwrap_or(0);
-        let found = host::with(|host| host.get_entries(&asked, &ends, self.clock, room));
+        let asked = self.bytes.get(start..).unwrap_or_default();
+        let found = host::with(|host| host.get_entries(asked, &ends, self.clock, room));
         self.told = self.clock;
         // Once, and with room for what grows.
         self.bytes.reserve(found.values.len() * 2);
@@ -529,32 +464,15 @@ impl Known {
     }
 }
 
-impl Place {
-    const NONE: Place = Place {
-        start: 0,
-        len: 0,
-        room: 0,
-    };
+#[allow(
+    clippy::panic,
+    reason = "an author's mistake, which no value that could be returned would tell of; the call fails, with these words"
+)]
+fn outlived() -> ! {
+    panic!("what a helper's `of` gives is for the row or timer that asked for it: ask again")
 }
 
-/// Nobody gains by a key that collides: all there can be of them are in one call, and that has its fuel.
-fn hash(key: &[u8]) -> u32 {
-    const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
-    let step = |hash: u64, word: u64| (hash.rotate_left(5) ^ word).wrapping_mul(MULTIPLIER);
-    let mut hash = key.len() as u64;
-    let (words, rest) = key.as_chunks::<8>();
-    for bytes in words {
-        hash = step(hash, u64::from_le_bytes(*bytes));
-    }
-    hash = match key.last_chunk::<8>() {
-        // Bytes of the word before it come again, which changes nothing.
-        Some(last) if !rest.is_empty() => step(hash, u64::from_le_bytes(*last)),
-        Some(_) => hash,
-        None => rest.iter().fold(hash, |hash, byte| step(hash, u64::from(*byte))),
-    };
-    (hash >> 32) as u32
-}
-
+mod facts;
 mod owed;
 #[cfg(all(test, feature = "testing"))]
 mod tests;

@@ -46,7 +46,6 @@ const FULL: &str = "the rule's state is full: an entry was not remembered";
 /// One key of one helper.
 #[derive(Debug)]
 struct Slot {
-    key: Vec<u8>,
     def: StoreDef,
     now: i64,
     spot: Spot,
@@ -54,21 +53,16 @@ struct Slot {
 
 impl Slot {
     fn new(def: StoreDef, key: &str) -> Self {
-        let mut bytes = Vec::with_capacity(def.name.len() + 1 + key.len());
-        bytes.extend_from_slice(def.name.as_bytes());
-        bytes.push(0);
-        bytes.extend_from_slice(key.as_bytes());
         Slot {
-            key: bytes,
             def,
             now: host::now(),
-            spot: Spot::default(),
+            spot: known::spot(def.name, key),
         }
     }
 
     /// Looks at the value; none: there is none. Nothing of the state may be asked meanwhile.
     fn read<R>(&self, look: impl FnOnce(Option<&[u8]>) -> R) -> R {
-        known::read(&self.spot, &self.key, self.now, look)
+        known::read(&self.spot, self.now, look)
     }
 
     /// Looks at the value, which is empty if there is none.
@@ -78,14 +72,14 @@ impl Slot {
 
     /// Keeps a value that was last used at `used` (ms).
     fn put(&self, value: &[u8], used: i64) {
-        if !known::write(&self.spot, &self.key, value, self.now, self.expiry(used)) {
+        if !known::write(&self.spot, value, self.now, self.expiry(used)) {
             self.is_full();
         }
     }
 
     /// Keeps what becomes of the value that [`Slot::look`] shows.
     fn splice(&self, splice: Splice<'_>, used: i64) {
-        if !known::splice(&self.spot, &self.key, splice, self.now, self.expiry(used)) {
+        if !known::splice(&self.spot, splice, self.now, self.expiry(used)) {
             self.is_full();
         }
     }
@@ -99,7 +93,7 @@ impl Slot {
     }
 
     fn delete(&self) {
-        known::delete(&self.spot, &self.key, self.now);
+        known::delete(&self.spot, self.now);
     }
 
     /// How long a value may go without being renewed.

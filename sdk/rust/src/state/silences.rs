@@ -232,11 +232,11 @@ impl Awaited {
     fn keep(&self, slot: &Slot) {
         match self.rows.iter().map(|row| row.until).min() {
             Some(until) => {
-                if !known::set_timer(&slot.spot, &slot.key, until) {
+                if !known::set_timer(&slot.spot, until) {
                     slot.is_full();
                 }
             }
-            None => known::cancel_timer(&slot.key),
+            None => known::cancel_timer(&slot.spot),
         }
         // Whoever waits is remembered until the timer has rung, however short `keep` is.
         let used = self

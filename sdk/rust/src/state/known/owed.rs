@@ -78,41 +78,41 @@ impl Change<'_> {
 }
 
 /// Keeps a value. False: the host has no room, and nothing changed.
-pub(in crate::state) fn write(spot: &Spot, key: &[u8], value: &[u8], now: i64, expires_at: i64) -> bool {
-    KNOWN.with_borrow_mut(|known| known.change(spot, key, Change::Whole(value), now, expires_at))
+pub(in crate::state) fn write(spot: &Spot, value: &[u8], now: i64, expires_at: i64) -> bool {
+    KNOWN.with_borrow_mut(|known| known.change(spot, Change::Whole(value), now, expires_at))
 }
 
 /// Keeps what becomes of the value. False: the host has no room, and nothing changed.
-pub(in crate::state) fn splice(spot: &Spot, key: &[u8], splice: Splice<'_>, now: i64, expires_at: i64) -> bool {
-    KNOWN.with_borrow_mut(|known| known.change(spot, key, Change::Part(splice), now, expires_at))
+pub(in crate::state) fn splice(spot: &Spot, splice: Splice<'_>, now: i64, expires_at: i64) -> bool {
+    KNOWN.with_borrow_mut(|known| known.change(spot, Change::Part(splice), now, expires_at))
 }
 
 impl Known {
-    fn change(&mut self, spot: &Spot, key: &[u8], change: Change<'_>, now: i64, expires_at: i64) -> bool {
+    fn change(&mut self, spot: &Spot, change: Change<'_>, now: i64, expires_at: i64) -> bool {
         self.pass(now);
-        let number = self.fact_at(spot, key);
+        let number = self.number(spot);
         if let Some(number) = number
-            && self.may_owe(number, key, change)
+            && self.may_owe(number, self.key(spot).len(), change)
         {
-            self.keep(number, key, change, now, expires_at);
+            self.keep(number, spot, change, now, expires_at);
             return true;
         }
         let old = number.and_then(|number| self.value(number)).flatten();
         let value = change.whole(old.unwrap_or_default());
-        self.put(number, key, &value, now, expires_at)
+        self.put(number, spot, &value, now, expires_at)
     }
 
     /// Whether it is certain that the host has room for the change: what it costs is set aside.
-    fn may_owe(&mut self, number: u32, key: &[u8], change: Change<'_>) -> bool {
+    fn may_owe(&mut self, number: u32, key: usize, change: Change<'_>) -> bool {
         // Of what the host has it is not known whether this is a change.
         let Some(old) = self.value(number) else { return false };
         let length = change.len(old.map_or(0, <[u8]>::len));
         let Some(room) = self.room() else { return false };
         let (key_bytes, value_bytes) = (room.key_bytes as usize, room.value_bytes as usize);
-        if key.len() > key_bytes || length > value_bytes || self.bytes.len() + length > MOST {
+        if key > key_bytes || length > value_bytes || self.bytes.len() + length > MOST {
             return false;
         }
-        let cost = (key.len() + length) as u64 + u64::from(room.entry_bytes);
+        let cost = (key + length) as u64 + u64::from(room.entry_bytes);
         self.set_aside(number, cost)
     }
 
@@ -154,9 +154,9 @@ impl Known {
     }
 
     /// A timer is about to be set, which takes room too.
-    pub(super) fn spend_on_timer(&mut self, key: &[u8]) {
+    pub(super) fn spend_on_timer(&mut self, key: usize) {
         if let Purse::Left(room) = &mut self.purse {
-            let cost = key.len() as u64 + u64::from(room.entry_bytes);
+            let cost = key as u64 + u64::from(room.entry_bytes);
             match room.bytes.checked_sub(cost) {
                 Some(left) => room.bytes = left,
                 None => self.empty(),
@@ -165,7 +165,7 @@ impl Known {
     }
 
     /// Does what the host would do.
-    fn keep(&mut self, number: u32, key: &[u8], change: Change<'_>, now: i64, expires_at: i64) {
+    fn keep(&mut self, number: u32, spot: &Spot, change: Change<'_>, now: i64, expires_at: i64) {
         let Purse::Left(Room { life, .. }) = self.purse else {
             return;
         };
@@ -174,7 +174,7 @@ impl Known {
             let value = (expires_at > now).then(|| change.whole(seen.unwrap_or_default()));
             self.owe(number, i64::MIN);
             if let Some(value) = value {
-                self.show(key, &value);
+                self.show(spot, &value);
             }
             return;
         }
@@ -285,22 +285,23 @@ impl Known {
     }
 
     /// Has the host keep a value at once.
-    fn put(&mut self, number: Option<u32>, key: &[u8], value: &[u8], now: i64, expires_at: i64) -> bool {
+    fn put(&mut self, number: Option<u32>, spot: &Spot, value: &[u8], now: i64, expires_at: i64) -> bool {
         self.hand_over();
-        let kept = host::with(|host| host.put_entry(key, value, self.clock, expires_at));
+        let kept = host::with(|host| host.put_entry(self.key(spot), value, self.clock, expires_at));
         self.told = self.clock;
         let Some(kept) = kept else {
             // What the host has is what there is.
             self.row = self.row.wrapping_add(1);
             return false;
         };
+        let key = self.key(spot).len();
         if let Purse::Left(room) = &mut self.purse {
-            let cost = (key.len() + value.len()) as u64 + u64::from(room.entry_bytes);
+            let cost = (key + value.len()) as u64 + u64::from(room.entry_bytes);
             room.bytes = room.bytes.saturating_sub(cost);
             room.entries = room.entries.saturating_sub(1);
         }
         if kept == i64::MIN && expires_at > now {
-            self.show(key, value);
+            self.show(spot, value);
         } else if let Some(number) = number {
             self.learn(number, (kept != i64::MIN).then_some((value, kept)));
         }

@@ -75,14 +75,14 @@ fn whoever_knows_sees_what_whoever_asks_sees() {
                             let expected = only_now.get(&key).cloned();
                             unseen += usize::from(expected.is_some());
                             let expected = expected.or_else(|| asks.get(&key, now).map(|value| value.to_vec()));
-                            read(&Spot::default(), &key, now, |value| {
+                            read(&spot_of(&key), now, |value| {
                                 assert_eq!(value, expected.as_deref(), "seed {seed}")
                             });
                         }
                         4..=6 => {
                             let longest = if dice.roll(3) == 0 { 3000 } else { 120 };
                             let expires_at = now + 1 + dice.roll(longest);
-                            let spot = Spot::default();
+                            let spot = spot_of(&key);
                             let mut value = dice.value();
                             // Some are made of what is there.
                             let part = dice.roll(2) == 0;
@@ -91,7 +91,7 @@ fn whoever_knows_sees_what_whoever_asks_sees() {
                                 let old = only_now.get(&key).cloned();
                                 let old = old.or_else(|| asks.get(&key, now).map(|value| value.to_vec()));
                                 let old = old.unwrap_or_default();
-                                read(&spot, &key, now, |value| {
+                                read(&spot, now, |value| {
                                     assert_eq!(value.unwrap_or_default(), old, "seed {seed}")
                                 });
                                 let some = |dice: &mut Dice, most: usize| dice.roll(most.min(20) as u64 + 1) as usize;
@@ -117,11 +117,7 @@ fn whoever_knows_sees_what_whoever_asks_sees() {
                                     Err(_) => only_now.clear(),
                                 }
                                 refused += usize::from(kept.is_err());
-                                assert_eq!(
-                                    splice(&spot, &key, change, now, expires_at),
-                                    kept.is_ok(),
-                                    "seed {seed}"
-                                );
+                                assert_eq!(splice(&spot, change, now, expires_at), kept.is_ok(), "seed {seed}");
                                 continue;
                             }
                             let kept = asks.put(&key, &value, now, expires_at);
@@ -133,7 +129,7 @@ fn whoever_knows_sees_what_whoever_asks_sees() {
                             }
                             refused += usize::from(kept.is_err());
                             assert_eq!(
-                                write(&Spot::default(), &key, &value, now, expires_at),
+                                write(&spot_of(&key), &value, now, expires_at),
                                 kept.is_ok(),
                                 "seed {seed}"
                             );
@@ -141,19 +137,19 @@ fn whoever_knows_sees_what_whoever_asks_sees() {
                         7 => {
                             asks.delete(&key, now);
                             only_now.remove(&key);
-                            delete(&Spot::default(), &key, now);
+                            delete(&spot_of(&key), now);
                         }
                         8 => {
                             let at = now + dice.roll(60) - 20;
                             assert_eq!(
-                                set_timer(&Spot::default(), &key, at),
+                                set_timer(&spot_of(&key), at),
                                 asks.set_timer(&key, at).is_ok(),
                                 "seed {seed}"
                             );
                         }
                         9 => {
                             asks.cancel_timer(&key);
-                            cancel_timer(&key);
+                            cancel_timer(&spot_of(&key));
                         }
                         10 => {
                             let due = asks.next_timer(now).map(|(key, at)| (key.to_vec(), at));
@@ -162,8 +158,11 @@ fn whoever_knows_sees_what_whoever_asks_sees() {
                         _ => {
                             // What is foreseen is asked for at the row's time.
                             asks.get(&key, now);
-                            read(&Spot::default(), &key, now, |_| ());
-                            fetch(|want| _ = (0..6).all(|_| want(&dice.key())));
+                            read(&spot_of(&key), now, |_| ());
+                            let store = KNOWN.with_borrow_mut(|known| known.name("store"));
+                            fetch(|want| {
+                                _ = (0..6).all(|_| want(store, dice.key().strip_prefix(b"store\0").unwrap()));
+                            });
                         }
                     }
                 }
@@ -179,4 +178,48 @@ fn whoever_knows_sees_what_whoever_asks_sees() {
         }
     }
     assert!(unseen > 20 && refused > 20, "{unseen} {refused}");
+}
+
+#[test]
+#[should_panic(expected = "ask again")]
+fn what_of_gives_is_for_the_row_that_asked() {
+    begin();
+    next_row();
+    let of_this_row = spot("store", "key");
+    next_row();
+    delete(&of_this_row, 0);
+}
+
+#[test]
+fn a_key_is_one_however_it_is_named() {
+    begin();
+    next_row();
+    KNOWN.with_borrow_mut(|known| {
+        for text in [
+            "",
+            "a",
+            "abc",
+            "abcd",
+            "abcdefg",
+            "abcdefgh",
+            "a text of more than sixteen",
+            &"long ".repeat(9),
+        ] {
+            let whole = [b"store\0", text.as_bytes()].concat();
+            let (read, name) = (known.key_of(&whole), known.name("store"));
+            let named = Key {
+                name,
+                text: text.as_bytes(),
+            };
+            let number = known.fact(read).unwrap();
+            assert_eq!(known.find(named), Ok(number), "{text}");
+            assert_eq!(known.joined(named), whole);
+            assert_eq!(known.len_of(named), whole.len());
+            // A text alone, and another helper's, are other keys.
+            let other = known.name("other");
+            for key in [known.key_of(text.as_bytes()), Key { name: other, ..named }] {
+                assert!(known.find(key).is_err(), "{text}");
+            }
+        }
+    });
 }
