@@ -77,11 +77,15 @@ impl Queue {
         self.rows.front()
     }
 
-    /// Takes out the rows up to a time (ms) that come before another queue's first; so many at most.
-    pub(crate) fn release(&mut self, upto: i64, before: Option<&RowRef>, most: usize) -> Drain<'_, RowRef> {
+    /// How many rows are up to a time (ms) and come before another queue's first; so many at most.
+    pub(crate) fn due(&self, upto: i64, before: Option<&RowRef>, most: usize) -> usize {
         let is_due = |row: &&RowRef| row.time() <= upto && before.is_none_or(|before| order(row, before).is_le());
-        let count = self.rows.iter().take(most).take_while(is_due).count();
-        self.rows.drain(..count)
+        self.rows.iter().take(most).take_while(is_due).count()
+    }
+
+    /// Takes out so many rows.
+    pub(crate) fn release(&mut self, count: usize) -> Drain<'_, RowRef> {
+        self.rows.drain(..count.min(self.rows.len()))
     }
 
     /// Pages of another plan are read anew, each once.

@@ -1,7 +1,6 @@
 //! A reader: one position in the journal, and the rules that stand at it.
 
 use std::cell::OnceCell;
-use std::cmp::Ordering;
 use std::sync::Arc;
 
 use picket_contract::{Admission, Key, Mark, Position};
@@ -287,25 +286,30 @@ impl Reader {
 
     /// Takes the next rows of one log up to the watermark into the run. False: there are none.
     fn next(&mut self) -> bool {
-        let mut queues: Vec<&mut Queue> = self.queues.iter_mut().filter(|queue| queue.front().is_some()).collect();
-        queues.sort_by(|a, b| {
-            a.front()
-                .zip(b.front())
-                .map_or(Ordering::Equal, |(a, b)| queue::order(a, b))
-        });
-        let mut queues = queues.into_iter();
-        let Some(first) = queues.next() else { return false };
-        let before = queues.next().and_then(|second| second.front());
-        let most = self.most_rows.saturating_sub(self.run.len());
-        let rows = first.release(self.watermark, before, most);
-        let some = rows.len() > 0;
-        if self.is_fed {
-            let marks = &self.marks;
-            self.run.extend(rows.filter(|row| is_shown(marks, row)));
-        } else {
-            self.run.extend(rows);
+        let (mut first, mut second): (Option<(usize, &RowRef)>, Option<&RowRef>) = (None, None);
+        for (index, queue) in self.queues.iter().enumerate() {
+            let Some(row) = queue.front() else { continue };
+            if first.is_none_or(|(_, first)| queue::order(row, first).is_lt()) {
+                second = first.map(|(_, row)| row);
+                first = Some((index, row));
+            } else if second.is_none_or(|second| queue::order(row, second).is_lt()) {
+                second = Some(row);
+            }
         }
-        some
+        let Some((index, _)) = first else { return false };
+        let most = self.most_rows.saturating_sub(self.run.len());
+        let queue = self.queues.get(index);
+        let count = queue.map_or(0, |queue| queue.due(self.watermark, second, most));
+        if let Some(queue) = self.queues.get_mut(index) {
+            let marks = &self.marks;
+            let rows = queue.release(count);
+            if self.is_fed {
+                self.run.extend(rows.filter(|row| is_shown(marks, row)));
+            } else {
+                self.run.extend(rows);
+            }
+        }
+        count > 0
     }
 
     fn call(&mut self, watermark: i64, released: Key, judge: &mut impl Judge) -> Result<(), StoreError> {
