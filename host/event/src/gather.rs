@@ -11,8 +11,9 @@ use picket_contract::{Column, Group, NULL};
 
 use crate::Page;
 use crate::dictionary::Dictionary;
+use crate::offer::Offer;
 use crate::page::elements;
-use crate::select::{Offer, Taken};
+use crate::select::Taken;
 
 /// The group of one source.
 pub(crate) fn gather(source: u32, slots: &[usize], offer: &Offer<'_>, members: &[Taken]) -> Group {
