@@ -90,8 +90,7 @@ impl Page {
     }
 
     /// A row's order time, ms since the Unix epoch.
-    #[must_use]
-    pub fn time(&self, row: u32) -> i64 {
+    pub(crate) fn time(&self, row: u32) -> i64 {
         self.events.get(row as usize).map_or(i64::MIN, |event| event.time)
     }
 

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use common::{Does, Event, Kept, LOGS, NOW, Native, manifest, record, reference, rule, settings, tenant};
 use picket_contract::state::StateEntry;
-use picket_contract::{Admission, Call, Evaluate, EventRecord, Failure, Key, Mark, Outcome, Params, RuleState};
+use picket_contract::{Admission, Call, Evaluate, EventRecord, Failure, Key, Mark, Outcome, Params, RawRow, RuleState};
 use picket_judge::acquaintance::Acquaintance;
 use picket_judge::dedup::Dedup;
 use picket_judge::replay::{Rows, replay};
@@ -455,6 +455,17 @@ fn a_replay_takes_rows_in_any_order_and_gives_the_same_alerts() {
         .unwrap_err()
         .to_string();
     assert!(error.starts_with("authentication, row 1: "), "{error}");
+    // Rows are read some thousands at a time, and counted over all of them.
+    let mut many: Vec<RawRow> = vec![r#"{"isotimestamp": "2026-01-01T00:00:00Z"}"#.into(); 9_000];
+    many[8_500] = "{}".into();
+    let bad = [Rows {
+        log: LOGS[0].into(),
+        rows: many,
+    }];
+    let error = replay(tenant(), settings(1000), rules(), &bad, NOW)
+        .unwrap_err()
+        .to_string();
+    assert!(error.starts_with("authentication, row 8501: "), "{error}");
 }
 
 #[test]

@@ -54,8 +54,9 @@ fn hash_long(hash: u64, text: &[u8]) -> u64 {
     text.as_chunks::<16>().0.iter().fold(hash, step_by_two)
 }
 
+/// A hash that goes on with a word. Its upper half is the better one.
 #[inline]
-fn step(hash: u64, word: u64) -> u64 {
+pub(crate) fn step(hash: u64, word: u64) -> u64 {
     (hash.rotate_left(5) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
@@ -105,6 +106,7 @@ mod tests {
             assert!(!same(one, &text[..length.saturating_sub(1)]) || length == 0);
         }
     }
+
     #[test]
     fn texts_that_differ_at_one_end_lie_apart() {
         for text in [

@@ -5,6 +5,7 @@
 //! to come give their keys. A guess that is wrong costs a look in the host, and changes nothing: what is asked for too much is
 //! not used, and what was not foreseen is asked for when it is wanted.
 
+use crate::bytes::step;
 use crate::columns::Rows;
 use crate::state::known;
 
@@ -135,7 +136,7 @@ impl Pairs {
         // No dictionary has so many texts that this is 0.
         let pair = (u64::from(one) << 32 | u64::from(other)).wrapping_add(1);
         let mask = self.table.len() - 1;
-        let mut place = (pair.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize & mask;
+        let mut place = (step(0, pair) >> 32) as usize & mask;
         while let Some(known) = self.table.get_mut(place) {
             match *known {
                 0 => {
@@ -147,5 +148,25 @@ impl Pairs {
             }
         }
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::Pairs;
+
+    #[test]
+    fn a_pair_is_new_once() {
+        let pairs = || (0..1000_u32).map(|number| (number % 31, number * number % 47));
+        let (mut met, mut expected) = (Pairs::of(1000), BTreeSet::new());
+        for pair in pairs().chain([(0, 0), (u32::MAX - 1, 0)]) {
+            assert_eq!(met.is_new(pair), expected.insert(pair), "{pair:?}");
+        }
+        // As many as there is said to be room for, all different.
+        let mut full = Pairs::of(512);
+        assert!((0..512).all(|number| full.is_new((number, 7))));
+        assert!((0..512).all(|number| !full.is_new((number, 7))));
     }
 }

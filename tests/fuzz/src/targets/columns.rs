@@ -56,7 +56,7 @@ impl Columns {
             }
         }
         rows.sort_by_key(|row| row.page.key(row.row));
-        let watermark = rows.last().map_or(0, |row| row.page.time(row.row));
+        let watermark = rows.last().map_or(0, RowRef::time);
         Ok(selector.select(&rows, watermark).batch)
     }
 }

@@ -5,7 +5,8 @@
 
 use std::borrow::Cow;
 
-use super::{Known, MOST, Timer};
+use super::timers::Timer;
+use super::{Known, MOST};
 use crate::bytes::{hash, same};
 
 /// What a small call looks at: so many keys, and 128 bytes for each of them with its value.
@@ -70,6 +71,11 @@ impl Key<'_> {
     fn hash(self) -> u32 {
         hash(self.name, self.text)
     }
+
+    /// What stands before the text.
+    fn named<'n>(&self, names: &'n [Cow<'static, [u8]>]) -> Option<&'n [u8]> {
+        names.get(self.name.checked_sub(1)? as usize).map(|name| &**name)
+    }
 }
 
 impl Known {
@@ -80,19 +86,18 @@ impl Known {
         let is_it = |known: &Cow<'static, [u8]>| std::ptr::eq(&raw const **known, name.as_bytes());
         match self.names.iter().position(is_it) {
             Some(at) => at as u32 + 1,
-            None => self.name_of(name.as_bytes().into()),
+            None => self.number_of(name.as_bytes(), || name.as_bytes().into()),
         }
     }
 
-    fn name_of(&mut self, name: Cow<'static, [u8]>) -> u32 {
-        let known = self.names.iter().position(|known| *known == name);
-        known.map_or_else(
-            || {
-                self.names.push(name);
-                self.names.len() as u32
-            },
-            |at| at as u32 + 1,
-        )
+    /// `kept`: the name, to be remembered if it is a new one.
+    fn number_of(&mut self, name: &[u8], kept: impl FnOnce() -> Cow<'static, [u8]>) -> u32 {
+        let known = self.names.iter().position(|known| **known == *name);
+        let at = known.unwrap_or_else(|| {
+            self.names.push(kept());
+            self.names.len() - 1
+        });
+        at as u32 + 1
     }
 
     /// The key that reads so.
@@ -100,25 +105,20 @@ impl Known {
         let mut pieces = key.splitn(2, |byte| *byte == 0);
         match (pieces.next(), pieces.next()) {
             (Some(name), Some(text)) => Key {
-                name: self.name_of(name.to_vec().into()),
+                name: self.number_of(name, || name.to_vec().into()),
                 text,
             },
             _ => Key { name: 0, text: key },
         }
     }
 
-    /// What stands before a key's text.
-    fn named(&self, key: Key<'_>) -> Option<&[u8]> {
-        self.names.get(key.name.checked_sub(1)? as usize).map(|name| &**name)
-    }
-
     pub(super) fn len_of(&self, key: Key<'_>) -> usize {
-        self.named(key).map_or(0, |name| name.len() + 1) + key.text.len()
+        key.named(&self.names).map_or(0, |name| name.len() + 1) + key.text.len()
     }
 
     /// As it reads.
     pub(super) fn joined(&self, key: Key<'_>) -> Vec<u8> {
-        match self.named(key) {
+        match key.named(&self.names) {
             Some(name) => [name, &[0], key.text].concat(),
             None => key.text.to_vec(),
         }
@@ -166,8 +166,7 @@ impl Known {
         let number = self.facts.len();
         self.enter(hash, number);
         let whole = self.bytes.len();
-        let name = key.name.checked_sub(1).and_then(|name| self.names.get(name as usize));
-        if let Some(name) = name {
+        if let Some(name) = key.named(&self.names) {
             self.bytes.extend_from_slice(name);
             self.bytes.push(0);
         }
