@@ -12,6 +12,7 @@ use picket_contract::{Column, NULL, Op};
 use rustc_hash::FxHashMap;
 
 use crate::Page;
+use crate::by_code::ByCode;
 use crate::mask::Mask;
 use crate::page::elements;
 
@@ -77,6 +78,8 @@ impl Questions {
 pub(crate) struct Answers {
     /// By the question's number.
     known: RefCell<Vec<Option<Mask>>>,
+    /// By the column's slot: which of the rows have a text.
+    by_code: RefCell<FxHashMap<usize, ByCode>>,
 }
 
 impl Answers {
@@ -87,8 +90,27 @@ impl Answers {
             known.resize(test.number + 1, None);
         }
         match known.get_mut(test.number) {
-            Some(known) => take(known.get_or_insert_with(|| answer(&test.question, page, at))),
-            None => take(&answer(&test.question, page, at)),
+            Some(known) => take(known.get_or_insert_with(|| self.answer(&test.question, page, at))),
+            None => take(&self.answer(&test.question, page, at)),
+        }
+    }
+
+    fn answer(&self, question: &Question, page: &Page, at: &[u32]) -> Mask {
+        let column = page.columns.get(question.slot);
+        match (&question.ask, column) {
+            (Ask::Holds, _) => Mask::over(at, |at| holds(column, *at as usize)),
+            (Ask::Compare { op: Op::In, values }, Some(Column::Text(codes))) if values.len() > FEW => {
+                let mut by_code = self.by_code.borrow_mut();
+                let by_code = by_code.entry(question.slot).or_insert_with(|| {
+                    let codes = at.iter().map(|at| codes.get(*at as usize).copied().unwrap_or(NULL));
+                    ByCode::new(page.dictionary.len(), codes)
+                });
+                let codes = values.iter().filter_map(|value| page.dictionary.find(value));
+                let mut held = Mask::none(at.len());
+                codes.for_each(|code| by_code.rows(code).for_each(|row| held.insert(row)));
+                held
+            }
+            (Ask::Compare { op, values }, _) => compared(column, page, *op, values, at),
         }
     }
 }
@@ -140,15 +162,7 @@ impl Filter {
     }
 }
 
-fn answer(question: &Question, page: &Page, at: &[u32]) -> Mask {
-    let column = page.columns.get(question.slot);
-    match &question.ask {
-        Ask::Holds => Mask::over(at, |at| holds(column, *at as usize)),
-        Ask::Compare { op, values } => compared(column, page, *op, values, at),
-    }
-}
-
-/// As many codes are compared one after the other.
+/// With as many texts each row is compared; with more, the rows are looked up that have one.
 const FEW: usize = 4;
 
 /// Which rows' texts compare with the values. A comparison is chosen once for all rows.
@@ -156,24 +170,13 @@ fn compared(column: Option<&Column>, page: &Page, op: Op, values: &[String], at:
     match op {
         Op::Present => with_code(column, at, |code| code != NULL),
         Op::In => {
-            let codes: Vec<u32> = values.iter().filter_map(|value| page.dictionary.find(value)).collect();
+            let mut codes: Vec<u32> = values.iter().filter_map(|value| page.dictionary.find(value)).collect();
+            codes.sort_unstable();
             match codes.as_slice() {
                 // None of the texts is in the page.
                 [] => Mask::none(at.len()),
                 [one] => with_code(column, at, |code| code == *one),
-                few if few.len() <= FEW => with_code(column, at, |code| few.contains(&code)),
-                many => {
-                    // A bit for each code.
-                    let mut bits = vec![0_u64; page.dictionary.len().div_ceil(64)];
-                    for code in many {
-                        if let Some(word) = bits.get_mut(*code as usize / 64) {
-                            *word |= 1 << (code % 64);
-                        }
-                    }
-                    let is_set =
-                        |code: u32| bits.get(code as usize / 64).map_or(0, |word| word >> (code % 64)) & 1 == 1;
-                    with_code(column, at, is_set)
-                }
+                some => with_code(column, at, |code| some.binary_search(&code).is_ok()),
             }
         }
         Op::Prefix => with_text(column, page, at, |text| {

@@ -53,6 +53,7 @@
 #![forbid(unsafe_code)]
 
 mod address;
+mod by_code;
 mod clean;
 mod coerce;
 mod dictionary;

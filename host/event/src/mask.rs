@@ -42,6 +42,14 @@ impl Mask {
         self.words.iter().map(|word| word.count_ones() as usize).sum()
     }
 
+    /// Takes one in.
+    #[inline]
+    pub(crate) fn insert(&mut self, row: usize) {
+        if let Some(word) = self.words.get_mut(row / 64) {
+            *word |= 1 << (row % 64);
+        }
+    }
+
     /// Takes one out.
     pub(crate) fn remove(&mut self, row: usize) {
         if let Some(word) = self.words.get_mut(row / 64) {
@@ -64,16 +72,16 @@ impl Mask {
         self.zip(other, |own, other| *own |= other);
     }
 
-    /// The rows, in order.
-    pub(crate) fn rows(&self) -> impl Iterator<Item = usize> {
-        self.words.iter().enumerate().flat_map(|(at, word)| {
+    /// Hands over the rows, in order.
+    #[inline]
+    pub(crate) fn each(&self, mut take: impl FnMut(usize)) {
+        for (at, word) in self.words.iter().enumerate() {
             let mut left = *word;
-            std::iter::from_fn(move || {
-                let bit = left.trailing_zeros() as usize;
-                left &= left.wrapping_sub(1);
-                (bit < 64).then_some(at * 64 + bit)
-            })
-        })
+            while left != 0 {
+                take(at * 64 + left.trailing_zeros() as usize);
+                left &= left - 1;
+            }
+        }
     }
 
     fn zip(&mut self, other: &Mask, change: impl Fn(&mut u64, u64)) {
@@ -94,7 +102,11 @@ mod tests {
             let numbers: Vec<usize> = (0..rows).collect();
             let threes = Mask::over(&numbers, |row| row % 3 == 0);
             let twos = Mask::over(&numbers, |row| row % 2 == 0);
-            let listed = |mask: &Mask| mask.rows().collect::<Vec<_>>();
+            let listed = |mask: &Mask| {
+                let mut listed = Vec::new();
+                mask.each(|row| listed.push(row));
+                listed
+            };
             let expected = |holds: fn(usize) -> bool| (0..rows).filter(|row| holds(*row)).collect::<Vec<_>>();
             let after = |change: fn(&mut Mask, &Mask)| {
                 let mut mask = threes.clone();
@@ -112,6 +124,9 @@ mod tests {
                 .filter(|row| *row % 3 != 0)
                 .for_each(|row| all.remove(*row));
             assert_eq!(all, threes);
+            let mut none = Mask::none(rows);
+            numbers.iter().step_by(3).for_each(|row| none.insert(*row));
+            assert_eq!(none, threes);
             assert_eq!(threes.len(), rows.div_ceil(3));
             assert!(Mask::none(rows).is_empty() && threes.is_empty() == (rows == 0));
         }

@@ -257,14 +257,16 @@ impl Selector {
                     }
                 }
                 taken.reserve(held.len());
-                taken.extend(held.rows().filter_map(|row| {
-                    Some(Taken {
-                        position: *segment.positions.get(row)?,
-                        source: source as u8,
-                        page: number as u32,
-                        at: *segment.at.get(row)?,
-                    })
-                }));
+                held.each(|row| {
+                    if let Some((position, at)) = segment.positions.get(row).zip(segment.at.get(row)) {
+                        taken.push(Taken {
+                            position: *position,
+                            source: source as u8,
+                            page: number as u32,
+                            at: *at,
+                        });
+                    }
+                });
             }
         }
         if !taken.is_sorted_by_key(|taken| taken.position) {

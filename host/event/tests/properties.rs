@@ -292,7 +292,7 @@ fn reversed(value: &Value) -> String {
 }
 
 fn when() -> impl Strategy<Value = When> {
-    let values = prop::collection::vec("[a-c]{0,2}", 0..3);
+    let values = prop::collection::vec("[a-c]{0,2}", 0..9);
     let ops = prop::sample::select(vec![Op::In, Op::Present, Op::Prefix, Op::Suffix, Op::Contains]);
     let test = (prop::sample::select(PATHS.to_vec()), ops, values).prop_map(|(field, op, values)| {
         When::Test(Test {

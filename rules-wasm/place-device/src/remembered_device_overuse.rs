@@ -66,6 +66,10 @@ fn overused(login: Row<Remembered>, params: &Params, memory: &mut Memory) -> Opt
 
     let logins = logins.within(params.window);
     let places = logins.values();
+    // Nearly everybody is in one place, which is then all that has to be counted.
+    if logins.len() < params.count && places.len() < params.ips.min(params.countries) {
+        return None;
+    }
     let addresses = distinct(places.iter().filter_map(|place| Some(place.split_once(' ')?.0)));
     let countries = distinct(places.iter().filter_map(|place| Some(place.split_once(' ')?.1)));
     let (count, ips) = (logins.len(), addresses.len());

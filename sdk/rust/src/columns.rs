@@ -125,22 +125,24 @@ impl<'a> Rows<'a> {
     }
 
     #[inline]
-    fn of_code(&self, code: u32) -> Option<&'a str> {
+    pub(crate) fn of_code(&self, code: u32) -> Option<&'a str> {
         self.texts.get(code as usize).copied()
     }
 
-    /// Which text of the dictionary a column has; one beyond it is null. None: it has no texts.
-    #[inline]
-    pub(crate) fn code(&self, column: usize, row: usize) -> Option<u32> {
-        match self.columns.get(column)? {
-            Column::Text(codes) => codes.get(row).copied(),
-            _ => None,
+    /// Which texts of the dictionary a column's rows have, from one row on; one beyond it is null. None where it has no texts.
+    pub(crate) fn codes(&self, column: usize, from: usize) -> &'a [u32] {
+        match self.columns.get(column) {
+            Some(Column::Text(codes)) => codes.get(from..).unwrap_or_default(),
+            _ => &[],
         }
     }
 
     #[inline]
     pub(crate) fn text(&self, column: usize, row: usize) -> Option<&'a str> {
-        self.of_code(self.code(column, row)?)
+        match self.columns.get(column)? {
+            Column::Text(codes) => self.of_code(*codes.get(row)?),
+            _ => None,
+        }
     }
 }
 

@@ -83,31 +83,31 @@ impl Guess {
 
     /// Wants the keys of the rows from one on, each once.
     fn keys(&self, rows: &Rows<'_>, from: usize, want: &mut dyn FnMut(u32, &[u8]) -> bool) {
+        let firsts = rows.codes(self.column, from);
         let Some((between, second)) = &self.second else {
             let mut seen = vec![false; rows.texts()];
-            for row in from..rows.len() {
-                let code = rows.code(self.column, row);
-                let seen = code.and_then(|code| seen.get_mut(code as usize));
-                let Some(text) = rows.text(self.column, row) else {
-                    continue;
-                };
-                if seen.is_some_and(|seen| !std::mem::replace(seen, true)) && !want(self.name, text.as_bytes()) {
+            for code in firsts {
+                let is_new = seen
+                    .get_mut(*code as usize)
+                    .is_some_and(|seen| !std::mem::replace(seen, true));
+                if is_new
+                    && let Some(text) = rows.of_code(*code)
+                    && !want(self.name, text.as_bytes())
+                {
                     return;
                 }
             }
             return;
         };
-        let mut seen = Pairs::of(rows.len() - from);
+        let mut seen = Pairs::of(firsts.len());
         let mut key = Vec::new();
-        for row in from..rows.len() {
-            let codes = rows.code(self.column, row).zip(rows.code(*second, row));
-            let texts = rows.text(self.column, row).zip(rows.text(*second, row));
-            let (Some(codes), Some((start, end))) = (codes, texts) else {
-                continue;
-            };
-            if !seen.is_new(codes) {
+        for (first, second) in firsts.iter().zip(rows.codes(*second, from)) {
+            if !seen.is_new((*first, *second)) {
                 continue;
             }
+            let Some((start, end)) = rows.of_code(*first).zip(rows.of_code(*second)) else {
+                continue;
+            };
             key.clear();
             key.extend_from_slice(start.as_bytes());
             key.extend_from_slice(between);
@@ -133,7 +133,7 @@ impl Pairs {
     }
 
     fn is_new(&mut self, (one, other): (u32, u32)) -> bool {
-        // No dictionary has so many texts that this is 0.
+        // No dictionary has so many texts that this is 0; two nulls are it, which are new each time and make no key.
         let pair = (u64::from(one) << 32 | u64::from(other)).wrapping_add(1);
         let mask = self.table.len() - 1;
         let mut place = (step(0, pair) >> 32) as usize & mask;
@@ -168,5 +168,6 @@ mod tests {
         let mut full = Pairs::of(512);
         assert!((0..512).all(|number| full.is_new((number, 7))));
         assert!((0..512).all(|number| !full.is_new((number, 7))));
+        assert!(met.is_new((u32::MAX, u32::MAX)) && met.is_new((u32::MAX, u32::MAX)));
     }
 }

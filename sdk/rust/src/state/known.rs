@@ -89,14 +89,13 @@ pub(crate) fn begin() {
 }
 
 /// A row or timer begins.
+#[inline(always)]
 pub(crate) fn next_row() {
     KNOWN.with_borrow_mut(|known| {
         known.next();
         known.asked.clear();
         if known.bytes.len() > FULL {
-            known.hand_over();
-            known.hand_over_timers();
-            known.clear();
+            known.begin_anew();
         }
     });
 }
@@ -183,6 +182,7 @@ pub(crate) fn asked(mut each: impl FnMut(u32, &[u8])) {
 }
 
 /// Whether this row had to ask for something.
+#[inline(always)]
 pub(crate) fn has_asked() -> bool {
     KNOWN.with_borrow(|known| !known.asked.is_empty())
 }
@@ -223,7 +223,16 @@ impl Known {
         self.owed_timers.clear();
     }
 
+    /// Forgets what is known, since there is no room for more.
+    #[cold]
+    fn begin_anew(&mut self) {
+        self.hand_over();
+        self.hand_over_timers();
+        self.clear();
+    }
+
     /// Another row or timer.
+    #[inline(always)]
     fn next(&mut self) {
         self.turn = self.turn.wrapping_add(1);
         self.row = self.row.wrapping_add(1);
@@ -238,6 +247,7 @@ impl Known {
     }
 
     /// The fact about a key. None: there was no room for one.
+    #[inline(always)]
     fn number(&self, spot: &Spot) -> Option<u32> {
         match spot.at {
             At::Fact(number) if spot.turn == self.turn => Some(number),
@@ -270,6 +280,7 @@ impl Known {
     }
 
     /// What is known of a value; the inner none: there is none.
+    #[inline(always)]
     fn value(&self, number: u32) -> Option<Option<&[u8]>> {
         let fact = self.facts.get(number as usize)?;
         let expires_at = fact.expires_at?;

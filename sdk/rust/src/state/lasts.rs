@@ -1,6 +1,7 @@
 //! Last values: what something was the last time.
 
 use super::{Reader, Slot, cut, write_text};
+use crate::bytes::same;
 use crate::define::{Store, StoreDef};
 
 /// The last value of each key.
@@ -41,11 +42,11 @@ impl Last {
             return false;
         };
         let (now, slack) = (self.slot.now, self.slot.slack().max(1));
-        let (same, fresh) = self.slot.look(|stored| {
+        let (is_it, fresh) = self.slot.look(|stored| {
             let last = read(stored);
-            let same = last.is_some_and(|(_, last)| last == value);
-            let renewed = if same { slack } else { 0 };
-            (same, last.is_some_and(|(at, _)| now < at.saturating_add(renewed)))
+            let is_it = last.is_some_and(|(_, last)| same(last, value.as_bytes()));
+            let renewed = if is_it { slack } else { 0 };
+            (is_it, last.is_some_and(|(at, _)| now < at.saturating_add(renewed)))
         });
         if !fresh {
             let mut next = Vec::with_capacity(10 + value.len());
@@ -53,18 +54,19 @@ impl Last {
             write_text(&mut next, value);
             self.slot.put(&next, now);
         }
-        same
+        is_it
     }
 
     /// The last value.
     #[must_use]
     pub fn get(&self) -> Option<String> {
-        self.slot.look(|stored| read(stored).map(|(_, value)| value.to_owned()))
+        self.slot
+            .look(|stored| Some(std::str::from_utf8(read(stored)?.1).ok()?.to_owned()))
     }
 }
 
-/// As stored: when it was last renewed, and the value.
-fn read(value: &[u8]) -> Option<(i64, &str)> {
+/// As stored: when it was last renewed, and the value's text.
+fn read(value: &[u8]) -> Option<(i64, &[u8])> {
     let mut reader = Reader::new(value);
-    Some((reader.i64()?, reader.text()?))
+    Some((reader.i64()?, reader.bytes()?))
 }

@@ -168,6 +168,7 @@ fn write_text(value: &mut Vec<u8>, text: &str) {
     value.extend_from_slice(text.as_bytes());
 }
 
+#[inline(always)]
 fn cut(text: &str) -> &str {
     text.get(..text.floor_char_boundary(255)).unwrap_or_default()
 }

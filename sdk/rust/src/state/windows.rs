@@ -53,6 +53,7 @@ impl Windows {
 
 impl Window {
     /// The same window, of which less is kept than the store would: what a parameter asks for, say, and some time for late rows.
+    #[inline]
     #[must_use]
     pub fn keep(mut self, span: Span) -> Window {
         let keep_ms = &mut self.slot.def.keep_ms;
