@@ -42,6 +42,9 @@ impl Judge for Desk<'_> {
             at_once: self.settings.fuel_at_once,
             evidence: self.evidence,
         };
+        // A module's rules one after the other: its code and a memory that it used are still near the processor.
+        let module = |member: &usize| self.slots.get(*member).map(|slot| &*slot.rule.module);
+        members.sort_by(|one, other| module(one).cmp(&module(other)));
         for member in members.iter() {
             let Some(slot) = self.slots.get_mut(*member) else {
                 self.acquaintance.learn(&offer, run.watermark);
