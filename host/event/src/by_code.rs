@@ -1,7 +1,7 @@
 //! Which rows have a text: the other way round than a column says it.
 //!
 //! Rules that are each for some users (a tenant's, a department's) compare one column with a list of names, and no two with the
-//! same one. Each would look at every row. From its texts to their rows it is as far as there are such rows.
+//! same one. Going from rows to texts, each would look at every row; going from its texts to rows, it looks at its own.
 
 /// Of some rows of a column of texts, those that have a code.
 #[derive(Debug)]
