@@ -297,8 +297,11 @@ impl Known {
         let key = self.key(spot).len();
         if let Purse::Left(room) = &mut self.purse {
             let cost = (key + value.len()) as u64 + u64::from(room.entry_bytes);
-            room.bytes = room.bytes.saturating_sub(cost);
-            room.entries = room.entries.saturating_sub(1);
+            match (room.bytes.checked_sub(cost), room.entries.checked_sub(1)) {
+                (Some(bytes), Some(entries)) => (room.bytes, room.entries) = (bytes, entries),
+                // It took what was set aside for a key that the host does not hold: one that is gone, say.
+                _ => self.purse = Purse::Empty,
+            }
         }
         if kept == i64::MIN && expires_at > now {
             self.show(spot, value);

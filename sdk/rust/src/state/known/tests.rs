@@ -39,7 +39,7 @@ impl Dice {
 #[test]
 fn whoever_knows_sees_what_whoever_asks_sees() {
     let (mut unseen, mut refused) = (0, 0);
-    for seed in 0..600 {
+    for seed in 0..3000 {
         let mut dice = Dice(seed);
         let limits = StateLimits {
             entries: 3 + dice.roll(20) as usize,

@@ -11,6 +11,8 @@ use crate::host;
 pub(super) enum Timer {
     /// Whether there is one.
     Unknown,
+    /// There is none: it rang in this call, or was cancelled.
+    None,
     /// The host has one: it was set in this call, and has not rung since.
     Set,
     /// The same, and the host has not been told yet that it is for this time, ms.
@@ -36,7 +38,7 @@ pub(crate) fn next_timer(before: i64) -> Option<(Vec<u8>, i64)> {
         let timer = host::with(|host| host.next_timer(before))?;
         let key = known.key_of(&timer.0);
         if let Ok(number) = known.find(key) {
-            known.note_timer(number, Timer::Unknown);
+            known.note_timer(number, Timer::None);
         }
         known.pass(timer.1);
         known.told = known.clock;
@@ -56,7 +58,7 @@ pub(crate) fn set_timer(spot: &Spot, at: i64) -> bool {
         let number = known.number(spot);
         let fact = number.and_then(|number| Some((number, known.facts.get_mut(number as usize)?)));
         if let Some((number, fact)) = fact
-            && fact.timer != Timer::Unknown
+            && matches!(fact.timer, Timer::Set | Timer::Owed(_))
         {
             // The host's is replaced, for which there is always room.
             if fact.timer == Timer::Set {
@@ -87,11 +89,11 @@ pub(crate) fn set_timer(spot: &Spot, at: i64) -> bool {
 /// Cancels a timer.
 pub(crate) fn cancel_timer(spot: &Spot) {
     KNOWN.with_borrow_mut(|known| {
+        let number = known.number(spot);
+        let fact = number.and_then(|number| known.facts.get_mut(number as usize));
+        let was = fact.map(|fact| std::mem::replace(&mut fact.timer, Timer::None));
         // Where there are none at all, there is nothing to cancel.
-        if known.quiet != Some(i64::MAX) {
-            if let Some(number) = known.number(spot) {
-                known.note_timer(number, Timer::Unknown);
-            }
+        if was != Some(Timer::None) && known.quiet != Some(i64::MAX) {
             known.is_exact = false;
             host::with(|host| host.cancel_timer(known.key(spot)));
         }
