@@ -5,6 +5,7 @@ mod bench;
 mod demo;
 mod duo_client;
 mod fuzz;
+mod imports;
 mod packages;
 mod programs;
 mod rules;

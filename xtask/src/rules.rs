@@ -13,6 +13,7 @@ use anyhow::{Context as _, bail};
 use serde::Deserialize;
 use wit_component::ComponentEncoder;
 
+use crate::imports;
 use crate::toolchain::Toolchain;
 
 /// The profile of `Cargo.toml` that rules ship with, for crates outside the workspace, which do not know it.
@@ -242,9 +243,12 @@ fn finish(directory: &Path, modules: &BTreeMap<PathBuf, PathBuf>, out: &Path) ->
 
 /// Wraps a core module, which carries its WIT in a custom section, into a component.
 fn componentize(core: &[u8]) -> anyhow::Result<Vec<u8>> {
-    ComponentEncoder::default()
+    let component = ComponentEncoder::default()
         .validate(true)
         .module(core)
         .and_then(|encoder| encoder.encode())
-        .context("the core module cannot be made a component: does the crate define rules with the SDK of this tree?")
+        .context(
+            "the core module cannot be made a component: does the crate define rules with the SDK of this tree?",
+        )?;
+    Ok(imports::joined(&component)?.unwrap_or(component))
 }

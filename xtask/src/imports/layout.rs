@@ -1,0 +1,166 @@
+//! What is to be known of a component before it is written anew.
+
+use std::collections::HashMap;
+
+use wasmparser::{ComponentAlias, CompositeInnerType, ExternalKind, Instance, Parser, Payload, TypeRef};
+
+use super::{MAIN, SHIM, SHIM_INSTANCE};
+
+/// How `wit-component` laid it out.
+pub(super) struct Layout {
+    /// The instance of the rule's core module.
+    pub(super) main: u32,
+    /// How many functions the shim has. They are the first core functions of the component.
+    pub(super) functions: u32,
+    /// For each import of the rule's core module its type, how many parameters that has, and its place among the shim's.
+    pub(super) slots: Vec<Slot>,
+    /// How many entries the rule's own table has.
+    pub(super) entries: u64,
+}
+
+#[derive(Clone, Copy)]
+pub(super) struct Slot {
+    pub(super) ty: u32,
+    pub(super) params: u32,
+    pub(super) place: u32,
+}
+
+/// A core instance, as far as it matters here.
+enum Seen {
+    /// Of a module, with instances by name.
+    Of(u32, Vec<(String, u32)>),
+    /// Core functions by name.
+    Bag(HashMap<String, u32>),
+}
+
+impl Layout {
+    /// None: it is laid out otherwise.
+    pub(super) fn of(component: &[u8]) -> anyhow::Result<Option<Layout>> {
+        let mut depth = 0_u32;
+        let (mut core, mut instances, mut places) = (None, Vec::new(), Vec::new());
+        for payload in Parser::new(0).parse_all(component) {
+            match payload? {
+                Payload::ModuleSection { unchecked_range, .. } => {
+                    core = core.or_else(|| component.get(bounds(&unchecked_range)));
+                    depth += 1;
+                }
+                Payload::ComponentSection { .. } => depth += 1,
+                Payload::End(_) => depth = depth.saturating_sub(1),
+                Payload::InstanceSection(section) if depth == 0 => {
+                    for instance in section {
+                        instances.push(seen(instance?));
+                    }
+                }
+                Payload::ComponentAliasSection(section) if depth == 0 => {
+                    for alias in section {
+                        if let Some(name) = of_shim(&alias?) {
+                            places.push(name.parse::<u32>().ok());
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+        let is_main = |instance: &Seen| matches!(instance, Seen::Of(MAIN, _));
+        let (Some(core), Some(main)) = (core, instances.iter().position(is_main)) else {
+            return Ok(None);
+        };
+        let (Some(Seen::Of(SHIM, _)), Some(Seen::Of(_, with))) = (instances.first(), instances.get(main)) else {
+            return Ok(None);
+        };
+        let place = |module: &str, name: &str| {
+            let (_, bag) = with.iter().find(|(known, _)| known == module)?;
+            match instances.get(*bag as usize)? {
+                Seen::Bag(functions) => *places.get(*functions.get(name)? as usize)?,
+                Seen::Of(..) => None,
+            }
+        };
+        let Some((slots, entries)) = slots(core, place)? else {
+            return Ok(None);
+        };
+        let is_whole = slots.len() == places.len();
+        Ok(is_whole.then_some(Layout {
+            main: u32::try_from(main)?,
+            functions: u32::try_from(places.len())?,
+            slots,
+            entries,
+        }))
+    }
+}
+
+fn seen(instance: Instance<'_>) -> Seen {
+    match instance {
+        Instance::Instantiate { module_index, args } => {
+            let with = args.iter().map(|arg| (arg.name.to_owned(), arg.index));
+            Seen::Of(module_index, with.collect())
+        }
+        Instance::FromExports(exports) => {
+            let functions = exports.iter().filter(|export| export.kind == ExternalKind::Func);
+            Seen::Bag(functions.map(|export| (export.name.to_owned(), export.index)).collect())
+        }
+    }
+}
+
+/// The name of a function of the shim, if the alias is of one.
+pub(super) fn of_shim<'a>(alias: &ComponentAlias<'a>) -> Option<&'a str> {
+    match alias {
+        ComponentAlias::CoreInstanceExport {
+            kind: ExternalKind::Func,
+            instance_index: SHIM_INSTANCE,
+            name,
+        } => Some(name),
+        _ => None,
+    }
+}
+
+/// The imports of the rule's core module and the size of its table. None: it imports something else than the shim's functions, has
+/// no table of a fixed size, or debug information.
+fn slots(core: &[u8], place: impl Fn(&str, &str) -> Option<u32>) -> anyhow::Result<Option<(Vec<Slot>, u64)>> {
+    let (mut params, mut slots, mut tables) = (Vec::new(), Vec::new(), Vec::new());
+    for payload in Parser::new(0).parse_all(core) {
+        match payload? {
+            Payload::TypeSection(section) => {
+                for ty in section
+                    .into_iter()
+                    .flat_map(|group| group.map(|group| group.into_types()))
+                    .flatten()
+                {
+                    params.push(match ty.composite_type.inner {
+                        CompositeInnerType::Func(function) => function.params().len(),
+                        _ => return Ok(None),
+                    });
+                }
+            }
+            Payload::ImportSection(section) => {
+                for import in section.into_imports() {
+                    let import = import?;
+                    let (TypeRef::Func(ty), Some(place)) = (import.ty, place(import.module, import.name)) else {
+                        return Ok(None);
+                    };
+                    let params = params.get(ty as usize).copied().unwrap_or_default();
+                    slots.push(Slot {
+                        ty,
+                        params: u32::try_from(params)?,
+                        place,
+                    });
+                }
+            }
+            Payload::TableSection(section) => {
+                for table in section {
+                    tables.push(table?.ty);
+                }
+            }
+            Payload::CustomSection(section) if section.name().starts_with(".debug") => return Ok(None),
+            _ => {}
+        }
+    }
+    let entries = match tables.as_slice() {
+        [table] if table.maximum == Some(table.initial) => table.initial,
+        _ => return Ok(None),
+    };
+    Ok(Some((slots, entries)))
+}
+
+pub(super) fn bounds(range: &std::ops::Range<u64>) -> std::ops::Range<usize> {
+    range.start as usize..range.end as usize
+}
