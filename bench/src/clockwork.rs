@@ -3,6 +3,10 @@
 //! The machine may be shared and its clock wanders, so everything is measured in many short rounds and the **median** round is
 //! reported; things that are compared take turns, round by round. What one thread does is measured by the processor time of
 //! that thread: on an idle machine that is the wall clock, on a busy one it leaves out the time that others had the core.
+//!
+//! It does not leave out what others on the same processor take of its caches and of the core's other half. A neighbour only
+//! ever adds, so where much hangs on a figure its **least** round is reported beside the median: how far apart the two are says how
+//! much of the median is the machine's.
 
 use std::time::Duration;
 
@@ -12,8 +16,17 @@ use nix::time::{ClockId, clock_gettime};
 /// each, seconds.
 pub(crate) fn medians<const N: usize>(
     rounds: usize,
-    mut things: [&mut dyn FnMut() -> anyhow::Result<()>; N],
+    things: [&mut dyn FnMut() -> anyhow::Result<()>; N],
 ) -> anyhow::Result<[f64; N]> {
+    let took = in_turn(rounds, things)?;
+    Ok(took.map(|took| quantile(took, 0.5).as_secs_f64()))
+}
+
+/// The same, all rounds of each.
+pub(crate) fn in_turn<const N: usize>(
+    rounds: usize,
+    mut things: [&mut dyn FnMut() -> anyhow::Result<()>; N],
+) -> anyhow::Result<[Vec<Duration>; N]> {
     let mut took: [Vec<Duration>; N] = std::array::from_fn(|_| Vec::with_capacity(rounds));
     for round in 0..=rounds {
         for (thing, took) in things.iter_mut().zip(&mut took) {
@@ -24,7 +37,7 @@ pub(crate) fn medians<const N: usize>(
             }
         }
     }
-    Ok(took.map(|took| quantile(took, 0.5).as_secs_f64()))
+    Ok(took)
 }
 
 /// How long this thread has had a core.

@@ -6,11 +6,13 @@
 //!   shown all logins of a twentieth's users.
 //! - **What is measured.** [`TenantJudge`] being fed a page whose rows have been read into columns: release, selection,
 //!   calls, state, alerts. Processor time of the thread, by event, for all rules together; the median over all pages but the
-//!   first few of several rounds, each of which begins with rules that know nothing.
+//!   first few of several rounds, each of which begins with rules that know nothing. `rules171_least` is the same with each page's
+//!   least round.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use picket_contract::when::{Op, Test};
@@ -30,7 +32,7 @@ use crate::rules;
 const RULES: usize = 171;
 /// A rule is shown one row in so many.
 const SHARE: usize = 20;
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 15;
 /// Pages until rules have met most users.
 const WARMING: usize = 3;
 const LOG: &str = "authentication";
@@ -53,23 +55,28 @@ pub(crate) fn run(
     let entries = admissions(&[rows])?;
     let rules = generated(&rules::load_all(engine, stock)?, stateless, events)?;
     say(&format!("{} rules over {} pages of logins", rules.len(), entries.len()));
-    let (mut took, mut alerts) = (Vec::new(), 0);
+    let (mut took, mut least, mut alerts) = (Vec::new(), vec![Duration::MAX; entries.len()], 0);
     for _ in 0..ROUNDS {
         let (pages, raised) = round(rules.clone(), &entries)?;
+        for (least, page) in least.iter_mut().zip(&pages) {
+            *least = (*least).min(*page);
+        }
         took.extend(pages.into_iter().skip(WARMING));
         alerts = raised;
     }
     say(&format!("they raised {alerts} alerts"));
-    printer.print(
-        "sandbox/rules171_us_per_event",
-        "us",
-        quantile(took, 0.5).as_secs_f64() * 1e6,
-    );
+    let least = least.into_iter().skip(WARMING).collect();
+    for (name, took) in [
+        ("sandbox/rules171_us_per_event", took),
+        ("sandbox/rules171_least_us_per_event", least),
+    ] {
+        printer.print(name, "us", quantile(took, 0.5).as_secs_f64() * 1e6);
+    }
     Ok(())
 }
 
 /// What an event of each page costs, and how many alerts there were.
-fn round(rules: Vec<JudgedRule>, entries: &[Admission]) -> anyhow::Result<(Vec<std::time::Duration>, usize)> {
+fn round(rules: Vec<JudgedRule>, entries: &[Admission]) -> anyhow::Result<(Vec<Duration>, usize)> {
     let nothing: &[Admission] = &[];
     let (dedup, known) = (Dedup::default(), Acquaintance::default());
     let mut judge = TenantJudge::new(rules::tenant(), Settings::default(), 0, rules, dedup, known, &nothing)?;
