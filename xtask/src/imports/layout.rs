@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use wasmparser::{ComponentAlias, CompositeInnerType, ExternalKind, Instance, Parser, Payload, TypeRef};
 
-use super::{MAIN, SHIM, SHIM_INSTANCE};
+use super::{FIXUP, MAIN, SHIM, SHIM_INSTANCE};
 
 /// How `wit-component` laid it out.
 pub(super) struct Layout {
@@ -78,7 +78,10 @@ impl Layout {
         let Some((slots, entries)) = slots(core, place)? else {
             return Ok(None);
         };
-        let is_whole = slots.len() == places.len();
+        // Every import goes through the shim, and the last instance fills its table.
+        let fills = |with: &[(String, u32)]| with.iter().any(|(_, instance)| *instance == SHIM_INSTANCE);
+        let is_filled = matches!(instances.last(), Some(Seen::Of(FIXUP, with)) if fills(with));
+        let is_whole = is_filled && slots.len() == places.len();
         Ok(is_whole.then_some(Layout {
             main: u32::try_from(main)?,
             functions: u32::try_from(places.len())?,

@@ -215,3 +215,30 @@ fn the_same_events_give_the_same_alerts_and_cost_the_same() {
     // What one day's intruders do is told of some dozen times a rule: more would be noise.
     assert!(rules.values().all(|alerts| *alerts <= 40), "{rules:?}");
 }
+
+/// Rules of one module are called one after the other, by its digest; nothing of that may show.
+#[test]
+fn the_order_of_rules_changes_nothing() {
+    let logs = stock::company(&Options::default());
+    let modules = stock::modules(&Engine::new(Limits::default()).unwrap());
+    let rules = || stock::rules(&modules, |module| Arc::clone(module) as Arc<dyn Evaluate>);
+    let straight = stock::judge("acme", rules(), &logs, 1000).alerts;
+    assert!(straight.len() > 30, "{} alerts", straight.len());
+
+    let mut turned = rules();
+    turned.reverse();
+    let turned = stock::judge("acme", turned, &logs, 1000).alerts;
+    assert_same(&straight, &turned, "rules the other way round");
+
+    // As if each were of a module of its own, and these came the other way round too.
+    let mut apart = rules();
+    for (number, rule) in apart.iter_mut().rev().enumerate() {
+        rule.module = format!("sha256:{number:064}").into();
+    }
+    let apart = stock::judge("acme", apart, &logs, 1000).alerts;
+    let told = |alerts: &[AlertRow]| -> Vec<String> {
+        let told = alerts.iter().map(|alert| format!("{} {}", alert.id, alert.rule));
+        told.collect()
+    };
+    assert_eq!(told(&straight), told(&apart), "modules the other way round");
+}
