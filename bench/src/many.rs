@@ -55,9 +55,10 @@ pub(crate) fn run(
     let entries = admissions(&[rows])?;
     let rules = generated(&rules::load_all(engine, stock)?, stateless, events)?;
     say(&format!("{} rules over {} pages of logins", rules.len(), entries.len()));
-    let (mut took, mut least, mut alerts) = (Vec::new(), vec![Duration::MAX; entries.len()], 0);
+    let (mut took, mut least, mut alerts) = (Vec::new(), Vec::new(), 0);
     for _ in 0..ROUNDS {
         let (pages, raised) = round(rules.clone(), &entries)?;
+        least.resize(pages.len(), Duration::MAX);
         for (least, page) in least.iter_mut().zip(&pages) {
             *least = (*least).min(*page);
         }

@@ -13,11 +13,11 @@
 mod layout;
 
 use anyhow::Context as _;
-use wasm_encoder::reencode::{Error, Reencode, ReencodeComponent, RoundtripReencoder, component_utils, utils};
+use wasm_encoder::reencode::{Error, Reencode, ReencodeComponent, component_utils, utils};
 use wasm_encoder::{
     CanonicalFunctionSection, CodeSection, Component, ComponentAliasSection, ComponentSectionId, ConstExpr, ExportKind,
     ExportSection, Function, FunctionSection, ImportSection, InstanceSection, Module, ModuleArg, ModuleSection,
-    RawSection, TableSection, TableType,
+    RawSection, TableType,
 };
 use wasmparser::{CanonicalFunction, CanonicalOption, KnownCustom, Parser, Validator};
 
@@ -91,15 +91,16 @@ impl ReencodeComponent for Joiner {
         self.modules += 1;
         let mut module = Module::new();
         match number {
-            SHIM => return Ok(()),
             MAIN => Main(&self.layout).parse_core_module(&mut module, parser, core)?,
-            FIXUP => Fixup(self.layout.entries).parse_core_module(&mut module, parser, core)?,
-            _ => utils::parse_core_module(&mut RoundtripReencoder, &mut module, parser, core)?,
+            SHIM => return Ok(()),
+            // There are three.
+            _ => Fixup(self.layout.entries).parse_core_module(&mut module, parser, core)?,
         }
         component.section(&ModuleSection(&module));
         Ok(())
     }
 
+    /// As it is: what is numbered in it is its own.
     fn parse_component_subcomponent(
         &mut self,
         component: &mut Component,
@@ -203,15 +204,9 @@ impl Reencode for Main<'_> {
         utils::parse_function_section(self, functions, section)
     }
 
-    fn parse_table_section(
-        &mut self,
-        tables: &mut TableSection,
-        section: wasmparser::TableSectionReader<'_>,
-    ) -> Result<()> {
-        for table in section {
-            tables.table(larger(self.table_type(table?.ty)?, u64::from(self.0.functions)));
-        }
-        Ok(())
+    /// The only one is its table's.
+    fn table_type(&mut self, ty: wasmparser::TableType) -> Result<TableType> {
+        Ok(larger(utils::table_type(self, ty)?, u64::from(self.0.functions)))
     }
 
     fn parse_export_section(
@@ -228,9 +223,9 @@ impl Reencode for Main<'_> {
         for slot in &self.0.slots {
             let mut function = Function::new([]);
             let mut instructions = function.instructions();
-            (0..slot.params).for_each(|param| {
+            for param in 0..slot.params {
                 instructions.local_get(param);
-            });
+            }
             let at = self.0.entries + u64::from(slot.place);
             instructions.i32_const(at as i32).call_indirect(0, slot.ty).end();
             code.function(&function);
@@ -265,19 +260,48 @@ fn larger(table: TableType, by: u64) -> TableType {
 
 #[cfg(test)]
 mod tests {
-    use picket_hostile::{Guest, LOG, NOTHING, PARAMS, STATE, Shell, TIMERS};
+    use picket_contract::{Batch, Call, Evaluate as _, Outcome, Params, RuleState, Tables};
+    use picket_hostile::{Guest, LOG, NOTHING, Shell};
     use picket_sandbox::{Engine, Limits};
 
     use super::layout::bounds;
     use super::*;
     use wasmparser::Payload;
 
-    /// In another order than `wit-component` has them in its shim.
+    /// Its imports are in another order than the shim has them, which has all functions of one interface together. It calls
+    /// functions of one type by different names, puts what tells whether each did as it should, and logs.
     fn guest() -> Guest {
-        let imports = [TIMERS, PARAMS, STATE, LOG].concat();
-        Guest::new(NOTHING)
+        let imports = r#"
+            (import "picket:rule/log@1.0.0" "write" (func $log (param i32 i32 i32)))
+            (import "picket:rule/state@1.0.0" "get-many" (func $get_many (param i32 i32 i64 i32)))
+            (import "picket:rule/timers@1.0.0" "set" (func $set (param i32 i32 i64) (result i32)))
+            (import "picket:rule/state@1.0.0" "put" (func $put (param i32 i32 i32 i32 i64 i64) (result i32)))
+            (import "picket:rule/params@1.0.0" "get" (func $param (param i32 i32 i32)))
+            (import "picket:rule/state@1.0.0" "get" (func $get (param i32 i32 i64 i32)))"#;
+        let evaluate = "
+            (drop (call $put (i32.const 512) (i32.const 1) (i32.const 513) (i32.const 1) (i64.const 1) (i64.const 1000)))
+            (call $get (i32.const 512) (i32.const 1) (i64.const 1) (i32.const 560))
+            (drop (call $put (i32.const 513) (i32.const 1) (i32.const 560) (i32.const 1) (i64.const 1) (i64.const 1000)))
+            (call $get_many (i32.const 544) (i32.const 0) (i64.const 1) (i32.const 560))
+            (call $param (i32.const 512) (i32.const 1) (i32.const 576))
+            (drop (call $put (i32.const 514) (i32.const 1) (i32.const 576) (i32.const 1) (i64.const 1) (i64.const 1000)))
+            (drop (call $set (i32.const 512) (i32.const 1) (i64.const 500)))
+            (call $log (i32.const 1) (i32.const 512) (i32.const 3))
+            (i32.const 16)";
+        Guest::new(evaluate)
             .imports(imports)
-            .items("(table 3 3 funcref) (elem (i32.const 1) $log)")
+            .items(r#"(data (i32.const 512) "kvz") (table 3 3 funcref) (elem (i32.const 1) $log)"#)
+    }
+
+    fn call(engine: &Engine, component: &[u8]) -> Outcome {
+        let call = Call {
+            rule: "t",
+            batch: &Batch::default(),
+            state: &RuleState::default(),
+            params: &Params::new(),
+            tables: &Tables::default(),
+        };
+        engine.load(component).unwrap().evaluate(call).unwrap()
     }
 
     fn core_modules(component: &[u8]) -> Vec<&[u8]> {
@@ -314,9 +338,11 @@ mod tests {
         assert_eq!(imports(modules[1]), fixup);
         // The rule's own entries, and a place for each function; the fixup also imports the table itself.
         assert_eq!(entries(modules[0]), 3 + fixup.len() as u64 - 1);
-        // The sandbox takes it for the rule that it was.
+        // And each import calls what it called.
         let engine = Engine::new(Limits::default()).unwrap();
-        assert!(engine.load(&joined).is_ok());
+        let (before, after) = (call(&engine, &plain), call(&engine, &joined));
+        assert_eq!(before.changes.entries.len(), 3);
+        assert_eq!((before.changes, before.log), (after.changes, after.log));
     }
 
     /// How large the table is.
@@ -330,13 +356,28 @@ mod tests {
     }
 
     #[test]
+    fn stock_rules_are_joined() {
+        let files = picket_e2e::installed("rules").read_dir().unwrap();
+        let files: Vec<_> = files.map(|file| file.unwrap().path()).collect();
+        assert!(files.len() > 5);
+        for file in files {
+            let component = std::fs::read(&file).unwrap();
+            assert_eq!(core_modules(&component).len(), 2, "{}", file.display());
+        }
+    }
+
+    #[test]
     fn what_is_laid_out_otherwise_stays() {
-        // A memory in a module of its own, no table, a table that grows, and lines that count from where code begins.
+        // A memory in a module of its own; no table; one that grows; one that is not of functions; lines that count from where code
+        // begins.
         assert!(joined(&Shell::new(NOTHING).component()).unwrap().is_none());
         let without = Guest::new(NOTHING).imports(LOG);
         let growing = without.clone().items("(table 3 funcref)");
-        let lines = guest().items(r#"(table 3 3 funcref) (@custom ".debug_line" "\00")"#);
-        for guest in [without, growing, lines] {
+        let foreign = without.clone().items("(table 3 3 externref)");
+        let lines = without
+            .clone()
+            .items(r#"(table 3 3 funcref) (@custom ".debug_line" "\00")"#);
+        for guest in [without, growing, foreign, lines] {
             let plain = picket_hostile::component(&guest.text());
             assert!(joined(&plain).unwrap().is_none());
         }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use wasmparser::{ComponentAlias, CompositeInnerType, ExternalKind, Instance, Parser, Payload, TypeRef};
+use wasmparser::{ComponentAlias, ExternalKind, Instance, Parser, Payload, RefType, TypeRef};
 
 use super::{FIXUP, MAIN, SHIM, SHIM_INSTANCE};
 
@@ -10,18 +10,20 @@ use super::{FIXUP, MAIN, SHIM, SHIM_INSTANCE};
 pub(super) struct Layout {
     /// The instance of the rule's core module.
     pub(super) main: u32,
-    /// How many functions the shim has. They are the first core functions of the component.
+    /// How many functions the shim has. They are the first core functions of the component, since the rule imports nothing else.
     pub(super) functions: u32,
-    /// For each import of the rule's core module its type, how many parameters that has, and its place among the shim's.
+    /// In the order of the imports.
     pub(super) slots: Vec<Slot>,
     /// How many entries the rule's own table has.
     pub(super) entries: u64,
 }
 
-#[derive(Clone, Copy)]
+/// An import of the rule's core module.
 pub(super) struct Slot {
     pub(super) ty: u32,
+    /// How many parameters it has.
     pub(super) params: u32,
+    /// Its place among the shim's.
     pub(super) place: u32,
 }
 
@@ -37,11 +39,13 @@ impl Layout {
     /// None: it is laid out otherwise.
     pub(super) fn of(component: &[u8]) -> anyhow::Result<Option<Layout>> {
         let mut depth = 0_u32;
-        let (mut core, mut instances, mut places) = (None, Vec::new(), Vec::new());
+        let (mut modules, mut instances, mut places) = (Vec::new(), Vec::new(), Vec::new());
         for payload in Parser::new(0).parse_all(component) {
             match payload? {
                 Payload::ModuleSection { unchecked_range, .. } => {
-                    core = core.or_else(|| component.get(bounds(&unchecked_range)));
+                    if depth == 0 {
+                        modules.extend(component.get(bounds(&unchecked_range)));
+                    }
                     depth += 1;
                 }
                 Payload::ComponentSection { .. } => depth += 1,
@@ -62,7 +66,7 @@ impl Layout {
             }
         }
         let is_main = |instance: &Seen| matches!(instance, Seen::Of(MAIN, _));
-        let (Some(core), Some(main)) = (core, instances.iter().position(is_main)) else {
+        let ([core, _, _], Some(main)) = (modules.as_slice(), instances.iter().position(is_main)) else {
             return Ok(None);
         };
         let (Some(Seen::Of(SHIM, _)), Some(Seen::Of(_, with))) = (instances.first(), instances.get(main)) else {
@@ -117,21 +121,15 @@ pub(super) fn of_shim<'a>(alias: &ComponentAlias<'a>) -> Option<&'a str> {
 }
 
 /// The imports of the rule's core module and the size of its table. None: it imports something else than the shim's functions, has
-/// no table of a fixed size, or debug information.
+/// no table of functions of a fixed size, or debug information.
 fn slots(core: &[u8], place: impl Fn(&str, &str) -> Option<u32>) -> anyhow::Result<Option<(Vec<Slot>, u64)>> {
-    let (mut params, mut slots, mut tables) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut types, mut slots, mut tables) = (Vec::new(), Vec::new(), Vec::new());
     for payload in Parser::new(0).parse_all(core) {
         match payload? {
             Payload::TypeSection(section) => {
-                for ty in section
-                    .into_iter()
-                    .flat_map(|group| group.map(|group| group.into_types()))
-                    .flatten()
-                {
-                    params.push(match ty.composite_type.inner {
-                        CompositeInnerType::Func(function) => function.params().len(),
-                        _ => return Ok(None),
-                    });
+                for ty in section.into_iter_err_on_gc_types() {
+                    let Ok(ty) = ty else { return Ok(None) };
+                    types.push(ty);
                 }
             }
             Payload::ImportSection(section) => {
@@ -140,10 +138,12 @@ fn slots(core: &[u8], place: impl Fn(&str, &str) -> Option<u32>) -> anyhow::Resu
                     let (TypeRef::Func(ty), Some(place)) = (import.ty, place(import.module, import.name)) else {
                         return Ok(None);
                     };
-                    let params = params.get(ty as usize).copied().unwrap_or_default();
+                    let Some(function) = types.get(ty as usize) else {
+                        return Ok(None);
+                    };
                     slots.push(Slot {
                         ty,
-                        params: u32::try_from(params)?,
+                        params: u32::try_from(function.params().len())?,
                         place,
                     });
                 }
@@ -158,12 +158,15 @@ fn slots(core: &[u8], place: impl Fn(&str, &str) -> Option<u32>) -> anyhow::Resu
         }
     }
     let entries = match tables.as_slice() {
-        [table] if table.maximum == Some(table.initial) => table.initial,
+        [table] if table.element_type == RefType::FUNCREF && !table.table64 && table.maximum == Some(table.initial) => {
+            table.initial
+        }
         _ => return Ok(None),
     };
     Ok(Some((slots, entries)))
 }
 
+/// A range of the file.
 pub(super) fn bounds(range: &std::ops::Range<u64>) -> std::ops::Range<usize> {
     range.start as usize..range.end as usize
 }

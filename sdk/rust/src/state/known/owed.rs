@@ -299,7 +299,7 @@ impl Known {
             let cost = (key + value.len()) as u64 + u64::from(room.entry_bytes);
             match (room.bytes.checked_sub(cost), room.entries.checked_sub(1)) {
                 (Some(bytes), Some(entries)) => (room.bytes, room.entries) = (bytes, entries),
-                // It took what was set aside for a key that the host does not hold: one that is gone, say.
+                // It may have taken what was set aside for a key that the host does not hold: one that is gone, say.
                 _ => self.purse = Purse::Empty,
             }
         }

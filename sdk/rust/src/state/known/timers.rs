@@ -3,7 +3,7 @@
 //! Before which time none is due is known, and asked again when that time has come. A timer that was set in the call is the host's;
 //! when it is set again only the last time is told, before the host is next asked about timers.
 
-use super::{KNOWN, Known, Spot};
+use super::{At, KNOWN, Known, Spot};
 use crate::host;
 
 /// What is known of the timer of a key.
@@ -19,6 +19,9 @@ pub(super) enum Timer {
     Owed(i64),
 }
 
+/// A timer is due no later. What is due later than any time is none.
+const LATEST: i64 = i64::MAX - 1;
+
 /// Takes the next timer that is due before `before` or by the clock.
 pub(crate) fn next_timer(before: i64) -> Option<(Vec<u8>, i64)> {
     KNOWN.with_borrow_mut(|known| {
@@ -27,7 +30,7 @@ pub(crate) fn next_timer(before: i64) -> Option<(Vec<u8>, i64)> {
         }
         known.hand_over_timers();
         if !known.is_exact {
-            known.quiet = Some(host::with(|host| host.first_timer()).unwrap_or(i64::MAX));
+            known.quiet = Some(host::with(|host| host.first_timer()).map_or(i64::MAX, |at| at.min(LATEST)));
             known.is_exact = true;
             if known.is_quiet(before) {
                 return None;
@@ -53,9 +56,9 @@ pub(crate) fn set_timer(spot: &Spot, at: i64) -> bool {
         known.room();
         // All others are due no sooner than it is quiet.
         let is_first = known.quiet.is_some_and(|quiet| at <= quiet);
-        known.quiet = known.quiet.map(|quiet| quiet.min(at));
+        known.quiet = known.quiet.map(|quiet| quiet.min(at.min(LATEST)));
         known.is_exact = false;
-        let number = known.number(spot);
+        let number = known.number_by_now(spot);
         let fact = number.and_then(|number| Some((number, known.facts.get_mut(number as usize)?)));
         if let Some((number, fact)) = fact
             && matches!(fact.timer, Timer::Set | Timer::Owed(_))
@@ -89,7 +92,7 @@ pub(crate) fn set_timer(spot: &Spot, at: i64) -> bool {
 /// Cancels a timer.
 pub(crate) fn cancel_timer(spot: &Spot) {
     KNOWN.with_borrow_mut(|known| {
-        let number = known.number(spot);
+        let number = known.number_by_now(spot);
         let fact = number.and_then(|number| known.facts.get_mut(number as usize));
         let was = fact.map(|fact| std::mem::replace(&mut fact.timer, Timer::None));
         // Where there are none at all, there is nothing to cancel.
@@ -104,6 +107,17 @@ impl Known {
     /// No timer is due before this time, nor by the clock.
     fn is_quiet(&self, before: i64) -> bool {
         self.quiet.is_some_and(|quiet| quiet >= before && quiet > self.clock)
+    }
+
+    /// The fact about a key, also if it came after the spot: what one spot says of the timer, another of the same key must know.
+    fn number_by_now(&mut self, spot: &Spot) -> Option<u32> {
+        match &spot.at {
+            At::Fact(_) => self.number(spot),
+            At::Key(key) => {
+                let key = self.key_of(key);
+                self.find(key).ok()
+            }
+        }
     }
 
     fn note_timer(&mut self, number: u32, timer: Timer) {
