@@ -218,7 +218,7 @@ fn finish(directory: &Path, modules: &BTreeMap<PathBuf, PathBuf>, out: &Path) ->
     })?;
     let path = out.join(format!("{name}.wasm"));
     let core = std::fs::read(core).with_context(|| format!("{} cannot be read", core.display()))?;
-    let component = componentize(&core).with_context(|| format!("rule {name}"))?;
+    let component = componentize(name, &core).with_context(|| format!("rule {name}"))?;
     // A file that does not change wakes no watcher.
     if std::fs::read(&path).is_ok_and(|present| present == component) {
         return Ok(BuiltRule {
@@ -242,7 +242,7 @@ fn finish(directory: &Path, modules: &BTreeMap<PathBuf, PathBuf>, out: &Path) ->
 }
 
 /// Wraps a core module, which carries its WIT in a custom section, into a component.
-fn componentize(core: &[u8]) -> anyhow::Result<Vec<u8>> {
+fn componentize(name: &str, core: &[u8]) -> anyhow::Result<Vec<u8>> {
     let component = ComponentEncoder::default()
         .validate(true)
         .module(core)
@@ -252,9 +252,7 @@ fn componentize(core: &[u8]) -> anyhow::Result<Vec<u8>> {
         )?;
     let joined = imports::joined(&component)?;
     if joined.is_none() {
-        eprintln!(
-            "rules: it stays three core modules, as wit-component made it: it has debug information, or is laid out otherwise"
-        );
+        eprintln!("rules: {name} stays three core modules: it has debug information, or is laid out otherwise");
     }
     Ok(joined.unwrap_or(component))
 }
