@@ -264,9 +264,10 @@ mod tests {
     use picket_hostile::{Guest, LOG, NOTHING, Shell};
     use picket_sandbox::{Engine, Limits};
 
+    use wasmparser::{ImportSectionReader, Payload};
+
     use super::layout::bounds;
     use super::*;
-    use wasmparser::Payload;
 
     /// Its imports are in another order than the shim has them, which has all functions of one interface together. It calls
     /// functions of one type by different names, puts what tells whether each did as it should, and logs.
@@ -304,9 +305,12 @@ mod tests {
         engine.load(component).unwrap().evaluate(call).unwrap()
     }
 
+    fn payloads(bytes: &[u8]) -> impl Iterator<Item = Payload<'_>> {
+        Parser::new(0).parse_all(bytes).map(Result::unwrap)
+    }
+
     fn core_modules(component: &[u8]) -> Vec<&[u8]> {
-        let payloads = Parser::new(0).parse_all(component).map(Result::unwrap);
-        let modules = payloads.filter_map(|payload| match payload {
+        let modules = payloads(component).filter_map(|payload| match payload {
             Payload::ModuleSection { unchecked_range, .. } => Some(&component[bounds(&unchecked_range)]),
             _ => None,
         });
@@ -315,13 +319,12 @@ mod tests {
 
     /// The names of what a core module imports.
     fn imports(core: &[u8]) -> Vec<String> {
-        let payloads = Parser::new(0).parse_all(core).map(Result::unwrap);
-        let sections = payloads.filter_map(|payload| match payload {
+        let sections = payloads(core).filter_map(|payload| match payload {
             Payload::ImportSection(section) => Some(section),
             _ => None,
         });
         sections
-            .flat_map(wasmparser::ImportSectionReader::into_imports)
+            .flat_map(ImportSectionReader::into_imports)
             .map(|import| import.unwrap().name.to_owned())
             .collect()
     }
@@ -347,8 +350,7 @@ mod tests {
 
     /// How large the table is.
     fn entries(core: &[u8]) -> u64 {
-        let mut payloads = Parser::new(0).parse_all(core).map(Result::unwrap);
-        let table = payloads.find_map(|payload| match payload {
+        let table = payloads(core).find_map(|payload| match payload {
             Payload::TableSection(section) => section.into_iter().next(),
             _ => None,
         });
